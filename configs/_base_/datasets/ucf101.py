@@ -1,0 +1,66 @@
+# lists and videos as tools/prepare_data.py writes them
+data_root = '{{$KAIZEN_DATA:data}}/ucf101'
+
+train_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleFrames', clip_len=16, frame_interval=2, num_clips=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='RandomResizedCrop'),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='ColorJitter'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=1, positions='even'),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
+    *val_pipeline[2:]
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/train_split1.txt',
+        data_prefix=dict(video=f'{data_root}/videos'),
+        num_classes=101,
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/test_split1.txt',
+        data_prefix=dict(video=f'{data_root}/videos'),
+        num_classes=101,
+        test_mode=True,
+        pipeline=val_pipeline))
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/test_split1.txt',
+        data_prefix=dict(video=f'{data_root}/videos'),
+        num_classes=101,
+        test_mode=True,
+        pipeline=test_pipeline))
+
+val_evaluator = dict(type='IterateAccuracy')
+test_evaluator = dict(type='IterateAccuracy')

@@ -1,0 +1,67 @@
+# any folder with train.txt and val.txt, lists of "file label" lines relative to that folder
+data_root = '{{$KAIZEN_LIST_ROOT:data/videos}}'
+num_classes = int('{{$KAIZEN_LIST_CLASSES:2}}')
+
+train_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleFrames', clip_len=16, frame_interval=2, num_clips=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 128)),
+    dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
+    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='ColorJitter'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=1, positions='even'),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 128)),
+    dict(type='CenterCrop', crop_size=112),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
+    *val_pipeline[2:]
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/train.txt',
+        data_prefix=dict(video=data_root),
+        num_classes=num_classes,
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/val.txt',
+        data_prefix=dict(video=data_root),
+        num_classes=num_classes,
+        test_mode=True,
+        pipeline=val_pipeline))
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoListDataset',
+        ann_file=f'{data_root}/val.txt',
+        data_prefix=dict(video=data_root),
+        num_classes=num_classes,
+        test_mode=True,
+        pipeline=test_pipeline))
+
+val_evaluator = dict(type='IterateAccuracy')
+test_evaluator = dict(type='IterateAccuracy')

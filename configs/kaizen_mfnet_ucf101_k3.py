@@ -1,0 +1,3 @@
+# table 2, "our full method", three iterations
+_base_ = 'kaizen_mfnet_ucf101.py'
+model = dict(backbone=dict(num_iterations=3))

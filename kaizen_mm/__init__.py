@@ -1,0 +1,10 @@
+"""Adaptive recurrent lateral connections for mmaction2, mmpretrain and timm.
+
+Importing the package registers its names with whichever of those is installed; the core
+(``kaizen_mm.layers``, ``kaizen_mm.losses``, ``kaizen_mm.models``) needs torch alone.
+"""
+from kaizen_mm import openmmlab
+
+__version__ = '0.1.0'
+
+openmmlab.register()

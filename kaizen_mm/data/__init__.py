@@ -1,0 +1,1 @@
+"""Data sets: the embedded moving digits, and annotation lists for real ones."""

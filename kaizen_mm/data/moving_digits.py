@@ -1,0 +1,433 @@
+"""Moving digits: a small video data set whose classes are motions.
+
+A clip shows a handwritten digit (8x8, ``sklearn.datasets.load_digits``) that
+moves over a static background. The label is the motion and never the digit.
+
+One frame tells nothing about the class: the frame is a torus (what leaves on
+the right comes in on the left) and the place around which a digit moves is
+uniform on it, so in each single frame the digit is uniform on the torus for
+every class. All else is drawn independently of the class, and each frame of a
+file is coded by itself, so that it carries no trace of its neighbours.
+
+The classes come in pairs under reversal of time, see `MOTIONS`: a clip played
+backwards is a clip of the paired class, so that only the order of the frames
+tells the two apart.
+
+    >>> MovingDigits(seed=0).write('data/moving_digits')
+"""
+from __future__ import annotations
+
+import json
+import math
+import operator
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from numbers import Integral, Real
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from rich.progress import track
+from sklearn.datasets import load_digits
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One class; `reversal` is the one it becomes when played backwards.
+
+    `heading` is its direction (x, y), y downwards, None where drawn at random;
+    `turn` is 0 for a straight path, 1 for a clockwise orbit as seen on the
+    screen, -1 for a counter-clockwise one; `gain` is 1 where the speed grows
+    linearly, -1 where it falls, 0 where it is constant.
+    """
+    name: str
+    reversal: str
+    heading: tuple[float, float] | None = None
+    turn: int = 0
+    gain: int = 0
+
+
+# The label of a clip is the position of its motion in this table.
+MOTIONS = (
+    Motion('drift_right', 'drift_left', heading=(1.0, 0.0)),
+    Motion('drift_left', 'drift_right', heading=(-1.0, 0.0)),
+    Motion('drift_down', 'drift_up', heading=(0.0, 1.0)),
+    Motion('drift_up', 'drift_down', heading=(0.0, -1.0)),
+    Motion('orbit_clockwise', 'orbit_counterclockwise', turn=1),
+    Motion('orbit_counterclockwise', 'orbit_clockwise', turn=-1),
+    Motion('speed_up', 'slow_down', gain=1),
+    Motion('slow_down', 'speed_up', gain=-1),
+)
+CLASSES = tuple(motion.name for motion in MOTIONS)
+SPLITS = ('train', 'val')
+
+GENERATOR = 1  # to be raised when equal parameters come to give other pixels
+ORBIT_RADIUS = (0.12, 0.20)  # range, in frame sides
+SPEED_CHANGE = 0.8  # speed_up goes from 1 - 0.8 to 1 + 0.8 times its mean
+MAX_STEP = 0.25  # sides per frame; beyond 0.27 (0.5 / 1.8) speed_up aliases
+DISTRACTOR_PEAK = 0.7  # brightness at distractor = 1; the target has 1
+CLUTTER_PEAK = 0.5  # brightness at clutter = 1
+NOISE_STD = 0.2  # standard deviation at noise = 1, for pixels in [0, 1]
+BLACK, WHITE = 0.15, 0.9  # pixel values of brightness 0 and 1
+QUANTISER = 18  # of H.264: 0 is lossless, 51 is worst
+# decord 0.6 takes the rows of these widths, padded to a multiple of 32 pixels,
+# for four channels: https://github.com/dmlc/decord/issues/336
+UNREADABLE_SIZES = (48, 72)
+
+
+@lru_cache(maxsize=None)
+def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sample numbers [N] and images [N, 8, 8] in [0, 1] of a split's digits.
+
+    ``val`` is the last fifth of ``load_digits``, whatever the parameters of
+    the data set: handwriting held out from one is held out from all.
+    """
+    images = load_digits().images.astype(np.float32) / 16
+    images.setflags(write=False)  # one copy serves all callers
+    cut = len(images) * 4 // 5
+    part = slice(cut) if _known(split) == 'train' else slice(cut, None)
+    return np.arange(len(images))[part], images[part]
+
+
+@dataclass(frozen=True, eq=False)
+class Digit:
+    """A digit and its path on the torus; lengths are in frame sides.
+
+    Args:
+        sample: Number of the handwriting in ``load_digits``.
+        image: Brightness [h, h].
+        label: Position of the motion in `MOTIONS`.
+        middle: Where the digit (its top left corner) is in the middle of the
+            clip, (x, y); for an orbit, the middle of the circle.
+        heading: Unit vector of the motion; for an orbit, from `middle` to
+            where the digit is in the middle of the clip.
+        speed: Mean over the clip, in sides per second.
+        radius: Of the circle; of use to orbits only.
+    """
+    sample: int
+    image: np.ndarray
+    label: int
+    middle: tuple[float, float]
+    heading: tuple[float, float]
+    speed: float
+    radius: float
+
+    def reversed(self) -> Digit:
+        """The same path run backwards: a path of the paired class."""
+        motion, (x, y) = MOTIONS[self.label], self.heading
+        return replace(self, label=CLASSES.index(motion.reversal),
+                       heading=(x, y) if motion.turn else (-x, -y))
+
+    def positions(self, times: np.ndarray) -> np.ndarray:
+        """Positions (x, y) [T, 2] before wrapping, at `times` [T] in seconds.
+
+        `times` is symmetric about 0, which is the middle of the clip.
+        """
+        motion, heading = MOTIONS[self.label], np.array(self.heading)
+        times = times[:, None]
+        if motion.turn:
+            angle = motion.turn * self.speed / self.radius * times
+            across = np.array([-heading[1], heading[0]])  # clockwise of it
+            way = np.cos(angle) * heading + np.sin(angle) * across
+            return self.middle + self.radius * way
+        change = motion.gain * SPEED_CHANGE * times**2 / np.ptp(times)
+        return self.middle + self.speed * (times + change) * heading
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a clip shows.
+
+    The motion of `target` is the label; `distractor` is dimmer and has one of
+    its own. `background` is brightness [H, W], `noise` [T, H, W] is added to
+    pixel values, `times` [T] are those of the frames, in seconds about 0.
+    """
+    target: Digit
+    distractor: Digit
+    background: np.ndarray
+    noise: np.ndarray
+    times: np.ndarray
+
+    @property
+    def label(self) -> int:
+        return self.target.label
+
+    def reversed(self) -> Scene:
+        """The scene of the paired class that shows these frames backwards."""
+        return replace(self, target=self.target.reversed(),
+                       distractor=self.distractor.reversed(),
+                       noise=self.noise[::-1])
+
+    def frames(self) -> np.ndarray:
+        """Pixels, uint8 RGB (grey) [T, H, W, 3]."""
+        clip = np.repeat(self.background[None], len(self.times), axis=0)
+        for digit in (self.distractor, self.target):
+            way = digit.positions(self.times) * clip.shape[-1]
+            for frame, position in zip(clip, way):
+                _stamp(frame, digit.image, position)
+        clip = BLACK + (WHITE - BLACK) * clip + self.noise
+        clip = np.rint(255 * clip.clip(0, 1)).astype(np.uint8)
+        return np.repeat(clip[..., None], 3, axis=-1)  # [T, H, W, 3]
+
+
+@dataclass(frozen=True)
+class MovingDigits:
+    """The data set as a function of its parameters.
+
+    Args:
+        num_train: Training clips, at least 1. Default 640.
+        num_val: Validation clips, at least 1. Default 240.
+        num_frames: Frames of a clip, at least 3. Default 24.
+        frame_rate: Frames per second, at least 1. Default 25.
+        size: Width and height in pixels, even, at least 32, other than 48 and
+            72, which decord misreads. A digit takes a third. Default 56.
+        seed: At least 0. Default 0.
+        clutter: Contrast of texture and pieces of digits in the background,
+            from 0 to 1 (half as bright as the target). Default 0.5.
+        distractor: Brightness of a second digit with a motion drawn from all
+            classes, from 0 (none) to 1 (0.7 of the target). Default 0.5.
+        noise: Strength of pixel noise, from 0 to 1 (standard deviation 0.2 of
+            the range of pixel values). Default 0.25.
+        speed: Lowest and highest mean speed in frame sides per second, above 0
+            and at most ``frame_rate / 4``, since faster motion can look as if
+            it went the other way. Default (0.5, 1.25).
+
+    Raises:
+        ValueError: For a value that is not as said above.
+    """
+    num_train: int = 640
+    num_val: int = 240
+    num_frames: int = 24
+    frame_rate: int = 25
+    size: int = 56
+    seed: int = 0
+    clutter: float = 0.5
+    distractor: float = 0.5
+    noise: float = 0.25
+    speed: tuple[float, float] = (0.5, 1.25)
+
+    def __post_init__(self):
+        for name, least in dict(num_train=1, num_val=1, num_frames=3,
+                                frame_rate=1, size=32, seed=0).items():
+            value = getattr(self, name)
+            ok = isinstance(value, Integral) and not isinstance(value, bool)
+            _check(ok and value >= least, name, value,
+                   f'an integer of at least {least}')
+            object.__setattr__(self, name, int(value))
+        _check(self.size % 2 == 0 and self.size not in UNREADABLE_SIZES,
+               'size', self.size, 'an even integer other than 48 and 72')
+        for name in ('clutter', 'distractor', 'noise'):
+            value = getattr(self, name)
+            _check(isinstance(value, Real) and 0 <= value <= 1, name, value,
+                   'a number from 0 to 1')
+            object.__setattr__(self, name, float(value))
+        highest = MAX_STEP * self.frame_rate
+        ok = (isinstance(self.speed, (tuple, list)) and len(self.speed) == 2
+              and all(isinstance(value, Real) for value in self.speed)
+              and 0 < self.speed[0] <= self.speed[1] <= highest)
+        _check(ok, 'speed', self.speed, 'a pair (low, high) with 0 < low <= '
+               f'high <= {highest:g} (frame_rate / 4)')
+        object.__setattr__(self, 'speed', tuple(map(float, self.speed)))
+
+    def labels(self, split: str) -> np.ndarray:
+        """Labels [N], shuffled; the class counts differ by at most 1."""
+        count = self.num_train if _known(split) == 'train' else self.num_val
+        labels = np.arange(count) % len(MOTIONS)
+        return self._rng(0, split).permutation(labels)
+
+    def scene(self, split: str, index: int) -> Scene:
+        """What clip `index` of ``train`` or ``val`` shows.
+
+        Raises:
+            ValueError: For another `split`.
+            IndexError: If `index` is negative or too high.
+        """
+        labels, index = self.labels(split), operator.index(index)
+        if not 0 <= index < len(labels):
+            raise IndexError(f'index={index} is not in split {split!r}; '
+                             f'expected 0 to {len(labels) - 1}')
+        rng = self._rng(1, split, index)
+        target = self._digit(rng, split, int(labels[index]), 1.0)
+        distractor = self._digit(rng, split, int(rng.integers(len(MOTIONS))),
+                                 DISTRACTOR_PEAK * self.distractor)
+        background = self._background(rng, split)
+        noise = NOISE_STD * self.noise * rng.standard_normal(
+            (self.num_frames, self.size, self.size), np.float32)
+        steps = np.arange(self.num_frames) - (self.num_frames - 1) / 2
+        return Scene(target, distractor, background, noise,
+                     steps / self.frame_rate)
+
+    def render(self, split: str, index: int) -> tuple[np.ndarray, int]:
+        """Frames, uint8 RGB [T, H, W, 3], and label of one clip.
+
+        The same for equal parameters, whatever was rendered before. Raises
+        what `scene` raises.
+        """
+        scene = self.scene(split, index)
+        return scene.frames(), scene.label
+
+    def write(self, folder: str | os.PathLike, progress: bool = True) -> None:
+        """Write the clips as H.264 files, with lists of them.
+
+        Parameters (``moving_digits.json``) come first, then ``videos/*.mp4``,
+        then ``classes.txt`` and, with lines ``videos/train_00000.mp4 label``,
+        ``train.txt`` and ``val.txt``. Files that are there are kept: a call
+        goes on where an interrupted one stopped, or has nothing to do.
+
+        Args:
+            folder: Created if missing.
+            progress: Show a progress bar while writing. Default True.
+
+        Raises:
+            FileExistsError: If `folder` holds clips of other parameters or of
+                unknown origin; nothing is changed then.
+        """
+        folder = Path(folder)
+        self._claim(folder)
+        (folder / 'videos').mkdir(exist_ok=True)
+        lists = {split: [(f'videos/{split}_{index:05d}.mp4', label)
+                         for index, label in enumerate(self.labels(split))]
+                 for split in SPLITS}
+        missing = [(split, index, folder / name) for split in SPLITS
+                   for index, (name, _) in enumerate(lists[split])
+                   if not (folder / name).exists()]
+        if missing:
+            for split, index, path in track(missing, 'Writing moving digits',
+                                            disable=not progress):
+                frames, _ = self.render(split, index)
+                write_video(path, frames, self.frame_rate)
+        _write_lines(folder / 'classes.txt', CLASSES)
+        for split in SPLITS:
+            _write_lines(folder / f'{split}.txt',
+                         [f'{name} {label}' for name, label in lists[split]])
+
+    def _claim(self, folder: Path) -> None:
+        """Write the parameters to `folder`, or raise if it is not for them."""
+        # In this order, as another process may be writing the same data set.
+        present = [name for name in ('videos', 'classes.txt', 'train.txt',
+                                     'val.txt') if (folder / name).exists()]
+        file = folder / 'moving_digits.json'
+        parameters = {'generator': GENERATOR, **asdict(self),
+                      'speed': list(self.speed)}
+        if file.exists():
+            found = json.loads(file.read_text())
+            differ = [f'{name}={found.get(name)} (asked for: {value})'
+                      for name, value in parameters.items()
+                      if found.get(name) != value]
+            if differ:
+                raise FileExistsError(
+                    f'folder={str(folder)!r} holds moving digits of other '
+                    f'parameters: {", ".join(differ)}; expected the same '
+                    'parameters or another folder')
+        elif present:
+            raise FileExistsError(
+                f'folder={str(folder)!r} holds {", ".join(present)} but no '
+                f'{file.name}; expected a new or empty folder')
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_lines(file, [json.dumps(parameters, indent=2)])
+
+    def _rng(self, use: int, split: str, index: int = 0):
+        # The seed comes last, since a large one fills more than one word.
+        return np.random.default_rng(
+            [use, SPLITS.index(split), index, self.seed])
+
+    def _digit(self, rng, split: str, label: int, brightness: float) -> Digit:
+        """Draw a digit; all classes use `rng` alike."""
+        samples, images = handwriting(split)
+        choice = rng.integers(len(samples))
+        angle = rng.uniform(0, 2 * math.pi)
+        return Digit(
+            sample=int(samples[choice]),
+            image=brightness * _scale(images[choice], self.size // 3),
+            label=label,
+            middle=tuple(rng.uniform(size=2)),
+            heading=(MOTIONS[label].heading
+                     or (math.cos(angle), math.sin(angle))),
+            speed=rng.uniform(*self.speed),
+            radius=rng.uniform(*ORBIT_RADIUS))
+
+    def _background(self, rng, split: str) -> np.ndarray:
+        """Coarse texture and twelve quarters of digits, [H, W]."""
+        background = 0.5 * _scale(rng.random((6, 6), np.float32), self.size)
+        images = handwriting(split)[1]
+        for _ in range(12):
+            top, left = rng.integers(5, size=2)
+            image = images[rng.integers(len(images))]
+            piece = _scale(image[top:top + 4, left:left + 4], self.size // 6)
+            _stamp(background, rng.uniform(0.5, 1) * piece,
+                   rng.uniform(0, self.size, size=2))
+        return CLUTTER_PEAK * self.clutter * background
+
+
+def write_video(path: Path, frames: np.ndarray, frame_rate: int) -> None:
+    """Write `frames`, uint8 RGB [T, H, W, 3] of even size, as H.264 in mp4.
+
+    All frames are key frames, so that each is coded alone and can be sought;
+    one thread, so that the bytes do not depend on the machine's load.
+    """
+    with _whole(path) as part, av.open(str(part), 'w', format='mp4') as file:
+        stream = file.add_stream(
+            'libx264', rate=frame_rate,
+            options={'qp': str(QUANTISER), 'preset': 'veryfast'})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'yuv420p'
+        codec = stream.codec_context
+        codec.thread_count, codec.gop_size, codec.max_b_frames = 1, 1, 0
+        for frame in frames:
+            frame = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+def _write_lines(path: Path, lines) -> None:
+    """Write a text file unless it is there."""
+    if not path.exists():
+        with _whole(path) as part:
+            part.write_text(''.join(f'{line}\n' for line in lines))
+
+
+@contextmanager
+def _whole(path: Path):
+    """Yield a name to write to; `path` appears at the end, whole or not."""
+    part = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _scale(image: np.ndarray, side: int) -> np.ndarray:
+    """Scale `image` [h, h] with values in [0, 1] to [side, side]."""
+    return cv2.resize(image, (side, side),
+                      interpolation=cv2.INTER_CUBIC).clip(0, 1)
+
+
+def _stamp(frame: np.ndarray, image: np.ndarray, position) -> None:
+    """Lay `image` [h, h] on the torus `frame` [H, H], in place, by maximum.
+
+    `position` is (x, y) of its top left corner in pixels; fractions of a pixel
+    are interpolated linearly.
+    """
+    left, top = (math.floor(p) for p in position)
+    x, y = position[0] - left, position[1] - top
+    image = np.pad(image, 1)
+    image = (1 - x) * image[:, 1:] + x * image[:, :-1]
+    image = (1 - y) * image[1:] + y * image[:-1]  # [h + 1, h + 1]
+    steps = np.arange(len(image))
+    place = np.ix_((top + steps) % len(frame), (left + steps) % len(frame))
+    frame[place] = np.maximum(frame[place], image)
+
+
+def _known(split: str) -> str:
+    _check(split in SPLITS, 'split', split, "'train' or 'val'")
+    return split
+
+
+def _check(ok: bool, name: str, value, accepted: str) -> None:
+    if not ok:
+        raise ValueError(f'{name}={value!r} is not valid; expected {accepted}')

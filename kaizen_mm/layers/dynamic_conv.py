@@ -1,0 +1,218 @@
+"""Convolutions and linear layers whose weight differs from sample to sample.
+
+A dynamic layer is the plain layer with an *increment*: its weight for sample
+``n`` is ``W_1 + dW_n`` (Battash & Wolf, arXiv:1910.11105, eq. 2). Without an
+increment it is the plain layer to the bit.
+
+An increment whose rows share one linear map ``A`` has low rank,
+``dW_n = alpha * P_n A^T``, and by linearity
+
+    dW_n * x = alpha * P_n (A^T * x):
+
+one convolution with ``A^T`` that all samples share, then a small matrix product
+per sample. No tensor of the size of N weights is formed. This holds for every
+kernel size, stride, padding, dilation and number of groups.
+"""
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LowRankIncrement:
+    """``dW_n = scale * rows_n @ basis^T``, with what repeated passes can reuse.
+
+    Args:
+        rows: ``P``, shape ``[N, R, F]``; R is the number of rows of the weight (output
+            channels). None stands for no increment, as in the first iterate.
+        basis: ``A``, shape ``[fan_in, F]``, ``fan_in`` being the size of one row of the weight.
+        scale: ``alpha`` of eq. 2.
+        cache: Dictionary shared by the iterates of one forward pass. When a layer sees the
+            very same input tensor again, ``W_1 * x`` and ``A^T * x`` are taken from it.
+    """
+
+    def __init__(self, rows: Optional[Tensor], basis: Tensor, scale: float,
+                 cache: Optional[dict] = None):
+        self.rows, self.basis, self.scale = rows, basis, scale
+        self.cache = {} if cache is None else cache
+
+    def plus(self, rows: Tensor) -> 'LowRankIncrement':
+        """The increment of the next iterate: the same basis, rows added."""
+        total = rows if self.rows is None else self.rows + rows
+        return LowRankIncrement(total, self.basis, self.scale, self.cache)
+
+    def detach(self) -> 'LowRankIncrement':
+        """The increment cut off from the graph, without the cache."""
+        return LowRankIncrement(self.rows.detach(), self.basis.detach(), self.scale)
+
+    def norm(self) -> Tensor:
+        """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
+        rows, basis = self.rows.float(), self.basis.float()
+        squared = ((rows @ (basis.t() @ basis)) * rows).sum(dim=(1, 2))
+        return self.scale * squared.clamp(min=0).sqrt()
+
+    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
+        """The layer's output with this increment added to its weight."""
+        if self.cache.get('input') is not x or self.cache['version'] != x._version:
+            self.cache.clear()
+            self.cache.update(input=x, version=x._version, base=layer.plain_forward(x))
+        base = self.cache['base']
+        if self.rows is None:
+            return base
+        layer.check_batch(x, self.rows)
+        if 'projected' not in self.cache:
+            self.cache['projected'] = layer.project(x, self.basis)
+        return layer.mix(base, self.rows, self.cache['projected'], self.scale)
+
+
+class DenseIncrement:
+    """``dW_n`` itself, for updates that are not of low rank (a bound, or a full ``h``).
+
+    Args:
+        weight: ``dW``, shape ``[N, *layer.weight.shape]``, already scaled. None stands for
+            no increment, as in the first iterate.
+    """
+
+    def __init__(self, weight: Optional[Tensor]):
+        self.weight = weight
+
+    def plus(self, weight: Tensor) -> 'DenseIncrement':
+        """The increment of the next iterate."""
+        return DenseIncrement(weight if self.weight is None else self.weight + weight)
+
+    def detach(self) -> 'DenseIncrement':
+        """The increment cut off from the graph."""
+        return DenseIncrement(self.weight.detach())
+
+    def norm(self) -> Tensor:
+        """Frobenius norm of ``dW_n``, shape ``[N]``."""
+        return self.weight.float().flatten(1).norm(dim=1)
+
+    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
+        """The layer's output with this increment added to its weight."""
+        if self.weight is None:
+            return layer.plain_forward(x)
+        layer.check_batch(x, self.weight)
+        return layer.per_sample_forward(x, layer.weight + self.weight)
+
+
+class DynamicLayer:
+    """What dynamic convolutions and dynamic linear layers have in common.
+
+    ``increment`` is set by the recurrent block around one pass and is None otherwise.
+    """
+
+    increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.increment is None:
+            return self.plain_forward(x)
+        return self.increment.apply(self, x)
+
+    def plain_forward(self, x: Tensor) -> Tensor:
+        """The layer with ``W_1``."""
+        return super().forward(x)
+
+    def check_batch(self, x: Tensor, increment: Tensor) -> None:
+        """Raises ValueError where input and increment are of different batch sizes."""
+        if x.shape[0] != increment.shape[0]:
+            raise ValueError(f'{type(self).__name__} got an input of batch size {x.shape[0]} and a '
+                             f'weight increment for {increment.shape[0]} samples')
+
+
+class _DynamicConv(DynamicLayer):
+
+    def project(self, x: Tensor, basis: Tensor) -> Tensor:
+        """``A^T * x``: ``[N, C, *S] -> [N, groups * F, *S_out]``."""
+        kernel = basis.t().reshape(-1, *self.weight.shape[1:])
+        return self._conv_forward(x, kernel.repeat(self.groups, *[1] * (kernel.dim() - 1)), None)
+
+    def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor:
+        """``base + scale * P (A^T * x)``, group by group; shape of ``base``."""
+        batch, groups = base.shape[0] * self.groups, self.groups
+        # [N, R, *S] -> [N * groups, R / groups, S]
+        mixed = torch.baddbmm(
+            base.reshape(batch, base.shape[1] // groups, -1),
+            rows.reshape(batch, rows.shape[1] // groups, -1),
+            projected.reshape(batch, projected.shape[1] // groups, -1),
+            alpha=scale)
+        return mixed.reshape(base.shape)
+
+    def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """One grouped convolution with ``weight`` of shape ``[N, *self.weight.shape]``."""
+        padding = self.padding
+        if self.padding_mode != 'zeros':
+            x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
+        conv = (F.conv1d, F.conv2d, F.conv3d)[len(self.kernel_size) - 1]
+        y = conv(x.reshape(1, -1, *x.shape[2:]), weight.flatten(0, 1), None, self.stride,
+                 padding, self.dilation, x.shape[0] * self.groups)
+        y = y.reshape(x.shape[0], -1, *y.shape[2:])
+        return y if self.bias is None else y + self.bias.view(-1, *[1] * (y.dim() - 2))
+
+
+class DynamicConv1d(_DynamicConv, nn.Conv1d):
+    """:class:`torch.nn.Conv1d` that takes a weight increment per sample."""
+
+
+class DynamicConv2d(_DynamicConv, nn.Conv2d):
+    """:class:`torch.nn.Conv2d` that takes a weight increment per sample."""
+
+
+class DynamicConv3d(_DynamicConv, nn.Conv3d):
+    """:class:`torch.nn.Conv3d` that takes a weight increment per sample."""
+
+
+class DynamicLinear(DynamicLayer, nn.Linear):
+    """:class:`torch.nn.Linear` that takes a weight increment per sample; input ``[N, ..., C]``."""
+
+    def project(self, x: Tensor, basis: Tensor) -> Tensor:
+        """``A^T x``: ``[N, ..., C] -> [N, ..., F]``."""
+        return F.linear(x, basis.t())
+
+    def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor:
+        """``base + scale * P (A^T x)``; shape of ``base``."""
+        n = base.shape[0]
+        # [N, ..., R] -> [N, L, R]
+        mixed = torch.baddbmm(
+            base.reshape(n, -1, base.shape[-1]),
+            projected.reshape(n, -1, projected.shape[-1]),
+            rows.transpose(1, 2),
+            alpha=scale)
+        return mixed.reshape(base.shape)
+
+    def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """One batched product with ``weight`` of shape ``[N, out, in]``."""
+        y = x.reshape(x.shape[0], -1, x.shape[-1]) @ weight.transpose(1, 2)
+        y = y.reshape(*x.shape[:-1], weight.shape[1])
+        return y if self.bias is None else y + self.bias
+
+
+_DYNAMIC = {
+    nn.Conv1d: DynamicConv1d,
+    nn.Conv2d: DynamicConv2d,
+    nn.Conv3d: DynamicConv3d,
+    nn.Linear: DynamicLinear,
+}
+
+
+def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
+    """Turns a convolution or linear layer into its dynamic kind, in place.
+
+    Parameters, buffers, hooks and state-dict names stay: only the class changes.
+
+    Args:
+        layer: A :class:`torch.nn.Conv1d`, ``Conv2d``, ``Conv3d`` or ``Linear``.
+        name: What errors call it.
+
+    Raises:
+        TypeError: Any other kind of layer, subclasses with a forward of their own included.
+    """
+    if isinstance(layer, DynamicLayer):
+        return layer
+    if type(layer) not in _DYNAMIC:
+        raise TypeError(f'{name} is a {type(layer).__name__}; a dynamic layer must be one of '
+                        f'{", ".join(kind.__name__ for kind in _DYNAMIC)}')
+    layer.__class__ = _DYNAMIC[type(layer)]
+    return layer

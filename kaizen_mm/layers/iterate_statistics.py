@@ -1,0 +1,122 @@
+"""Running statistics of batch norm, one set per iterate.
+
+A batch norm that sees something different in each iteration needs running statistics of its
+own for each iteration; with shared ones, evaluation gets worse from the second iterate on.
+The affine parameters stay shared.
+
+The statistics of iterate 1 are the norm's own ``running_mean``, ``running_var`` and
+``num_batches_tracked``. Those of later iterates stand in a child module of the norm,
+``iterates``, and are put in place of the norm's own for the duration of one pass. As a child
+they survive the conversion to SyncBN, and a checkpoint that lacks them (one of the plain
+network) fills them with the statistics of the plain network.
+"""
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_CHILD = 'iterates'
+_NAMES = ('running_mean', 'running_var', 'num_batches_tracked')
+
+
+class IterateStatistics(nn.Module):
+    """Statistics of iterates 2, 3, ...: buffers of shape ``[iterates - 1, C]``.
+
+    Args:
+        norm: The batch norm whose present statistics each iterate starts from.
+        num_iterations: ``K``, at least 2.
+    """
+
+    def __init__(self, norm: _BatchNorm, num_iterations: int):
+        super().__init__()
+        for name in _NAMES:
+            row = getattr(norm, name)
+            self.register_buffer(name, torch.stack([row] * (num_iterations - 1)))
+
+    def __len__(self) -> int:
+        return len(self.running_mean)
+
+    def resize(self, rows: int) -> None:
+        """Makes room for ``rows`` iterates beyond the first, copies of the last one so far."""
+        for name in _NAMES:
+            setattr(self, name, _extend(getattr(self, name), rows))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """A checkpoint of fewer iterates is extended, one of more makes this one larger."""
+        for name in _NAMES:
+            loaded = state_dict.get(prefix + name)
+            if loaded is not None and len(loaded) > len(self):
+                self.resize(len(loaded))
+        for name in _NAMES:
+            loaded = state_dict.get(prefix + name)
+            if loaded is not None:
+                state_dict[prefix + name] = _extend(loaded, len(self))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _extend(rows: Tensor, length: int) -> Tensor:
+    missing = length - len(rows)
+    return rows if missing <= 0 else torch.cat([rows, torch.stack([rows[-1]] * missing)])
+
+
+def _tracked_norms(module: nn.Module):
+    for name, norm in module.named_modules():
+        if isinstance(norm, _BatchNorm) and norm.track_running_stats:
+            yield name, norm
+
+
+def add_iterate_statistics(module: nn.Module, num_iterations: int) -> None:
+    """Gives each batch norm in ``module`` statistics for ``num_iterations`` iterates.
+
+    Norms that have them already are extended where needed; with fewer than two iterates
+    nothing is added. Loading a state dict without these statistics into ``module`` fills them
+    with the norm's own.
+    """
+    if num_iterations < 2:
+        return
+    for _, norm in _tracked_norms(module):
+        if hasattr(norm, _CHILD):
+            getattr(norm, _CHILD).resize(num_iterations - 1)
+        else:
+            norm.add_module(_CHILD, IterateStatistics(norm, num_iterations))
+    if _fill_from_plain not in [getattr(h, 'hook', h) for h in module._load_state_dict_pre_hooks.values()]:
+        module.register_load_state_dict_pre_hook(_fill_from_plain)
+
+
+def _fill_from_plain(module, state_dict, prefix, *args):
+    for name, norm in _tracked_norms(module):
+        if not hasattr(norm, _CHILD):
+            continue
+        path = prefix + (f'{name}.' if name else '')
+        for stat in _NAMES:
+            own, rows = path + stat, f'{path}{_CHILD}.{stat}'
+            if own in state_dict and rows not in state_dict:
+                state_dict[rows] = torch.stack([state_dict[own]] * len(getattr(norm, _CHILD)))
+
+
+@contextmanager
+def iterate_statistics(module: nn.Module, index: int) -> Iterator[None]:
+    """Puts the statistics of one iterate in place in every batch norm of ``module``.
+
+    Args:
+        module: A module that :func:`add_iterate_statistics` has been applied to; others are
+            left as they are, so that all iterates share the norm's own statistics.
+        index: The iterate, from 0. Beyond those that exist, the last one's are used.
+    """
+    swapped = []
+    if index > 0:
+        for _, norm in _tracked_norms(module):
+            rows = getattr(norm, _CHILD, None)
+            if rows is None:
+                continue
+            row = min(index, len(rows)) - 1
+            swapped.append((norm, {name: getattr(norm, name) for name in _NAMES}))
+            for name in _NAMES:
+                norm._buffers[name] = getattr(rows, name)[row]
+    try:
+        yield
+    finally:
+        for norm, own in swapped:
+            norm._buffers.update(own)

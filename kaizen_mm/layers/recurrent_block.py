@@ -1,0 +1,194 @@
+"""The adaptive recurrent block.
+
+Battash & Wolf, "Adaptive and Iteratively Improving Recurrent Lateral Connections",
+arXiv:1910.11105, section 3. A block of a feed-forward network is split into a dynamic part
+``f`` (some of its convolutions or linear layers) and a static part ``g`` (the rest). With
+``u`` the block's input, which never changes,
+
+    z_i     = g(f(u, W_i))            eq. 1
+    W_{i+1} = W_i + alpha * h(z_i)    eq. 2, per sample,
+
+for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it is frozen.
+"""
+from contextlib import contextmanager
+from typing import List, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from kaizen_mm.layers.dynamic_conv import make_dynamic
+from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.transparent import TransparentWrapper
+from kaizen_mm.layers.weight_adapter import WeightAdapter
+
+NORM_STATISTICS = ('per_iterate', 'shared')
+
+
+class AdaptiveRecurrentBlock(TransparentWrapper):
+    """Runs a block K times and rewrites some of its weights, per sample, in between.
+
+    The state dict has the names of the wrapped block; only the adapter's (``adapter.*``)
+    and the later iterates' norm statistics (``<norm>.iterates.*``) are added, and the latter
+    are filled from a plain checkpoint.
+
+    A block may split its forward into ``prepare(u)``, what comes before the first dynamic
+    layer, and ``forward_prepared(*prepared)``, the rest; ``prepare`` then runs once for all
+    iterates. Either way, a dynamic layer that sees the very same tensor in each iterate
+    computes what does not depend on the increment once.
+
+    Args:
+        block: The block; changed in place.
+        dynamic: Names of the submodules of ``block`` that make up ``f``: convolutions (1d, 2d,
+            3d) or linear layers. Each must be called once in the block's forward.
+        feedback_shape: Shape ``(C, *spatial)`` of one sample's ``z``, the input of ``h``.
+        feedback: Name of the submodule of ``block`` whose output is ``z``; ``''`` (default)
+            is the block's own output.
+        num_iterations: ``K``, at least 1. With 1 the block is the plain block: nothing is
+            frozen or added.
+        norm_statistics: ``'per_iterate'`` (default): batch norms of the block keep running
+            statistics for each iterate, affine parameters being shared; ``'shared'``:
+            one set for all, as in the authors' released code.
+        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
+            ``pool_kernel``, ...
+
+    Shape:
+        Input ``[N, ...]``; output a tuple of ``num_iterations`` block outputs, the last one best.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+        TypeError: A dynamic layer that is no convolution or linear layer.
+    """
+
+    def __init__(self,
+                 block: nn.Module,
+                 dynamic: Sequence[str],
+                 feedback_shape: Sequence[int],
+                 feedback: str = '',
+                 num_iterations: int = 2,
+                 norm_statistics: str = 'per_iterate',
+                 **adapter):
+        super().__init__(block)
+        check_num_iterations(num_iterations)
+        if norm_statistics not in NORM_STATISTICS:
+            raise ValueError(f'norm_statistics must be one of {NORM_STATISTICS}, got {norm_statistics!r}')
+        names = [dynamic] if isinstance(dynamic, str) else list(dynamic)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f'dynamic must name at least one layer of the block and none twice, got {dynamic!r}')
+        known = dict(block.named_modules())
+        for argument, name in [('dynamic', n) for n in names] + [('feedback', feedback)]:
+            if name not in known:
+                raise ValueError(f'{argument}: {type(block).__name__} has no submodule {name!r}; '
+                                 f'it has {", ".join(sorted(k for k in known if k))}')
+        self.dynamic, self.feedback = tuple(names), feedback
+        self.norm_statistics = norm_statistics
+        self._num_iterations = num_iterations
+        self._last_increments: Tuple[list, ...] = ()
+        if num_iterations > 1:
+            layers = [make_dynamic(known[name], f'dynamic layer {name!r}') for name in names]
+            for layer in layers:
+                layer.weight.requires_grad_(False)
+            self.add_own_module('adapter', WeightAdapter(
+                feedback_shape, {n: layer.weight.shape for n, layer in zip(names, layers)}, **adapter))
+            self._extend_statistics(num_iterations)
+
+    @property
+    def num_iterations(self) -> int:
+        """``K``. May be set after construction to fewer or more than the block was built for;
+        iterations beyond use the last iterate's norm statistics."""
+        return self._num_iterations
+
+    @num_iterations.setter
+    def num_iterations(self, value: int):
+        check_num_iterations(value)
+        if value > 1 and not hasattr(self, 'adapter'):
+            raise ValueError(f'num_iterations cannot become {value}: the block was built with '
+                             'num_iterations=1 and has no adapter; build it with at least 2')
+        self._extend_statistics(value)
+        self._num_iterations = value
+
+    def _extend_statistics(self, num_iterations):
+        if self.norm_statistics == 'per_iterate':
+            add_iterate_statistics(self.wrapped, num_iterations)
+
+    def forward(self, u: Tensor) -> Tuple[Tensor, ...]:
+        block = self.wrapped
+        if self.num_iterations == 1:
+            return (block(u), )
+        if hasattr(block, 'prepare'):
+            run, inputs = block.forward_prepared, block.prepare(u)
+        else:
+            run, inputs = block, (u, )
+        increments, outputs, history = self.adapter.initial(), [], []
+        for i in range(self.num_iterations):
+            with self._pass(i, increments) as feedback:
+                y = run(*inputs)
+            outputs.append(y)
+            if i + 1 < self.num_iterations:
+                increments = self.adapter.update(increments, feedback.value if self.feedback else y)
+                history.append([inc.detach() for inc in increments])
+        self._last_increments = tuple(history)
+        return tuple(outputs)
+
+    @contextmanager
+    def _pass(self, index, increments):
+        """One pass: the increments and the norm statistics of an iterate are in place."""
+        layers = [self.wrapped.get_submodule(name) for name in self.dynamic]
+        feedback = _Feedback(self.feedback)
+        handle = self.wrapped.get_submodule(self.feedback).register_forward_hook(feedback)
+        for layer, increment in zip(layers, increments):
+            layer.increment = increment
+        try:
+            with iterate_statistics(self.wrapped, index):
+                yield feedback
+        finally:
+            handle.remove()
+            for layer in layers:
+                layer.increment = None
+
+    @torch.no_grad()
+    def weight_change(self) -> Tensor:
+        """``||W_i - W_1|| / ||W_1||`` (Frobenius) in the last forward pass.
+
+        Returns:
+            Shape ``[K - 1, L, N]``: iterates 2..K, dynamic layers, samples.
+
+        Raises:
+            RuntimeError: No forward pass with two or more iterations has been made.
+        """
+        if not self._last_increments:
+            raise RuntimeError('weight_change() needs a forward pass with num_iterations >= 2 first')
+        norms = [self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic]
+        return torch.stack([torch.stack([inc.norm() / norm for inc, norm in zip(increments, norms)])
+                            for increments in self._last_increments])
+
+    def extra_repr(self) -> str:
+        return (f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='
+                f'{self.num_iterations}, norm_statistics={self.norm_statistics!r}')
+
+
+class _Feedback:
+    """Forward hook that keeps the output of the module that ``h`` reads."""
+
+    def __init__(self, name: str):
+        self.name, self._outputs = name, []
+
+    def __call__(self, module, inputs, output) -> None:
+        self._outputs.append(output)
+
+    @property
+    def value(self) -> Tensor:
+        if len(self._outputs) != 1:
+            raise RuntimeError(f'feedback: the block must call {self.name!r} once per pass, '
+                               f'it did so {len(self._outputs)} times')
+        return self._outputs[0]
+
+
+def check_num_iterations(value: int) -> None:
+    """Raises ValueError unless ``value`` is an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f'num_iterations must be an int >= 1, got {value!r}')
+
+
+def recurrent_blocks(module: nn.Module) -> List[Tuple[str, AdaptiveRecurrentBlock]]:
+    """The adaptive recurrent blocks in ``module``, with their names."""
+    return [(n, m) for n, m in module.named_modules() if isinstance(m, AdaptiveRecurrentBlock)]

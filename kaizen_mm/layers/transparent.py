@@ -1,0 +1,52 @@
+"""A wrapper module that leaves no trace in state dicts.
+
+The wrapped module is registered under one name, and that name is left out of
+the keys on saving and put back on loading, so that a checkpoint of the plain
+network loads into the wrapped one and the other way round.
+"""
+from torch import nn
+
+
+class TransparentWrapper(nn.Module):
+    """Base class of modules whose state-dict keys are those of what they wrap.
+
+    Args:
+        wrapped: The module whose keys lose their prefix.
+
+    Raises:
+        TypeError: ``wrapped`` is no module.
+    """
+
+    def __init__(self, wrapped: nn.Module):
+        super().__init__()
+        if not isinstance(wrapped, nn.Module):
+            raise TypeError(f'wrapped must be a torch.nn.Module, got {type(wrapped).__name__}')
+        self.wrapped = wrapped
+        self._register_state_dict_hook(_hide_wrapped)
+        self.register_load_state_dict_pre_hook(_address_wrapped)
+
+    def add_own_module(self, name: str, module: nn.Module) -> None:
+        """Adds a child whose keys stand beside those of the wrapped module.
+
+        Raises:
+            ValueError: The wrapped module has a child or tensor of that name.
+        """
+        taken = {key.split('.')[0] for key in self.wrapped.state_dict()}
+        if name in taken:
+            raise ValueError(f'the wrapped {type(self.wrapped).__name__} has state under the name '
+                             f'{name!r} already; rename it there')
+        self.add_module(name, module)
+
+
+def _hide_wrapped(module, state_dict, prefix, local_metadata):
+    long = f'{prefix}wrapped.'
+    for key in [k for k in state_dict if k.startswith(long)]:
+        state_dict[prefix + key[len(long):]] = state_dict.pop(key)
+    return state_dict
+
+
+def _address_wrapped(module, state_dict, prefix, *args):
+    own = tuple(f'{prefix}{name}.' for name in module._modules if name != 'wrapped')
+    for key in [k for k in state_dict if k.startswith(prefix)]:
+        if not key.startswith(own):
+            state_dict[f'{prefix}wrapped.{key[len(prefix):]}'] = state_dict.pop(key)

@@ -1,0 +1,189 @@
+"""The weight adapter ``h``: from a block's activations to new weights of that block.
+
+Battash & Wolf, arXiv:1910.11105, sections 3 and 4.2: the feedback map ``z`` is pooled with
+max and with average, the results are concatenated and vectorized, and one linear layer per
+dynamic layer gives the increment of its weight.
+
+On convolutional blocks that linear layer is *shared by the rows* (output channels) of the
+weight: row ``j`` of the increment is ``A p_j``, ``p_j`` being the share of the pooled values
+that falls to row j. With ``shared_rows=False`` it is one full layer from all pooled values
+to all weights, as in the paper's MNIST network.
+"""
+import math
+from typing import List, Mapping, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
+
+_BOUNDS = {None: None, 'tanh': torch.tanh}
+_ROW_LAYOUTS = ('channel', 'concatenated')
+_POOLS = ((F.avg_pool1d, F.max_pool1d), (F.avg_pool2d, F.max_pool2d), (F.avg_pool3d, F.max_pool3d))
+
+
+class WeightAdapter(nn.Module):
+    """``h`` of eq. 2: predicts the weight increments of a block's dynamic layers.
+
+    Args:
+        feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for
+            a vector. Maps of another shape are refused.
+        weight_shapes: Shape of each dynamic layer's weight, by layer name.
+        alpha: Step size of eq. 2. Default 1e-3, as in the paper.
+        pool_kernel, pool_stride, pool_padding: Of the parallel max and average pooling, in
+            pixels (and frames); an int or one value per spatial dimension. ``pool_kernel=None``
+            (default) takes ``z`` as it is. Padded zeros count in the average.
+        shared_rows: One linear layer shared by the rows of the weight (default), or one full
+            layer to all weights.
+        row_layout: How pooled values are laid into rows. ``'channel'`` (default): row j gets
+            the statistics, average first, of its own share of the channels.
+            ``'concatenated'``: average and max are concatenated on channels and then cut
+            into rows, as the authors' released ResNet-20 does.
+        bias: Whether the linear layers have a bias. Default False.
+        bound: ``'tanh'`` bounds the increment before ``alpha``; None (default) does not.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self,
+                 feedback_shape: Sequence[int],
+                 weight_shapes: Mapping[str, Sequence[int]],
+                 *,
+                 alpha: float = 1e-3,
+                 pool_kernel: Union[int, Sequence[int], None] = None,
+                 pool_stride: Union[int, Sequence[int]] = 1,
+                 pool_padding: Union[int, Sequence[int]] = 0,
+                 shared_rows: bool = True,
+                 row_layout: str = 'channel',
+                 bias: bool = False,
+                 bound: Optional[str] = None):
+        super().__init__()
+        if bound not in _BOUNDS:
+            raise ValueError(f'bound must be None or "tanh", got {bound!r}')
+        if row_layout not in _ROW_LAYOUTS:
+            raise ValueError(f'row_layout must be one of {_ROW_LAYOUTS}, got {row_layout!r}')
+        if not (isinstance(alpha, (int, float)) and math.isfinite(alpha) and alpha >= 0):
+            raise ValueError(f'alpha must be a finite number >= 0, got {alpha!r}')
+        if not weight_shapes:
+            raise ValueError('weight_shapes must name at least one dynamic layer, got none')
+        self.feedback_shape = tuple(int(s) for s in feedback_shape)
+        self.weight_shapes = {name: tuple(shape) for name, shape in weight_shapes.items()}
+        self.alpha = float(alpha)
+        self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
+        self.low_rank = shared_rows and bound is None
+
+        dims = len(self.feedback_shape) - 1
+        self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
+        self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
+        self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
+        positions = math.prod(self._pooled_size())
+        values = self.feedback_shape[0] * positions * (1 if self.pool_kernel is None else 2)
+
+        self.linears = nn.ModuleDict()
+        for name, shape in self.weight_shapes.items():
+            rows = shape[0] if shared_rows else 1
+            if values % rows:
+                raise ValueError(
+                    f'layer {name!r} has {rows} rows (output channels), which do not divide the '
+                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; '
+                    'change the pooling, or set shared_rows=False')
+            self.linears[_key(name)] = nn.Linear(values // rows, math.prod(shape) // rows, bias)
+
+    def _per_dim(self, argument, value, dims):
+        if value is None:
+            return None
+        sizes = (value, ) * dims if isinstance(value, int) else tuple(value)
+        low = 0 if argument == 'pool_padding' else 1
+        if len(sizes) != dims or not all(isinstance(s, int) and s >= low for s in sizes):
+            raise ValueError(f'{argument} must be an int >= {low} or {dims} of them, one per spatial '
+                             f'dimension of the feedback map, got {value!r}')
+        return sizes
+
+    def _pooled_size(self) -> tuple:
+        spatial = self.feedback_shape[1:]
+        if self.pool_kernel is None:
+            return spatial
+        if not spatial:
+            raise ValueError(f'pool_kernel must be None for a feedback vector, got {self.pool_kernel}')
+        if any(2 * p > k for p, k in zip(self.pool_padding, self.pool_kernel)):
+            raise ValueError(f'pool_padding must be at most half of pool_kernel {self.pool_kernel}, '
+                             f'got {self.pool_padding}')
+        size = tuple((s + 2 * p - k) // t + 1 for s, k, t, p in zip(
+            spatial, self.pool_kernel, self.pool_stride, self.pool_padding))
+        if min(size) < 1:
+            raise ValueError(f'pool_kernel {self.pool_kernel} with pool_padding {self.pool_padding} does '
+                             f'not fit into a feedback map of size {spatial}; use a larger input or a '
+                             'smaller kernel')
+        return size
+
+    def initial(self) -> List[Union[LowRankIncrement, DenseIncrement]]:
+        """The increments of the first iterate (none yet), one per dynamic layer."""
+        if self.low_rank:
+            return [LowRankIncrement(None, self._basis(linear), self.alpha)
+                    for linear in self.linears.values()]
+        return [DenseIncrement(None) for _ in self.linears]
+
+    def update(self, increments: Sequence, z: Tensor) -> List:
+        """Eq. 2: the increments of the next iterate.
+
+        Args:
+            increments: Those of this iterate, one per dynamic layer.
+            z: This iterate's feedback map, shape ``[N, C, *spatial]``.
+
+        Raises:
+            ValueError: ``z`` is not of ``feedback_shape``.
+        """
+        if tuple(z.shape[1:]) != self.feedback_shape:
+            raise ValueError(f'the feedback map has shape {tuple(z.shape[1:])} per sample, but the '
+                             f'adapter was built for {self.feedback_shape}; build the network for '
+                             'the input size that it gets')
+        pooled = self._pool(z)
+        return [inc.plus(self._increment(pooled, linear, shape))
+                for inc, linear, shape in zip(increments, self.linears.values(),
+                                              self.weight_shapes.values())]
+
+    def _pool(self, z: Tensor) -> Tensor:
+        """``[N, C, *spatial] -> [N, values]`` in row order."""
+        if self.pool_kernel is None:
+            return z.flatten(1)
+        average, maximum = _POOLS[len(self.pool_kernel) - 1]
+        window = (self.pool_kernel, self.pool_stride)
+        if any(self.pool_padding):  # by hand: torch pads no map that is smaller than the kernel
+            margin = [p for padding in reversed(self.pool_padding) for p in (padding, padding)]
+            both = [average(F.pad(z, margin), *window),
+                    maximum(F.pad(z, margin, value=-math.inf), *window)]
+        else:
+            both = [average(z, *window), maximum(z, *window)]
+        both = [pooled.flatten(2) for pooled in both]
+        # [N, C, positions] twice -> [N, C, 2, positions] or [N, 2 C, positions]
+        if self.row_layout == 'channel':
+            return torch.stack(both, dim=2).flatten(1)
+        return torch.cat(both, dim=1).flatten(1)
+
+    def _increment(self, pooled: Tensor, linear: nn.Linear, shape: tuple) -> Tensor:
+        rows = pooled.reshape(len(pooled), shape[0] if self.shared_rows else 1, -1)
+        if self.low_rank:
+            if linear.bias is None:
+                return rows
+            return torch.cat([rows, rows.new_ones(*rows.shape[:2], 1)], dim=2)
+        change = linear(rows).reshape(len(pooled), *shape)
+        return self.alpha * (torch.tanh(change) if self.bound else change)
+
+    @staticmethod
+    def _basis(linear: nn.Linear) -> Tensor:
+        """``A`` of shape ``[fan_in, F]``, the bias as one more column."""
+        if linear.bias is None:
+            return linear.weight
+        return torch.cat([linear.weight, linear.bias[:, None]], dim=1)
+
+    def extra_repr(self) -> str:
+        return (f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
+                f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
+                f'pool_padding={self.pool_padding}, shared_rows={self.shared_rows}, '
+                f'row_layout={self.row_layout!r}, bound={self.bound!r}')
+
+
+def _key(name: str) -> str:
+    return name.replace('.', '_')

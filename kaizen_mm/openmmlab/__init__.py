@@ -1,0 +1,20 @@
+"""Registry classes for mmaction2 and mmpretrain, and what training with them needs."""
+import importlib.util
+
+
+def register() -> None:
+    """Registers this package's names with whichever of mmengine and mmaction2 is installed."""
+    if not _installed('mmengine'):
+        return
+    from kaizen_mm.openmmlab import compat
+    compat.read_checkpoints_safely()
+    compat.distribute_without_gpu()
+    from kaizen_mm.openmmlab import hooks, phase_one  # noqa: F401
+    if _installed('mmaction'):
+        compat.provide_drn()
+        from kaizen_mm.openmmlab import (backbones, datasets, heads, metrics,  # noqa: F401
+                                         transforms)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

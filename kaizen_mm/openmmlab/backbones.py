@@ -1,0 +1,98 @@
+"""MFNet and the adaptive recurrent block in mmaction2's registry."""
+from typing import Optional, Union
+
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmengine.runner.checkpoint import _load_checkpoint, load_checkpoint
+from torch import Tensor, nn
+
+from kaizen_mm.layers import AdaptiveRecurrentBlock
+from kaizen_mm.losses import KaizenLoss
+from kaizen_mm.models.inflate import inflate_state_dict
+from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
+
+import torch
+
+_VARIANTS = {'mfnet3d': {}, 'mfnet3d_n9': NINE_UNITS}
+
+MODELS.register_module(module=KaizenLoss)
+
+
+@MODELS.register_module()
+class MFNet3d(MFNet, BaseModule):
+    """MFNet-3D backbone.
+
+    Args:
+        variant: ``'mfnet3d'`` (default; 16 units, 16 groups) or ``'mfnet3d_n9'`` (nine units, a
+            quarter as wide, 8 groups). ``widths``, ``units`` and ``groups`` replace its values.
+        pretrained: Checkpoint to start from, a path or URL. Default None.
+        pretrained2d: Whether ``pretrained`` is an MFNet-2D to be inflated (default, as in
+            mmaction2's ``ResNet3d``) or a 3D one.
+        channels_last: Whether to compute in channels-last memory format: faster on CPUs.
+            Default False.
+        init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads 3D weights.
+        kwargs: Those of :class:`kaizen_mm.models.MFNet`.
+
+    Shape:
+        ``[N, C, T, H, W] -> [N, widths[-1], T / 2, H / 32, W / 32]``.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self,
+                 variant: str = 'mfnet3d',
+                 pretrained: Optional[str] = None,
+                 pretrained2d: bool = True,
+                 channels_last: bool = False,
+                 init_cfg: Optional[dict] = None,
+                 **kwargs):
+        if variant not in _VARIANTS:
+            raise ValueError(f'variant must be one of {sorted(_VARIANTS)}, got {variant!r}')
+        if pretrained is not None and init_cfg is not None:
+            raise ValueError(f'pretrained and init_cfg exclude each other, got {pretrained!r} and {init_cfg!r}')
+        MFNet.__init__(self, 3, num_classes=0, **{**_VARIANTS[variant], **kwargs})
+        self.init_cfg = init_cfg
+        self.pretrained, self.pretrained2d = pretrained, pretrained2d
+        self.channels_last = channels_last
+
+    def init_weights(self) -> None:
+        """Loads ``pretrained`` or follows ``init_cfg``; weights are initialized already."""
+        if self.pretrained is None:
+            super().init_weights()
+        elif not self.pretrained2d:
+            load_checkpoint(self, self.pretrained, map_location='cpu', logger='current')
+        else:
+            checkpoint = _load_checkpoint(self.pretrained, map_location='cpu')
+            state_dict = inflate_state_dict(checkpoint.get('state_dict', checkpoint), self.state_dict())
+            missing = [k for k in self.load_state_dict(state_dict, strict=False).missing_keys]
+            print_log(f'inflated {len(state_dict)} tensors of {self.pretrained}; missing: {missing or "none"}',
+                      logger='current')
+
+    def forward(self, x: Tensor) -> Union[Tensor, tuple]:
+        if self.channels_last:
+            x = x.to(memory_format=torch.channels_last_3d)
+        return self.forward_features(x)
+
+
+@MODELS.register_module()
+class RecurrentMFNet3d(MFNet3d):
+    """:class:`MFNet3d` with an adaptive recurrent last unit; yields its iterates as a tuple.
+
+    Args:
+        num_iterations: ``K``. With 1 it is the plain network.
+        input_size: ``(T, H, W)`` of the clips.
+        kwargs: Those of :class:`MFNet3d` and :class:`kaizen_mm.models.MFNet`.
+    """
+
+    def __init__(self, num_iterations: int, input_size=(16, 224, 224), **kwargs):
+        super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
+
+
+@MODELS.register_module(name='AdaptiveRecurrentBlock')
+class BuildableRecurrentBlock(AdaptiveRecurrentBlock):
+    """:class:`~kaizen_mm.layers.AdaptiveRecurrentBlock` whose ``block`` may be a config."""
+
+    def __init__(self, block: Union[dict, nn.Module], *args, **kwargs):
+        super().__init__(MODELS.build(block) if isinstance(block, dict) else block, *args, **kwargs)

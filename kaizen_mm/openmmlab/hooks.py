@@ -1,0 +1,108 @@
+"""Hooks that training and testing of recurrent networks need."""
+import random
+from functools import partial
+
+import numpy as np
+import torch
+from mmengine.dataset import worker_init_fn
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from kaizen_mm.layers import recurrent_blocks
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seeds every epoch by its number, so that a resumed run is the uninterrupted one.
+
+    mmengine's checkpoints hold no random state, and its data workers are seeded with a
+    constant: made anew each epoch they repeat the same augmentations.
+
+    Raises:
+        ValueError: The training data loader keeps its workers, whose state a resumed run lacks.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        if getattr(runner.train_dataloader, 'persistent_workers', False):
+            raise ValueError('train_dataloader.persistent_workers must be False: the random state of workers '
+                             'that live on is lost on resuming; or remove EpochSeedHook')
+
+    def before_train_epoch(self, runner) -> None:
+        loader, rank = runner.train_dataloader, get_rank()
+        sequence = np.random.SeedSequence([runner.seed, runner.epoch, rank])
+        own, workers = (int(s) for s in sequence.generate_state(2))
+        random.seed(own)
+        np.random.seed(own)
+        torch.manual_seed(own)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(
+                worker_init_fn, num_workers=loader.num_workers, rank=0,
+                seed=workers % (2**32 - loader.num_workers), disable_subprocess_warning=True)
+
+
+@HOOKS.register_module()
+class WeightChangeHook(Hook):
+    """Logs ``||W_i - W_1|| / ||W_1||`` of each recurrent block, mean over samples and layers.
+
+    The keys are ``iterate_2_weight_change`` and so on, with the block's name in between where
+    there are several blocks. Values near 0 mean that the recurrence does nothing.
+
+    Args:
+        interval: Training iterations from one value to the next. Default 10.
+    """
+
+    def __init__(self, interval: int = 10):
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        blocks = [(n, b) for n, b in recurrent_blocks(_unwrapped(runner.model)) if b.num_iterations > 1]
+        for name, block in blocks:
+            path = '' if len(blocks) == 1 else f'{name}/'
+            for i, change in enumerate(block.weight_change().mean(dim=(1, 2)), start=2):
+                runner.message_hub.update_scalar(f'train/{path}iterate_{i}_weight_change', change.item())
+
+
+@HOOKS.register_module()
+class CheckpointCheckHook(Hook):
+    """Refuses a checkpoint of another architecture before anything of it is loaded.
+
+    mmengine loads what fits and only warns of the rest. Here the checkpoint must have every
+    tensor of the model, in its shape; only what phase two adds (adapters, statistics of later
+    iterates) may be missing.
+
+    Raises:
+        ValueError: A tensor is missing or of another shape.
+    """
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
+            raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
+        loaded = {k[len('module.'):] if k.startswith('module.') else k: v for k, v in state_dict.items()}
+        model = _unwrapped(runner.model)
+        added = tuple(f'{name}.adapter.' for name, _ in recurrent_blocks(model))
+        # named_modules has the wrappers that state dicts leave out
+        added = tuple(name.replace('wrapped.', '') for name in added)
+        missing, different = [], []
+        for key, value in model.state_dict().items():
+            statistics = '.iterates.' in key or key.endswith('num_batches_tracked')
+            if key not in loaded:
+                if not (key.startswith(added) or statistics):
+                    missing.append(key)
+            elif loaded[key].shape != value.shape and not statistics:
+                different.append(f'{key} {tuple(loaded[key].shape)} for {tuple(value.shape)}')
+        if missing or different:
+            raise ValueError(
+                f'the checkpoint is of another architecture: {len(missing)} tensors are missing {missing[:3]}, '
+                f'{len(different)} have another shape {different[:3]}. It must come from the same network; to '
+                'start from weights that fit in part, use init_cfg')
+
+
+def _unwrapped(model):
+    return model.module if is_model_wrapper(model) else model

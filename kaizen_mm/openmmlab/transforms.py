@@ -1,0 +1,43 @@
+"""Sampling of test clips at random positions that do not change from run to run."""
+import numpy as np
+from mmaction.datasets.transforms import SampleFrames
+from mmaction.registry import TRANSFORMS
+
+POSITIONS = ('random', 'even')
+
+
+@TRANSFORMS.register_module()
+class SampleTestClips(SampleFrames):
+    """Test clips of a video, drawn at random positions with a fixed seed.
+
+    The positions of a video depend on ``seed`` and its index in the list alone: not on the
+    number of workers, processes or the order of videos. A video shorter than a clip is looped.
+
+    Args:
+        clip_len: Frames of a clip.
+        frame_interval: Frames from one frame of a clip to the next. Default 1.
+        num_clips: Clips per video. Default 10 (arXiv:1910.11105, section 4.2).
+        positions: ``'random'`` (default), or ``'even'`` for evenly spaced ones.
+        seed: Of the random positions. Default 0.
+    """
+
+    def __init__(self, clip_len: int, frame_interval: int = 1, num_clips: int = 10,
+                 positions: str = 'random', seed: int = 0):
+        for name, value in (('clip_len', clip_len), ('frame_interval', frame_interval), ('num_clips', num_clips)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'{name} must be an int >= 1, got {value!r}')
+        if positions not in POSITIONS:
+            raise ValueError(f'positions must be one of {POSITIONS}, got {positions!r}')
+        super().__init__(clip_len, frame_interval, num_clips, test_mode=True)
+        self.positions, self.seed = positions, seed
+        self._generator = None
+
+    def transform(self, results: dict) -> dict:
+        self._generator = np.random.default_rng([self.seed, results.get('sample_idx', 0)])
+        return super().transform(results)
+
+    def _get_test_clips(self, num_frames, ori_clip_len):
+        if self.positions == 'even':
+            return super()._get_test_clips(num_frames, ori_clip_len)
+        last = max(num_frames - ori_clip_len, 0)
+        return np.sort(self._generator.integers(0, last + 1, size=self.num_clips))
