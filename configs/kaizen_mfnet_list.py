@@ -7,5 +7,5 @@ model = dict(
     backbone=dict(num_iterations=3, input_size=(16, 112, 112), channels_last=True),
     cls_head=dict(head=dict(num_classes={{_base_.num_classes}})))
 phase_one = dict(train_cfg=dict(max_epochs=40))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)
 auto_scale_lr = dict(base_batch_size=8)

@@ -273,7 +273,7 @@ class MovingDigits:
         """Write the clips as H.264 files, with lists of them.
 
         Parameters (``moving_digits.json``) come first, then ``videos/*.mp4``,
-        then ``classes.txt`` and, with lines ``videos/train_00000.mp4 label``,
+        then ``classes.txt`` and, with lines ``train_00000.mp4 label``,
         ``train.txt`` and ``val.txt``. Files that are there are kept: a call
         goes on where an interrupted one stopped, or has nothing to do.
 
@@ -288,12 +288,12 @@ class MovingDigits:
         folder = Path(folder)
         self._claim(folder)
         (folder / 'videos').mkdir(exist_ok=True)
-        lists = {split: [(f'videos/{split}_{index:05d}.mp4', label)
+        lists = {split: [(f'{split}_{index:05d}.mp4', label)
                          for index, label in enumerate(self.labels(split))]
                  for split in SPLITS}
-        missing = [(split, index, folder / name) for split in SPLITS
+        missing = [(split, index, folder / 'videos' / name) for split in SPLITS
                    for index, (name, _) in enumerate(lists[split])
-                   if not (folder / name).exists()]
+                   if not (folder / 'videos' / name).exists()]
         if missing:
             for split, index, path in track(missing, 'Writing moving digits',
                                             disable=not progress):

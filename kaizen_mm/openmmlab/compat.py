@@ -46,7 +46,7 @@ def read_checkpoints_safely() -> None:
 
     mmengine 0.10.7 calls ``torch.load`` without arguments: from torch 2.6 on, its own
     checkpoints are then refused, as they hold log buffers and NumPy scalars
-    (https://github.com/open-mmlab/mmengine/issues/1630); downloads are unpickled without
+    (https://github.com/open-mmlab/mmengine/issues/1655); downloads are unpickled without
     restriction in all versions. Here the harmless types are allowed by name, and anything
     else is refused with an error that names the file.
     """
@@ -98,8 +98,7 @@ def distribute_without_gpu() -> None:
     """Distributed training on CPUs: gloo where there is no accelerator.
 
     mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend, and
-    passes ``device_ids`` to the model wrapper
-    (https://github.com/open-mmlab/mmengine/issues/1305).
+    passes ``device_ids`` to the model wrapper (``dist/utils.py``, ``runner/runner.py``).
     """
     import mmengine.dist.utils as dist_utils
     from mmengine.device import get_device

@@ -278,22 +278,22 @@ def test_same_seed_same_pixels_and_labels(written, tmp_path):
     for split in ('train', 'val'):
         assert entries(tmp_path, split) == entries(written, split)
         for name, _ in entries(written, split):
-            np.testing.assert_array_equal(decoded(tmp_path / name),
-                                          decoded(written / name))
+            np.testing.assert_array_equal(decoded(tmp_path / 'videos' / name),
+                                          decoded(written / 'videos' / name))
 
 
 def test_other_seed_other_pixels_and_labels(written, tmp_path):
     replace(SMALL, seed=4).write(tmp_path, progress=False)
     assert entries(tmp_path, 'train') != entries(written, 'train')
     for name, _ in entries(written, 'train'):
-        assert not np.array_equal(decoded(tmp_path / name),
-                                  decoded(written / name))
+        assert not np.array_equal(decoded(tmp_path / 'videos' / name),
+                                  decoded(written / 'videos' / name))
 
 
 def test_lists_name_the_clips(written):
     for split, count in (('train', 10), ('val', 5)):
         names, labels = zip(*entries(written, split))
-        assert names == tuple(f'videos/{split}_{index:05d}.mp4'
+        assert names == tuple(f'{split}_{index:05d}.mp4'
                               for index in range(count))
         assert list(labels) == SMALL.labels(split).tolist()
     assert len(list((written / 'videos').iterdir())) == 15

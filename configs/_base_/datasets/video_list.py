@@ -1,4 +1,4 @@
-# any folder with train.txt and val.txt, lists of "file label" lines relative to that folder
+# a folder with videos/ and the lists train.txt and val.txt: "file label" lines, files relative to videos/
 data_root = '{{$KAIZEN_LIST_ROOT:data/videos}}'
 num_classes = int('{{$KAIZEN_LIST_CLASSES:2}}')
 
@@ -10,7 +10,6 @@ train_pipeline = [
     dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
     dict(type='Resize', scale=(112, 112), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
-    dict(type='ColorJitter'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
@@ -37,7 +36,7 @@ train_dataloader = dict(
     dataset=dict(
         type='VideoListDataset',
         ann_file=f'{data_root}/train.txt',
-        data_prefix=dict(video=data_root),
+        data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
         pipeline=train_pipeline))
 val_dataloader = dict(
@@ -47,7 +46,7 @@ val_dataloader = dict(
     dataset=dict(
         type='VideoListDataset',
         ann_file=f'{data_root}/val.txt',
-        data_prefix=dict(video=data_root),
+        data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
         test_mode=True,
         pipeline=val_pipeline))
@@ -58,7 +57,7 @@ test_dataloader = dict(
     dataset=dict(
         type='VideoListDataset',
         ann_file=f'{data_root}/val.txt',
-        data_prefix=dict(video=data_root),
+        data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
         test_mode=True,
         pipeline=test_pipeline))

@@ -11,8 +11,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=40, norm_type=2))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=True, end=5, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=5, eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
 ]
 
 # 8 GPUs x 8 clips

@@ -14,5 +14,5 @@ custom_hooks = [dict(type='PhaseOneHook')]
 
 train_cfg = dict(max_epochs=60)
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-4),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=500., decay_mult=0.))))
+    optimizer=dict(lr=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1000., decay_mult=0.))))

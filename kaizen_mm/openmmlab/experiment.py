@@ -1,0 +1,122 @@
+"""Phase one, static control and recurrent network side by side, over one or more seeds.
+
+Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_control``,
+``seed_S/kaizen`` and ``results.json``. What is complete is not done again, what was interrupted is
+resumed.
+"""
+import json
+import os
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
+
+ROWS = ('phase_one', 'static_control', 'kaizen')
+
+
+def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] = (0, ),
+            announce: Callable[[str], None] = print) -> dict:
+    """Trains and tests all rows for all seeds; phase one is shared by the other two.
+
+    Args:
+        kaizen: Config of the recurrent network.
+        control: Config of the static control.
+        folder: Where everything is kept.
+        seeds: One run of every row for each.
+        announce: Called with a line of text as each step starts.
+
+    Returns:
+        For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
+        iterate), ``parameters``, ``seconds`` (training and test), each the mean over seeds, and
+        ``per_seed`` with the same for each; also written to ``results.json``.
+    """
+    per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
+    for seed in seeds:
+        root = Path(folder, f'seed_{seed}')
+        for row in ROWS:
+            cfg = _row_config(row, kaizen, control, root, seed)
+            announce(f'{row}, seed {seed}: {cfg.train_cfg.max_epochs} epochs in {cfg.work_dir}')
+            per_seed[row].append(_run(cfg))
+    results = {row: {**_mean(runs), 'per_seed': runs} for row, runs in per_seed.items()}
+    results['seeds'] = list(seeds)
+    write_json(Path(folder, 'results.json'), results)
+    return results
+
+
+def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int) -> Config:
+    cfg = Config((control if row == 'static_control' else kaizen).to_dict())
+    cfg.launcher = 'none'
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    cfg.phase_one.work_dir = str(root / 'phase_one')
+    cfg.work_dir = str(root / row)
+    return phase_one_config(cfg, cfg.work_dir) if row == 'phase_one' else cfg
+
+
+def _run(cfg: Config) -> dict:
+    """Trains unless complete, tests the last epoch, and keeps the result beside it."""
+    record = Path(cfg.work_dir, 'result.json')
+    if record.exists() and finished_checkpoint(cfg):
+        return json.loads(record.read_text())
+    started = time.time()
+    if finished_checkpoint(cfg) is None:
+        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        Runner.from_cfg(cfg).train()
+    trained = time.time()
+    cfg.resume, cfg.load_from = False, finished_checkpoint(cfg)
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
+    iterates = cfg.model.backbone.num_iterations
+    result = {}
+    for key in ('clip_top1', 'video_top1'):
+        values = [100 * metrics[f'acc/iterate_{i + 1}/{key}'] for i in range(iterates)] if iterates > 1 else None
+        result[key] = values or 100 * metrics[f'acc/{key}']
+    parameters = list(runner.model.parameters())
+    result.update(
+        parameters=sum(p.numel() for p in parameters),
+        trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        epochs=cfg.train_cfg.max_epochs,
+        seconds_training=trained - started,
+        seconds_test=time.time() - trained)
+    write_json(record, result)
+    return result
+
+
+def _mean(runs: List[dict]) -> dict:
+    mean = {}
+    for key in runs[0]:
+        value = np.mean([run[key] for run in runs], axis=0)
+        mean[key] = value.tolist() if value.ndim else value.item()
+    return mean
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    part.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(part, path)
+
+
+def markdown_table(results: dict) -> str:
+    """Mean and standard deviation (of the sample, over seeds) of every row and iterate."""
+    lines = ['| network | parameters | clip top-1 | video top-1 |', '| --- | --- | --- | --- |']
+    for row in ROWS:
+        runs = results[row]['per_seed']
+        last = np.ndim(results[row]['video_top1']) and len(results[row]['video_top1'])
+        for i in range(max(last, 1)):
+            cells = [_spread([run[key][i] if last else run[key] for run in runs])
+                     for key in ('clip_top1', 'video_top1')]
+            name = f'{row}, iterate {i + 1}' if last else row
+            lines.append(f'| {name} | {round(results[row]["parameters"]):,} | {cells[0]} | {cells[1]} |')
+    return '\n'.join(lines)
+
+
+def _spread(values: List[float]) -> str:
+    mean = f'{np.mean(values):.1f}'
+    return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.1f}'
+

@@ -1,0 +1,49 @@
+"""A progress bar in place of log lines on the terminal; the log file stays."""
+import logging
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+@HOOKS.register_module()
+class ProgressBarHook(Hook):
+    """Shows the progress of a training or a test as one bar with the remaining time.
+
+    Log lines below warnings go to the log file alone.
+
+    Args:
+        description: What the bar is headed with.
+    """
+
+    def __init__(self, description: str = ''):
+        self.description, self._progress = description, None
+
+    def before_run(self, runner) -> None:
+        for handler in runner.logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+
+    def before_train(self, runner) -> None:
+        self._start(f'{self.description}: training', runner.max_iters, runner.iter)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self._progress.update(self._task, completed=runner.iter + 1)
+
+    def after_train(self, runner) -> None:
+        self._progress.stop()
+
+    def before_test(self, runner) -> None:
+        self._start(f'{self.description}: test, ten clips', len(runner.test_dataloader), 0)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self._progress.advance(self._task)
+
+    def after_test(self, runner) -> None:
+        self._progress.stop()
+
+    def _start(self, description, total, done):
+        self._progress = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:3.0f} %'),
+                                  TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+        self._task = self._progress.add_task(description, total=total, completed=done)
+        self._progress.start()

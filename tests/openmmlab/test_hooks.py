@@ -1,0 +1,96 @@
+"""Hooks on small runners."""
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from kaizen_mm.openmmlab.hooks import EpochSeedHook
+
+
+@pytest.fixture
+def config(tiny_configs, environment, monkeypatch, tmp_path):
+    """The tiny recurrent config, ready for a runner in this process."""
+    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
+        monkeypatch.setenv(key, environment[key])
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(tiny_configs / 'kaizen.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_dataloader.num_workers = 0
+    cfg.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
+    cfg.phase_one = None
+    cfg.train_cfg.update(max_epochs=1, val_interval=10)
+    return cfg
+
+
+class FakeLoader:
+
+    def __init__(self, **kwargs):
+        self.__dict__.update(dict(num_workers=2, persistent_workers=False, worker_init_fn=None), **kwargs)
+
+
+class FakeRunner:
+
+    def __init__(self, epoch=0, seed=0, **loader):
+        self.epoch, self.seed, self.train_dataloader = epoch, seed, FakeLoader(**loader)
+
+
+def draws(runner):
+    """Random numbers of the main process and of each worker in an epoch."""
+    EpochSeedHook().before_train_epoch(runner)
+    values = [(np.random.rand(), torch.rand(1).item())]
+    for worker in range(runner.train_dataloader.num_workers):
+        runner.train_dataloader.worker_init_fn(worker)
+        values.append((np.random.rand(), torch.rand(1).item()))
+    return values
+
+
+def test_every_epoch_process_and_worker_draws_its_own_numbers_again():
+    assert draws(FakeRunner(3)) == draws(FakeRunner(3))
+    numbers = [n for epoch in range(4) for pair in draws(FakeRunner(epoch)) for n in pair]
+    assert len(set(numbers)) == len(numbers)
+    assert draws(FakeRunner(3)) != draws(FakeRunner(3, seed=1))
+
+
+def test_workers_that_live_on_are_refused():
+    with pytest.raises(ValueError, match='persistent_workers must be False'):
+        EpochSeedHook().before_train(FakeRunner(persistent_workers=True))
+
+
+def test_the_weight_change_is_logged_and_real(config):
+    config.default_hooks.weight_change.interval = 1
+    runner = Runner.from_cfg(config)
+    runner.train()
+    block = runner.model.backbone.recurrent_block
+    for i, change in ((2, 0), (3, 1)):
+        logged = runner.message_hub.get_scalar(f'train/iterate_{i}_weight_change').current()
+        assert logged == pytest.approx(block.weight_change()[change].mean().item(), rel=1e-5) and logged > 0
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(config, tmp_path):
+    from mmaction.registry import MODELS
+    other = config.model.to_dict()
+    other['backbone'].update(variant='mfnet3d', num_iterations=1)
+    other['cls_head']['head'].update(in_channels=768)
+    torch.save(dict(state_dict=MODELS.build(other).state_dict()), tmp_path / 'big.pth')
+    config.load_from = str(tmp_path / 'big.pth')
+    runner = Runner.from_cfg(config)
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    with pytest.raises(ValueError, match='of another architecture'):
+        runner.load_or_resume()
+    assert all(torch.equal(before[k], v) for k, v in runner.model.state_dict().items()), 'nothing is loaded'
+
+    torch.save(dict(weights=3), tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match='no state dict'):
+        runner.load_checkpoint(str(tmp_path / 'none.pth'))
+
+
+def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(config, tmp_path):
+    from mmaction.registry import MODELS
+    for iterations in (1, 2, 3, 5):
+        model = config.model.to_dict()
+        model['backbone'].update(num_iterations=iterations)
+        torch.save(dict(state_dict=MODELS.build(model).state_dict()), tmp_path / f'{iterations}.pth')
+        runner = Runner.from_cfg(config)
+        runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))

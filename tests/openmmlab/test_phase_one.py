@@ -1,0 +1,97 @@
+"""Two phases in one run: when phase one is trained, what phase two starts from."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
+
+W_1 = ('backbone.conv5.B02.conv_i1.conv.weight', 'backbone.conv5.B02.conv_i2.conv.weight')
+
+
+@pytest.fixture
+def config(tiny_configs, environment, monkeypatch, tmp_path):
+    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
+        monkeypatch.setenv(key, environment[key])
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(tiny_configs / 'kaizen.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_dataloader.num_workers = 0
+    cfg.train_cfg.max_epochs = cfg.phase_one.train_cfg.max_epochs = 1
+    return cfg
+
+
+def state(path) -> dict:
+    return load_weights(path)['state_dict']
+
+
+def test_both_phases_then_neither(config):
+    work = Path(config.work_dir)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert MMLogger.get_current_instance() is runner.logger
+    one, two = state(work / 'phase_one' / 'epoch_1.pth'), state(work / 'epoch_1.pth')
+    added = {k for k in two if k not in one}
+    assert added and all('.adapter.' in k or '.iterates.' in k for k in added)
+    for key in one:
+        if key in W_1:
+            assert torch.equal(one[key], two[key]), 'W_1 is frozen'
+    assert not torch.equal(one['backbone.conv1.conv.weight'], two['backbone.conv1.conv.weight'])
+
+    stamp = (work / 'phase_one' / 'epoch_1.pth').stat().st_mtime_ns
+    again = Runner.from_cfg(config)
+    again.train()
+    assert (work / 'phase_one' / 'epoch_1.pth').stat().st_mtime_ns == stamp, 'phase one is not trained again'
+    assert all(torch.equal(v, two[k]) for k, v in state(work / 'epoch_1.pth').items())
+
+
+def test_load_from_skips_phase_one(config, tmp_path):
+    from mmaction.registry import MODELS
+    model = config.model.to_dict()
+    model['backbone']['num_iterations'] = 1
+    plain = MODELS.build(model).state_dict()
+    torch.save(dict(state_dict=plain), tmp_path / 'plain.pth')
+    config.load_from = str(tmp_path / 'plain.pth')
+    Runner.from_cfg(config).train()
+    assert not Path(config.work_dir, 'phase_one').exists()
+    two = state(Path(config.work_dir, 'epoch_1.pth'))
+    assert all(torch.equal(two[k], plain[k]) for k in W_1)
+
+
+def test_untrained_weights_are_an_error_unless_asked_for(config):
+    config.phase_one = None
+    with pytest.raises(ValueError, match='untrained W_1.*load_from.*allow_untrained'):
+        Runner.from_cfg(config).train()
+    assert not list(Path(config.work_dir).glob('*.pth'))
+    config.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
+    Runner.from_cfg(config).train()
+    assert Path(config.work_dir, 'epoch_1.pth').exists()
+
+
+def test_a_checkpoint_cut_off_by_a_crash_is_not_taken_for_the_end(config, tmp_path):
+    one = phase_one_config(config, config.work_dir)
+    folder = Path(one.work_dir)
+    folder.mkdir(parents=True)
+    assert finished_checkpoint(one) is None
+    (folder / 'epoch_1.pth').write_bytes(b'half')
+    assert finished_checkpoint(one) is None
+    (folder / 'last_checkpoint').write_text(str(tmp_path / 'moved' / 'epoch_1.pth'))
+    assert finished_checkpoint(one) == str(folder / 'epoch_1.pth')
+    one.train_cfg.max_epochs = 2
+    assert finished_checkpoint(one) is None
+
+
+def test_phase_one_takes_over_data_and_mixed_precision(config):
+    config.train_dataloader.batch_size = 3
+    config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    one = phase_one_config(config, 'work')
+    assert one.train_dataloader.batch_size == 3
+    assert one.optim_wrapper.type == 'AmpOptimWrapper' and one.optim_wrapper.loss_scale == 'dynamic'
+    assert 'custom_keys' not in one.optim_wrapper.paramwise_cfg
+    assert one.work_dir == str(Path('work', 'phase_one')) and one.phase_one is None
+    assert config.train_cfg.max_epochs == 1 and config.phase_one is not None, 'phase two stays as it was'

@@ -1,0 +1,54 @@
+"""Positions of test clips."""
+import numpy as np
+import pytest
+from mmaction.datasets.transforms import SampleFrames
+
+from kaizen_mm.openmmlab.transforms import SampleTestClips
+
+
+def clips(frames, sample_idx=0, **kwargs):
+    sampler = SampleTestClips(16, frame_interval=2, **kwargs)
+    results = sampler.transform(dict(total_frames=frames, start_index=0, sample_idx=sample_idx))
+    return results['frame_inds'].reshape(-1, 16)
+
+
+def test_a_video_s_clips_depend_on_seed_and_index_alone():
+    first = clips(300, 5)
+    np.random.seed(3)
+    clips(100, 4)
+    np.testing.assert_array_equal(first, clips(300, 5))
+    assert not np.array_equal(first, clips(300, 6))
+    assert not np.array_equal(first, clips(300, 5, seed=1))
+
+
+def test_positions_cover_the_video_uniformly():
+    starts = np.concatenate([clips(131, i)[:, 0] for i in range(400)])
+    assert starts.min() == 0 and starts.max() == 100  # the last clip ends on the last frame
+    assert abs(starts.mean() - 50) < 4 * 29.2 / np.sqrt(len(starts))
+
+
+def test_ten_clips_of_consecutive_frames():
+    sampled = clips(200)
+    assert sampled.shape == (10, 16)
+    assert (np.diff(sampled, axis=1) == 2).all()
+
+
+def test_even_positions_are_those_of_mmaction2():
+    stock = SampleFrames(16, 2, 10, test_mode=True).transform(dict(total_frames=200, start_index=0))
+    np.testing.assert_array_equal(clips(200, positions='even').ravel(), stock['frame_inds'])
+
+
+@pytest.mark.parametrize('frames', [1, 7, 16, 31])
+def test_a_short_video_is_looped(frames):
+    np.testing.assert_array_equal(clips(frames), np.tile(np.arange(0, 32, 2) % frames, (10, 1)))
+
+
+@pytest.mark.parametrize('argument', ['clip_len', 'frame_interval', 'num_clips'])
+def test_bad_numbers(argument):
+    with pytest.raises(ValueError, match=f'{argument} must be an int >= 1, got 0'):
+        SampleTestClips(**{'clip_len': 16, argument: 0})
+
+
+def test_bad_positions():
+    with pytest.raises(ValueError, match="positions must be one of .* got 'dense'"):
+        SampleTestClips(16, positions='dense')

@@ -1,0 +1,108 @@
+"""Every config builds and takes one training step and one ten-clip test step on tiny input."""
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import DATASETS, METRICS, MODELS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+
+from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.openmmlab.phase_one import phase_one_config
+from tests.openmmlab.samples import batch
+
+FOLDER = Path(__file__).resolve().parent.parent / 'configs'
+CONFIGS = sorted(p.name for p in FOLDER.glob('*.py'))
+TINY = (10, 96, 96)
+# the paper's tables 2 and 3 and the exact counts of our networks
+PARAMETERS = {
+    'mfnet_ucf101.py': 496_921, 'mfnet_ucf101_control.py': 496_921, 'mfnet_big_ucf101.py': 7_766_437,
+    'kaizen_mfnet_ucf101.py': 537_721, 'kaizen_mfnet_ucf101_k3.py': 537_721,
+    'recurrent_mfnet_ucf101_k2.py': 537_721, 'recurrent_mfnet_ucf101_k3.py': 537_721,
+    'mfnet_hmdb51.py': 487_271, 'mfnet_hmdb51_control.py': 487_271, 'mfnet_big_hmdb51.py': 7_727_987,
+    'kaizen_mfnet_hmdb51.py': 528_071, 'kaizen_mfnet_hmdb51_k3.py': 528_071,
+    'recurrent_mfnet_hmdb51_k2.py': 528_071, 'recurrent_mfnet_hmdb51_k3.py': 528_071,
+}
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmaction')
+
+
+def load(name: str) -> Config:
+    return Config.fromfile(FOLDER / name)
+
+
+def test_the_rows_of_the_tables_are_there():
+    assert set(PARAMETERS) <= set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', sorted(PARAMETERS))
+def test_parameter_counts(name):
+    model = MODELS.build(load(name).model)
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_one_training_and_one_test_step(name):
+    cfg = load(name)
+    backbone = cfg.model.backbone
+    if 'input_size' in backbone or backbone.type == 'RecurrentMFNet3d':
+        backbone.input_size = TINY
+    iterations = backbone.get('num_iterations', 1)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    model.train()
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    log = model.train_step(batch(1, TINY), optimizer)
+    assert math.isfinite(float(log['loss'])) and float(log['loss']) == pytest.approx(float(log['loss_cls']))
+    assert len([k for k in log if k.endswith('_ce')]) == (iterations if iterations > 1 else 0)
+    for key, value in model.named_parameters():
+        moved = not torch.equal(before[key], value)
+        frozen = iterations > 1 and key.endswith(('conv5.B02.wrapped.conv_i1.conv.weight',
+                                                  'conv5.B02.wrapped.conv_i2.conv.weight'))
+        assert moved != frozen, key
+    model.eval()
+    metric = METRICS.build(cfg.test_evaluator)
+    with torch.no_grad():
+        samples = model.test_step(batch(10, TINY))
+    metric.process(None, [s.to_dict() for s in samples])
+    values = metric.evaluate(2)
+    assert ('acc/iterate_1/clip_top1' in values) == (iterations > 1)
+    assert all(s.pred_score.sum() == pytest.approx(1, abs=1e-4) for s in samples)
+    assert cfg.auto_scale_lr.base_batch_size > 0
+
+
+@pytest.mark.parametrize('name', [n for n in CONFIGS if not n.startswith(('mfnet_ucf101.', 'mfnet_hmdb51.',
+                                                                          'mfnet_big', 'mfnet_list.'))])
+def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
+    cfg = load(name)
+    one = phase_one_config(cfg, 'somewhere')
+    model = MODELS.build(one.model)
+    assert all(b.num_iterations == 1 for _, b in recurrent_blocks(model))
+    assert all(p.requires_grad for p in model.parameters())
+    data = name.rsplit('.', 1)[0].replace('_control', '').replace('_k2', '').replace('_k3', '').rsplit('_', 1)[1]
+    if data == 'digits':
+        return  # has no config for phase one alone
+    plain = load(f'mfnet_{data}.py')
+    for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'val_dataloader',
+                'test_dataloader', 'auto_scale_lr'):
+        assert one[key] == plain[key], key
+    other = MODELS.build(plain.model)
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, other)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize('name', ['mfnet_ucf101.py', 'mfnet_hmdb51.py', 'mfnet_list.py', 'kaizen_mfnet_digits.py'])
+@pytest.mark.parametrize('loader, clips', [('train_dataloader', 1), ('val_dataloader', 1), ('test_dataloader', 10)])
+def test_pipelines_give_the_clips_that_the_networks_take(name, loader, clips, digits):
+    cfg = load(name)
+    dataset = cfg[loader].dataset
+    split = 'train' if loader == 'train_dataloader' else 'val'
+    dataset.update(ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
+    item = DATASETS.build(dataset)[0]
+    size = {'mfnet_list.py': 112, 'kaizen_mfnet_digits.py': 32}.get(name, 224)
+    assert item['inputs'].shape == (clips, 3, 16, size, size)

@@ -1,0 +1,155 @@
+"""The command-line tools: both phases, crash and resume, several processes, the stock tools."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mmaction
+import pytest
+import torch
+
+from kaizen_mm.openmmlab.compat import load_weights
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+STOCK = Path(mmaction.__file__).parent / '.mim' / 'tools'
+
+
+def free_port() -> str:
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
+
+
+def assert_same_weights(first: Path, second: Path):
+    one, two = (load_weights(p)['state_dict'] for p in (first, second))
+    assert one.keys() == two.keys()
+    different = [k for k in one if not torch.equal(one[k], two[k])]
+    assert not different
+
+
+def train_until(file: Path, words, environment, cwd) -> None:
+    """Starts a training and kills it, with its workers, once a file is there."""
+    process = subprocess.Popen([str(w) for w in words], cwd=cwd, env=environment, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.time() + 300
+    while not file.exists():
+        assert process.poll() is None and time.time() < deadline, process.stdout.read()[-4000:]
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tiny_configs, digits, tmp_path_factory):
+    """Work directory of a training of both phases by tools/train.py."""
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    environment = dict(os.environ, KAIZEN_LIST_ROOT=str(digits), KAIZEN_LIST_CLASSES='8', OMP_NUM_THREADS='1',
+                       PYTHONPATH=str(TOOLS.parent))
+    subprocess.run([sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work'],
+                   cwd=folder, env=environment, check=True, capture_output=True, timeout=600)
+    return folder / 'work'
+
+
+def test_killed_in_either_phase_and_resumed_it_ends_with_the_same_weights(
+        uninterrupted, run, environment, tiny_configs, tmp_path):
+    command = [sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work', '--resume']
+    work = tmp_path / 'work'
+    train_until(work / 'phase_one' / 'last_checkpoint', command, environment, tmp_path)
+    assert not (work / 'phase_one' / 'epoch_3.pth').exists()
+    train_until(work / 'last_checkpoint', command, environment, tmp_path)
+    assert not (work / 'epoch_3.pth').exists()
+    run(*command)
+    assert_same_weights(work / 'phase_one' / 'epoch_3.pth', uninterrupted / 'phase_one' / 'epoch_3.pth')
+    assert_same_weights(work / 'epoch_3.pth', uninterrupted / 'epoch_3.pth')
+
+
+def test_the_stock_tools_train_both_phases_resume_and_test(uninterrupted, run, tiny_configs, tmp_path):
+    config, work = tiny_configs / 'kaizen.py', tmp_path / 'work'
+    train = [sys.executable, STOCK / 'train.py', config, '--work-dir', work]
+    run(*train, '--cfg-options', 'train_cfg.max_epochs=1')
+    run(*train, '--resume', '--cfg-options', 'train_cfg.max_epochs=3')
+    assert_same_weights(work / 'phase_one' / 'epoch_3.pth', uninterrupted / 'phase_one' / 'epoch_3.pth')
+    output = run(sys.executable, STOCK / 'test.py', config, work / 'epoch_3.pth', '--work-dir', work)
+    assert 'acc/iterate_3/video_top1' in output
+
+
+def test_test_py_gives_the_same_result_on_one_process_and_on_two(uninterrupted, run, tiny_configs, environment, tmp_path):
+    config, checkpoint = tiny_configs / 'kaizen.py', uninterrupted / 'epoch_3.pth'
+    one = run(sys.executable, TOOLS / 'test.py', config, checkpoint, '--dump', 'one.pkl')
+    assert (tmp_path / 'one.pkl').exists()
+    environment['PORT'] = free_port()
+    two = run('bash', TOOLS / 'dist_test.sh', config, checkpoint, 2)
+
+    def metrics(output):
+        line = [x for x in output.splitlines() if 'acc/video_top1' in x][-1]
+        return line[line.index('acc/'):line.index('data_time')]
+
+    assert metrics(one) == metrics(two)
+
+
+def test_two_processes_without_a_gpu_train_both_phases(run, environment, tiny_configs, tmp_path):
+    environment['PORT'] = free_port()
+    output = run('bash', TOOLS / 'dist_train.sh', tiny_configs / 'kaizen.py', 2, '--work-dir', 'work',
+                 '--auto-scale-lr', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1')
+    assert 'LR has been automatically scaled' in output
+    for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
+        assert (tmp_path / 'work' / path).exists()
+
+
+def test_two_nodes_on_the_loopback_address_train_together(environment, tiny_configs, tmp_path):
+    environment.update(NNODES='2', PORT=free_port(), MASTER_ADDR='127.0.0.1')
+    nodes = [
+        subprocess.Popen(['bash', str(TOOLS / 'dist_train.sh'), str(tiny_configs / 'kaizen.py'), '1', '--work-dir', 'work',
+                          '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1'],
+                         cwd=tmp_path, env=dict(environment, NODE_RANK=str(rank)), stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True) for rank in (0, 1)
+    ]
+    outputs = [node.communicate(timeout=600)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+    # 16 clips, batches of 4, two processes: two iterations an epoch
+    assert '[2/2]' in outputs[0]
+
+
+def test_options_reach_the_run(run, tiny_configs, tmp_path):
+    output = run(sys.executable, TOOLS / 'train.py', tiny_configs / 'control.py', '--work-dir', 'work', '--amp', '--seed', 7,
+                 '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1')
+    assert 'Epoch(val)' not in output
+    for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
+        checkpoint = load_weights(tmp_path / 'work' / path)
+        assert checkpoint['meta']['seed'] == 7
+        assert 'AmpOptimWrapper' in checkpoint['meta']['cfg']
+
+
+@pytest.mark.parametrize('option, message', [
+    ('model.backbone.num_iterations=0', 'num_iterations must be an int >= 1, got 0'),
+    ('model.backbone.variant=mfnet', "variant must be one of ['mfnet3d', 'mfnet3d_n9'], got 'mfnet'"),
+    ('model.backbone.alpha=-1', 'alpha must be a finite number >= 0, got -1'),
+    ('model.cls_head.loss_cls.kaizen_weight=-1', 'kaizen_weight must be a finite number >= 0, got -1'),
+    ('model.backbone.pool_kernel=9', 'pool_kernel (9, 9, 9)'),
+    ('train_dataloader.persistent_workers=True', 'persistent_workers must be False'),
+])
+def test_a_bad_value_in_the_config_stops_the_run_before_it_starts(run, tiny_configs, tmp_path, option, message):
+    output = run(sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work',
+                 '--cfg-options', option, status=1)
+    assert message in output
+    assert not list((tmp_path / 'work').rglob('*.pth'))
+
+
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
+def test_scripts_without_arguments_say_how_to_use_them(run, script):
+    assert f'tools/{script} ' in run('bash', TOOLS / script, status=1)
+
+
+def test_slurm_scripts_pass_everything_to_srun(run, environment, tmp_path):
+    (tmp_path / 'srun').write_text('#!/bin/sh\necho srun "$@"\n')
+    (tmp_path / 'srun').chmod(0o755)
+    environment.update(PATH=f'{tmp_path}:{environment["PATH"]}', GPUS='16', SRUN_ARGS='--quiet --mem=1G')
+    train = run('bash', TOOLS / 'slurm_train.sh', 'part', 'job', 'a.py', '--amp')
+    assert train.startswith('srun -p part --job-name=job --gres=gpu:8 --ntasks=16 ')
+    assert '--quiet --mem=1G' in train and train.strip().endswith('train.py a.py --amp --launcher slurm')
+    test = run('bash', TOOLS / 'slurm_test.sh', 'part', 'job', 'a.py', 'b.pth')
+    assert test.strip().endswith('test.py a.py b.pth --launcher slurm')

@@ -1,0 +1,42 @@
+"""Both phases and the 10-clip test on the embedded data set; make demo runs this.
+
+Writes results.json and accuracy.png into the work directory. Run it again to resume after an
+interruption; what is complete is not done again.
+"""
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.markdown import Markdown
+
+from kaizen_mm.data.moving_digits import CLASSES, MovingDigits
+from kaizen_mm.openmmlab.experiment import compare, markdown_table
+from kaizen_mm.plots import plot_iterates
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='default work_dirs/demo')
+    parser.add_argument('--seed', type=int, default=0, help='default 0')
+    args = parser.parse_args()
+    data = Path(args.work_dir, 'moving_digits')
+    MovingDigits().write(data)
+    os.environ.update(KAIZEN_LIST_ROOT=str(data), KAIZEN_LIST_CLASSES=str(len(CLASSES)))
+    configs = []
+    for name in ('kaizen_mfnet_digits.py', 'mfnet_digits_control.py'):
+        cfg = Config.fromfile(CONFIGS / name)
+        cfg.default_hooks.progress = dict(type='ProgressBarHook')
+        configs.append(cfg)
+    console = Console()
+    results = compare(*configs, folder=args.work_dir, seeds=[args.seed], announce=console.print)
+    plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
+    console.print(Markdown(markdown_table(results)))
+    console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png')
+
+
+if __name__ == '__main__':
+    main()
