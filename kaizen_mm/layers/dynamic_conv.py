@@ -42,10 +42,6 @@ class LowRankIncrement:
         total = rows if self.rows is None else self.rows + rows
         return LowRankIncrement(total, self.basis, self.scale, self.cache)
 
-    def detach(self) -> 'LowRankIncrement':
-        """The increment cut off from the graph, without the cache."""
-        return LowRankIncrement(self.rows.detach(), self.basis.detach(), self.scale)
-
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
         rows, basis = self.rows.float(), self.basis.float()
@@ -80,10 +76,6 @@ class DenseIncrement:
     def plus(self, weight: Tensor) -> 'DenseIncrement':
         """The increment of the next iterate."""
         return DenseIncrement(weight if self.weight is None else self.weight + weight)
-
-    def detach(self) -> 'DenseIncrement':
-        """The increment cut off from the graph."""
-        return DenseIncrement(self.weight.detach())
 
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``."""

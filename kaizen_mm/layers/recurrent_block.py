@@ -11,7 +11,7 @@ arXiv:1910.11105, section 3. A block of a feed-forward network is split into a d
 for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it is frozen.
 """
 from contextlib import contextmanager
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.dynamic, self.feedback = tuple(names), feedback
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
-        self._last_increments: Tuple[list, ...] = ()
+        self._last_change: Optional[Tensor] = None  # ||W_i - W_1||, [K - 1, L, N]
         if num_iterations > 1:
             layers = [make_dynamic(known[name], f'dynamic layer {name!r}') for name in names]
             for layer in layers:
@@ -118,15 +118,16 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             run, inputs = block.forward_prepared, block.prepare(u)
         else:
             run, inputs = block, (u, )
-        increments, outputs, history = self.adapter.initial(), [], []
+        increments, outputs, changes = self.adapter.initial(), [], []
         for i in range(self.num_iterations):
             with self._pass(i, increments) as feedback:
                 y = run(*inputs)
             outputs.append(y)
             if i + 1 < self.num_iterations:
                 increments = self.adapter.update(increments, feedback.value if self.feedback else y)
-                history.append([inc.detach() for inc in increments])
-        self._last_increments = tuple(history)
+                with torch.no_grad():
+                    changes.append(torch.stack([increment.norm() for increment in increments]))
+        self._last_change = torch.stack(changes)
         return tuple(outputs)
 
     @contextmanager
@@ -155,11 +156,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         Raises:
             RuntimeError: No forward pass with two or more iterations has been made.
         """
-        if not self._last_increments:
+        if self._last_change is None:
             raise RuntimeError('weight_change() needs a forward pass with num_iterations >= 2 first')
-        norms = [self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic]
-        return torch.stack([torch.stack([inc.norm() / norm for inc, norm in zip(increments, norms)])
-                            for increments in self._last_increments])
+        norms = torch.stack([self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic])
+        return self._last_change / norms[:, None]
 
     def extra_repr(self) -> str:
         return (f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='

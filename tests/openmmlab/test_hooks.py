@@ -60,6 +60,7 @@ def test_workers_that_live_on_are_refused():
 
 def test_the_weight_change_is_logged_and_real(config):
     config.default_hooks.weight_change.interval = 1
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
     runner = Runner.from_cfg(config)
     runner.train()
     block = runner.model.backbone.recurrent_block

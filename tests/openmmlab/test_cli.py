@@ -1,0 +1,51 @@
+"""Arguments of the tools over configs."""
+import argparse
+from pathlib import Path
+
+import pytest
+
+from kaizen_mm.openmmlab import cli
+
+CONFIG = str(Path(__file__).resolve().parents[2] / 'configs' / 'kaizen_mfnet_ucf101.py')
+
+
+def arguments(**changes):
+    return argparse.Namespace(**{**dict(
+        config=CONFIG, work_dir=None, resume=None, amp=False, no_validate=False, auto_scale_lr=False, seed=None,
+        diff_rank_seed=False, deterministic=False, cfg_options=None, launcher='none', local_rank=0,
+        checkpoint='a.pth', dump=None), **changes})
+
+
+def test_defaults():
+    cfg = cli.train_config(arguments())
+    assert cfg.work_dir == 'work_dirs/kaizen_mfnet_ucf101' and not cfg.resume and cfg.load_from is None
+    assert cfg.randomness == dict(seed=0) and cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+def test_every_argument_has_its_effect():
+    cfg = cli.train_config(arguments(
+        work_dir='w', amp=True, no_validate=True, auto_scale_lr=True, seed=3, diff_rank_seed=True, deterministic=True,
+        cfg_options={'model.backbone.num_iterations': 4}, launcher='slurm'))
+    assert cfg.work_dir == 'w' and cfg.launcher == 'slurm' and cfg.model.backbone.num_iterations == 4
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
+    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None and cfg.auto_scale_lr.enable
+    assert cfg.randomness == dict(seed=3, diff_rank_seed=True, deterministic=True)
+
+
+@pytest.mark.parametrize('resume, load_from', [('auto', None), ('here.pth', 'here.pth')])
+def test_resume(resume, load_from):
+    cfg = cli.train_config(arguments(resume=resume))
+    assert cfg.resume and cfg.load_from == load_from
+
+
+def test_test_arguments():
+    cfg = cli.test_config(arguments(dump='out.pkl'))
+    assert cfg.load_from == 'a.pth'
+    assert [e['type'] for e in cfg.test_evaluator] == ['IterateAccuracy', 'DumpResults']
+    with pytest.raises(ValueError, match="--dump must name a .pkl or .pickle file, got 'out.json'"):
+        cli.test_config(arguments(dump='out.json'))
+
+
+def test_mixed_precision_needs_a_plain_wrapper():
+    with pytest.raises(ValueError, match="--amp needs .* got 'ApexOptimWrapper'"):
+        cli.train_config(arguments(amp=True, cfg_options={'optim_wrapper.type': 'ApexOptimWrapper'}))
