@@ -195,7 +195,8 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
     Parameters, buffers, hooks and state-dict names stay: only the class changes.
 
     Args:
-        layer: A :class:`torch.nn.Conv1d`, ``Conv2d``, ``Conv3d`` or ``Linear``.
+        layer: A :class:`torch.nn.Conv1d`, ``Conv2d``, ``Conv3d`` or ``Linear``, or mmcv's wrapper of
+            one.
         name: What errors call it.
 
     Raises:
@@ -203,8 +204,17 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
     """
     if isinstance(layer, DynamicLayer):
         return layer
-    if type(layer) not in _DYNAMIC:
-        raise TypeError(f'{name} is a {type(layer).__name__}; a dynamic layer must be one of '
-                        f'{", ".join(kind.__name__ for kind in _DYNAMIC)}')
-    layer.__class__ = _DYNAMIC[type(layer)]
-    return layer
+    for plain, dynamic in _DYNAMIC.items():
+        if isinstance(layer, plain) and _computes_like(type(layer), plain):
+            layer.__class__ = dynamic
+            return layer
+    kind = type(layer)
+    raise TypeError(f'{name} is a {kind.__module__}.{kind.__qualname__}; a dynamic layer must be a torch.nn '
+                    f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward of its own')
+
+
+def _computes_like(kind: type, plain: type) -> bool:
+    # mmcv's wrappers differ from torch's layers on empty inputs under torch < 1.5 alone
+    # (mmcv/cnn/bricks/wrappers.py)
+    return kind.__module__ == 'mmcv.cnn.bricks.wrappers' or all(
+        getattr(kind, method, None) is getattr(plain, method, None) for method in ('forward', '_conv_forward'))

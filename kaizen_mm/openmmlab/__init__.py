@@ -9,7 +9,7 @@ def register() -> None:
     from kaizen_mm.openmmlab import compat
     compat.read_checkpoints_safely()
     compat.distribute_without_gpu()
-    from kaizen_mm.openmmlab import hooks, phase_one  # noqa: F401
+    from kaizen_mm.openmmlab import hooks, phase_one, progress  # noqa: F401
     if _installed('mmaction'):
         compat.provide_drn()
         from kaizen_mm.openmmlab import (backbones, datasets, heads, metrics,  # noqa: F401

@@ -11,13 +11,7 @@ class ProgressBarHook(Hook):
     """Shows the progress of a training or a test as one bar with the remaining time.
 
     Log lines below warnings go to the log file alone.
-
-    Args:
-        description: What the bar is headed with.
     """
-
-    def __init__(self, description: str = ''):
-        self.description, self._progress = description, None
 
     def before_run(self, runner) -> None:
         for handler in runner.logger.handlers:
@@ -25,7 +19,7 @@ class ProgressBarHook(Hook):
                 handler.setLevel(logging.WARNING)
 
     def before_train(self, runner) -> None:
-        self._start(f'{self.description}: training', runner.max_iters, runner.iter)
+        self._start('training', runner.max_iters, runner.iter)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self._progress.update(self._task, completed=runner.iter + 1)
@@ -34,7 +28,7 @@ class ProgressBarHook(Hook):
         self._progress.stop()
 
     def before_test(self, runner) -> None:
-        self._start(f'{self.description}: test, ten clips', len(runner.test_dataloader), 0)
+        self._start('test', len(runner.test_dataloader), 0)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self._progress.advance(self._task)

@@ -134,17 +134,6 @@ def test_norm_is_that_of_the_materialized_increment(kind):
     torch.testing.assert_close(DenseIncrement(change).norm(), expected)
 
 
-def test_detached_increments_have_the_same_values_and_no_graph():
-    layer, x = plain_layer('conv2d')
-    rows, basis = factors(layer, len(x))
-    low_rank = LowRankIncrement(rows, basis, 0.7, {'input': x}).detach()
-    assert torch.equal(low_rank.rows, rows) and torch.equal(low_rank.basis, basis)
-    assert low_rank.scale == 0.7 and not low_rank.cache
-    assert not low_rank.rows.requires_grad and not low_rank.basis.requires_grad
-    dense = DenseIncrement(rows).detach()
-    assert torch.equal(dense.weight, rows) and not dense.weight.requires_grad
-
-
 @pytest.mark.parametrize('kind', ['conv2d', 'linear, tokens'])
 def test_iterates_share_what_does_not_depend_on_the_increment(kind, monkeypatch):
     layer, x = plain_layer(kind)

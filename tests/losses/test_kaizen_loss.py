@@ -1,0 +1,216 @@
+import copy
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from kaizen_mm.layers import AdaptiveRecurrentBlock
+from kaizen_mm.losses import KaizenLoss
+
+# probability of class 0 of two, for two samples of class 0; mean cross entropies by hand:
+# A (0.693147 + 1.386294) / 2 = 1.039721, B 1.386294, C (0.223144 + 0.693147) / 2 = 0.458145,
+# D (2.302585 + 0.223144) / 2 = 1.262864
+A, B, C, D = (0.5, 0.25), (0.25, 0.25), (0.8, 0.5), (0.1, 0.8)
+
+
+def logits_of(*iterates):
+    """Float64 logits whose softmax has the given probabilities of class 0."""
+    p = torch.tensor(iterates, dtype=torch.float64)
+    return [torch.stack([q.log(), (1 - q).log()], dim=1) + 3 for q in p]
+
+
+def random_logits(count, seed=0, classes=5):
+    torch.manual_seed(seed)
+    return [torch.randn(6, classes, dtype=torch.float64, requires_grad=True) for _ in range(count)], \
+        torch.randint(classes, (6, ))
+
+
+@pytest.mark.parametrize('iterates, options, expected', [
+    ((A, C), dict(), 0.458145 + 0.003119),
+    ((C, A), dict(), 1.039721 + 0.001374 + 0.058158),
+    ((A, A), dict(), 1.039721 + 0.003119),
+    ((C, A), dict(kaizen_weight=0), 1.039721 + 0.001374),
+    ((A, B, C), dict(), 0.458145 + 0.003119 + 0.001386 + 0.034657),
+    ((B, A, C), dict(), 0.458145 + 0.004159 + 0.001040),
+    ((C, A, B), dict(), 1.386294 + 0.001374 + 0.001040 + 0.092815),
+    ((C, A, B, D), dict(), 1.262864 + 0.001374 + 0.002426 + 0.092815),
+    ((B, D, A, C), dict(), 0.458145 + 0.004159 + 0.002303),
+    ((A, B, C), dict(gammas=(0.5, 0.25), kaizen_weight=2.0), 0.458145 + 0.519860 + 0.346574 + 0.693146),
+    ((A, B, C), dict(gamma_first=1.0, gamma_others=0.5, kaizen_weight=1), 0.458145 + 1.039721 + 0.693147 + 0.346573),
+    ((A, D), dict(), 1.262864 + 0.003119 + 0.022314),
+    ((A, D), dict(hinge='sample'), 1.262864 + 0.003119 + 0.080472),  # (1.609438 + 0) / 2
+    ((D, A), dict(hinge='sample'), 1.039721 + 0.003789 + 0.058158),  # (0 + 1.163151) / 2
+])
+def test_equation_5_by_hand(iterates, options, expected):
+    loss = KaizenLoss(**options)(logits_of(*iterates), torch.tensor([0, 0]))
+    assert loss.shape == () and loss.item() == pytest.approx(expected, abs=3e-6)
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize('options, target, first, last', [
+    # targets (0.9, 0.1): 0.9 * 0.693147 + 0.1 * 0.693147, 0.9 * 0.223144 + 0.1 * 1.609438
+    (dict(label_smoothing=0.2), [0, 0], 0.693147, 0.361773),
+    # classes 0 and 1: (2 * 0.693147 + 0.693147) / 3, (2 * 0.223144 + 1.609438) / 3
+    (dict(class_weight=[2.0, 1.0]), [0, 1], 0.693147, 0.685242),
+    # 0.25 * 0.693147 + 0.75 * 0.693147, 0.25 * 0.223144 + 0.75 * 1.609438
+    (dict(), [[0.25, 0.75]] * 2, 0.693147, 1.262865)])
+def test_other_cross_entropies_by_hand(options, target, first, last, hinge):
+    target = torch.tensor(target, dtype=torch.float64 if isinstance(target[0], list) else torch.long)
+    loss = KaizenLoss(hinge=hinge, **options)
+    logits = logits_of((0.5, 0.5), (0.8, 0.8))
+    assert loss.iterate_losses(logits, target).tolist() == pytest.approx([first, last], abs=2e-6)
+    worse = max(0, last - first)
+    if hinge == 'sample' and 'class_weight' in options:
+        worse = (1.609438 - 0.693147) / 3  # the sample of class 1 alone
+    assert loss(logits, target).item() == pytest.approx(last + 0.003 * first + 0.1 * worse, abs=2e-6)
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize('options', [dict(), dict(label_smoothing=0.1, class_weight=[1.0, 2, 3, 4, 5])], ids=str)
+def test_a_single_iterate_gives_the_cross_entropy(hinge, options):
+    (logits, ), target = random_logits(1)
+    loss = KaizenLoss(hinge=hinge, **options)([logits], target)
+    weight = torch.tensor(options['class_weight']).double() if options else None
+    expected = F.cross_entropy(logits, target, weight, label_smoothing=options.get('label_smoothing', 0))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits))
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+def test_without_kaizen_weight_it_is_the_weighted_cross_entropy(hinge):
+    logits, target = random_logits(3)
+    loss = KaizenLoss(kaizen_weight=0, gammas=(0, 0), hinge=hinge)(logits, target)
+    expected = F.cross_entropy(logits[2], target)
+    torch.testing.assert_close(loss, expected)
+    gradients = torch.autograd.grad(loss, logits)
+    assert not gradients[0].any() and not gradients[1].any()
+    torch.testing.assert_close(gradients[2], torch.autograd.grad(expected, logits[2])[0])
+    loss = KaizenLoss(kaizen_weight=0, gammas=(0.5, 0.25), hinge=hinge)(logits, target)
+    for gradient, x, gamma in zip(torch.autograd.grad(loss, logits), logits, (0.5, 0.25, 1)):
+        torch.testing.assert_close(gradient, gamma * torch.autograd.grad(F.cross_entropy(x, target), x)[0])
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+def test_gradient_of_the_hinges(hinge):
+    logits, target = random_logits(4, seed=3)
+    each = torch.stack([F.cross_entropy(x, target, reduction='none') for x in logits])
+    worse = each[1:] - each[:-1]
+    assert (worse > 0).any() and (worse < 0).any() and (worse.mean(1) > 0).any() and (worse.mean(1) < 0).any()
+    opened = [[max(0, v) and 1 for v in row] for row in worse.tolist()] if hinge == 'sample' else \
+        [[1 if row.mean() > 0 else 0] * 6 for row in worse]
+    expected = (each.mean(1)[3] + 0.003 * each.mean(1)[0] + 0.001 * each.mean(1)[1:3].sum()
+                + 0.1 * (worse * torch.tensor(opened)).mean(1).sum())
+    loss = KaizenLoss(hinge=hinge)(logits, target)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits))
+
+
+@pytest.mark.parametrize('options', [dict(), dict(class_weight=[1.0, 2, 3, 4, 5])], ids=str)
+def test_half_precision_logits_are_compared_in_single_precision(options):
+    logits, target = random_logits(2)
+    half = [x.detach().to(torch.bfloat16).requires_grad_() for x in logits]
+    loss = KaizenLoss(**options)(half, target)
+    assert loss.dtype == torch.float32
+    expected = KaizenLoss(**options)([x.detach().float() for x in half], target)
+    assert torch.equal(loss, expected)
+    assert torch.autograd.grad(loss, half[1])[0].dtype == torch.bfloat16
+
+
+def test_class_weights_add_nothing_to_the_checkpoint():
+    assert not KaizenLoss(class_weight=[1.0, 2.0]).state_dict() and not list(KaizenLoss().parameters())
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(hinge='mean'), r"hinge must be one of \('batch', 'sample'\), got 'mean'"),
+    (dict(label_smoothing=1.5), r'label_smoothing must be within \[0, 1\], got 1.5'),
+    (dict(gamma_first=-1), 'gamma_first must be a finite number >= 0, got -1'),
+    (dict(gamma_others=math.inf), 'gamma_others must be a finite number >= 0, got inf'),
+    (dict(kaizen_weight='0.1'), "kaizen_weight must be a finite number >= 0, got '0.1'"),
+    (dict(gammas=(0.1, math.nan)), r'gammas\[1\] must be a finite number >= 0, got nan')])
+def test_arguments_that_cannot_be_used(options, message):
+    with pytest.raises(ValueError, match=message):
+        KaizenLoss(**options)
+
+
+def test_arguments_that_do_not_fit_the_logits():
+    logits, target = random_logits(4)
+    with pytest.raises(ValueError, match=r'gammas must have one value for each iterate but the last, 3 here, got 2'):
+        KaizenLoss(gammas=(0.1, 0.2))(logits, target)
+    with pytest.raises(ValueError, match='class_weight must have one value for each of 5 classes, got 2'):
+        KaizenLoss(class_weight=[1.0, 2.0])(logits, target)
+
+
+class Network(nn.Module):
+    """A tiny recurrent network that yields the logits of each iterate."""
+
+    def __init__(self, num_iterations):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(2, 4, 3)
+        self.block = AdaptiveRecurrentBlock(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh(), nn.Conv2d(4, 4, 1)), '0',
+                                            (4, 2, 2), num_iterations=num_iterations, alpha=2.0)
+        self.classifier = nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, x):
+        return [self.classifier(y.flatten(2).mean(2)) for y in self.block(self.stem(x).tanh())]
+
+
+def batch_with_disagreeing_halves(num_iterations, opened):
+    """Input and labels; the first hinge is open in the first half, closed in the second.
+
+    Args:
+        opened: Whether it is open in the whole batch.
+    """
+    net = Network(num_iterations)
+    for seed in range(200):
+        torch.manual_seed(seed)
+        x, target = torch.randn(8, 2, 4, 4).double(), torch.randint(3, (8, ))
+        with torch.no_grad():
+            each = torch.stack([F.cross_entropy(y, target, reduction='none') for y in net(x)])
+        worse, order = (each[1] - each[0]).sort(descending=True)
+        if worse[:4].mean() > 1e-3 > -1e-3 > worse[4:].mean() and (worse.mean() > 0) == opened and abs(worse.mean()) > 1e-4:
+            return x[order], target[order]
+    raise AssertionError('no such batch')
+
+
+def gradients_of(net, loss, x, target):
+    net.zero_grad()
+    value = loss(net(x), target)
+    value.backward()
+    return value.detach(), [p.grad.clone() for p in net.parameters() if p.requires_grad]
+
+
+def train_step(rank, folder, cases):
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    results = []
+    for num_iterations, options, x, target in cases:
+        net = DistributedDataParallel(Network(num_iterations))
+        half = slice(4 * rank, 4 * rank + 4)
+        results.append(gradients_of(net, KaizenLoss(**options), x[half], target[half]))
+    torch.save(results, folder / f'{rank}.pt')
+    dist.destroy_process_group()
+
+
+def test_two_processes_give_the_gradient_of_one_with_the_whole_batch(tmp_path):
+    settings = [(k, dict(kaizen_weight=1.0, hinge=hinge), opened)
+                for k in (2, 3) for hinge in ('batch', 'sample') for opened in (True, False)]
+    cases = [(k, options, *batch_with_disagreeing_halves(k, opened)) for k, options, opened in settings]
+    mp.spawn(train_step, (tmp_path, cases), nprocs=2)
+    results = zip(*(torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)))
+    for (k, options, x, target), (first, second) in zip(cases, results):
+        net, loss = Network(k), KaizenLoss(**options)
+        value, expected = gradients_of(net, loss, x, target)
+        torch.testing.assert_close((first[0] + second[0]) / 2, value)
+        for ours in (first[1], second[1]):
+            torch.testing.assert_close(ours, expected)
+        # halves that decide for themselves do not give it
+        local = [gradients_of(copy.deepcopy(net), loss, x[h], target[h])[1] for h in (slice(4), slice(4, 8))]
+        apart = max(((a + b) / 2 - e).abs().max() for a, b, e in zip(*local, expected))
+        assert (apart > 1e-4) == (options['hinge'] == 'batch')
