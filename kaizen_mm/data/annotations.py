@@ -5,13 +5,14 @@ The lists have the form that mmaction2's `VideoDataset` reads: one
 the official splits (see `splits`), and every video is opened before a list
 names it (see `video_check`).
 """
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
+
+from kaizen_mm.files import write_lines
 
 from .splits import (SPLITS, find_files, inner_folder, read_hmdb51_splits,
                      read_ucf101_splits)
@@ -326,12 +327,3 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
 def write_left_out(file, left_out):
     """Write `item<tab>reason` lines."""
     write_lines(file, [f'{item}\t{reason}' for item, reason in left_out])
-
-
-def write_lines(file, lines):
-    """Write a text file at once or not at all; its folder is made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + '.part')
-    partial.write_text(''.join(line + '\n' for line in lines),
-                       encoding='utf-8')
-    os.replace(partial, file)

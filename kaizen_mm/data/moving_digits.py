@@ -21,7 +21,6 @@ import json
 import math
 import operator
 import os
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from numbers import Integral, Real
@@ -33,6 +32,7 @@ from rich.progress import track
 from sklearn.datasets import load_digits
 
 from kaizen_mm.data.moving_scene import CLASSES, MOTIONS, Digit, Scene, scale, stamp
+from kaizen_mm.files import whole_file, write_lines
 
 SPLITS = ('train', 'val')
 GENERATOR = 1  # to be raised when equal parameters come to give other pixels
@@ -187,9 +187,9 @@ class MovingDigits:
                                             disable=not progress):
                 frames, _ = self.render(split, index)
                 write_video(path, frames, self.frame_rate)
-        _write_lines(folder / 'classes.txt', CLASSES)
+        _write_missing(folder / 'classes.txt', CLASSES)
         for split in SPLITS:
-            _write_lines(folder / f'{split}.txt',
+            _write_missing(folder / f'{split}.txt',
                          [f'{name} {label}' for name, label in lists[split]])
 
     def _claim(self, folder: Path) -> None:
@@ -216,7 +216,7 @@ class MovingDigits:
                 f'{file.name}; expected a new or empty folder')
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_lines(file, [json.dumps(parameters, indent=2)])
+            _write_missing(file, [json.dumps(parameters, indent=2)])
 
     def _rng(self, use: int, split: str, index: int = 0):
         # The seed comes last, since a large one fills more than one word.
@@ -257,7 +257,7 @@ def write_video(path: Path, frames: np.ndarray, frame_rate: int) -> None:
     All frames are key frames, so that each is coded alone and can be sought;
     one thread, so that the bytes do not depend on the machine's load.
     """
-    with _whole(path) as part, av.open(str(part), 'w', format='mp4') as file:
+    with whole_file(path) as part, av.open(str(part), 'w', format='mp4') as file:
         stream = file.add_stream(
             'libx264', rate=frame_rate,
             options={'qp': str(QUANTISER), 'preset': 'veryfast'})
@@ -271,22 +271,10 @@ def write_video(path: Path, frames: np.ndarray, frame_rate: int) -> None:
         file.mux(stream.encode())
 
 
-def _write_lines(path: Path, lines) -> None:
+def _write_missing(path: Path, lines) -> None:
     """Write a text file unless it is there."""
     if not path.exists():
-        with _whole(path) as part:
-            part.write_text(''.join(f'{line}\n' for line in lines))
-
-
-@contextmanager
-def _whole(path: Path):
-    """Yield a name to write to; `path` appears at the end, whole or not."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        write_lines(path, lines)
 
 
 def _known(split: str) -> str:

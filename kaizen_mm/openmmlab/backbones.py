@@ -1,6 +1,7 @@
 """MFNet and the adaptive recurrent block in mmaction2's registry."""
 from typing import Optional, Union
 
+import torch
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -11,8 +12,6 @@ from kaizen_mm.layers import AdaptiveRecurrentBlock
 from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models.inflate import inflate_state_dict
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
-
-import torch
 
 _VARIANTS = {'mfnet3d': {}, 'mfnet3d_n9': NINE_UNITS}
 
@@ -29,8 +28,8 @@ class MFNet3d(MFNet, BaseModule):
         pretrained: Checkpoint to start from, a path or URL. Default None.
         pretrained2d: Whether ``pretrained`` is an MFNet-2D to be inflated (default, as in
             mmaction2's ``ResNet3d``) or a 3D one.
-        channels_last: Whether to compute in channels-last memory format: faster on CPUs.
-            Default False.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last:
+            faster on CPUs. Default False.
         init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads 3D weights.
         kwargs: Those of :class:`kaizen_mm.models.MFNet`.
 
@@ -55,7 +54,8 @@ class MFNet3d(MFNet, BaseModule):
         MFNet.__init__(self, 3, num_classes=0, **{**_VARIANTS[variant], **kwargs})
         self.init_cfg = init_cfg
         self.pretrained, self.pretrained2d = pretrained, pretrained2d
-        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last_3d)
 
     def init_weights(self) -> None:
         """Loads ``pretrained`` or follows ``init_cfg``; weights are initialized already."""
@@ -66,13 +66,11 @@ class MFNet3d(MFNet, BaseModule):
         else:
             checkpoint = _load_checkpoint(self.pretrained, map_location='cpu')
             state_dict = inflate_state_dict(checkpoint.get('state_dict', checkpoint), self.state_dict())
-            missing = [k for k in self.load_state_dict(state_dict, strict=False).missing_keys]
+            missing = self.load_state_dict(state_dict, strict=False).missing_keys
             print_log(f'inflated {len(state_dict)} tensors of {self.pretrained}; missing: {missing or "none"}',
                       logger='current')
 
     def forward(self, x: Tensor) -> Union[Tensor, tuple]:
-        if self.channels_last:
-            x = x.to(memory_format=torch.channels_last_3d)
         return self.forward_features(x)
 
 

@@ -5,7 +5,6 @@ Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_contr
 resumed.
 """
 import json
-import os
 import time
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
@@ -32,7 +32,7 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
 
     Returns:
         For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
-        iterate), ``parameters``, ``seconds`` (training and test), each the mean over seeds, and
+        iterate), ``parameters``, ``seconds`` (of training and test), each the mean over seeds, and
         ``per_seed`` with the same for each; also written to ``results.json``.
     """
     per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
@@ -44,7 +44,7 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
             per_seed[row].append(_run(cfg))
     results = {row: {**_mean(runs), 'per_seed': runs} for row, runs in per_seed.items()}
     results['seeds'] = list(seeds)
-    write_json(Path(folder, 'results.json'), results)
+    write_lines(Path(folder, 'results.json'), [json.dumps(results, indent=2)])
     return results
 
 
@@ -80,26 +80,19 @@ def _run(cfg: Config) -> dict:
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         epochs=cfg.train_cfg.max_epochs,
-        seconds_training=trained - started,
+        seconds=time.time() - started,
         seconds_test=time.time() - trained)
-    write_json(record, result)
+    write_lines(record, [json.dumps(result, indent=2)])
     return result
 
 
 def _mean(runs: List[dict]) -> dict:
     mean = {}
     for key in runs[0]:
-        value = np.mean([run[key] for run in runs], axis=0)
-        mean[key] = value.tolist() if value.ndim else value.item()
+        values = [run[key] for run in runs]
+        same = all(value == values[0] for value in values)
+        mean[key] = values[0] if same else np.mean(values, axis=0).tolist()
     return mean
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(part, path)
 
 
 def markdown_table(results: dict) -> str:
@@ -112,7 +105,7 @@ def markdown_table(results: dict) -> str:
             cells = [_spread([run[key][i] if last else run[key] for run in runs])
                      for key in ('clip_top1', 'video_top1')]
             name = f'{row}, iterate {i + 1}' if last else row
-            lines.append(f'| {name} | {round(results[row]["parameters"]):,} | {cells[0]} | {cells[1]} |')
+            lines.append(f'| {name} | {results[row]["parameters"]:,} | {cells[0]} | {cells[1]} |')
     return '\n'.join(lines)
 
 

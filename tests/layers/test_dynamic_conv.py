@@ -209,11 +209,28 @@ class ScaledLinear(nn.Linear):
         return 2 * super().forward(x)
 
 
-@pytest.mark.parametrize('layer', [nn.BatchNorm2d(4), ScaledLinear(4, 4), nn.ConvTranspose2d(4, 4, 1)],
-                         ids=lambda layer: type(layer).__name__)
-def test_other_layers_are_refused(layer):
-    with pytest.raises(TypeError, match=rf'mixer is a {type(layer).__name__}; .*Conv1d, Conv2d, Conv3d, Linear'):
+class SummedConv(nn.Conv2d):
+
+    def _conv_forward(self, x, weight, bias):
+        return x + super()._conv_forward(x, weight, bias)
+
+
+class NamedLinear(nn.Linear):
+    """Computes what its base does."""
+
+
+@pytest.mark.parametrize('layer', [
+    nn.BatchNorm2d(4), ScaledLinear(4, 4), SummedConv(4, 4, 1), nn.ConvTranspose2d(4, 4, 1),
+    nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1))], ids=lambda layer: type(layer).__name__)
+def test_layers_that_compute_something_else_are_refused(layer):
+    with pytest.raises(TypeError, match=rf'mixer is a .*{type(layer).__name__}; .*Conv1d, Conv2d, Conv3d, Linear'):
         make_dynamic(layer, 'mixer')
+
+
+def test_a_subclass_that_computes_the_same_is_taken():
+    layer, x = NamedLinear(4, 6), torch.randn(3, 4)
+    expected = layer(x)
+    assert torch.equal(make_dynamic(layer)(x), expected) and type(layer) is DynamicLinear
 
 
 @pytest.mark.parametrize('kind', ['conv2d', 'linear'])

@@ -38,10 +38,13 @@ BLOCKS = {
     'conv1d, stride, groups': (lambda: conv_block(1, stride=2, groups=2, bias=False), (3, 4, 9), ((2, ), (1, ), (0, ))),
     'conv2d': (lambda: conv_block(2, padding=1, bias=False), (3, 4, 4, 4), ((2, 2), (2, 2), (1, 1))),
     'conv2d, stride, circular': (
-        lambda: conv_block(2, stride=(2, 1), padding=1, padding_mode='circular'), (3, 4, 6, 3), ((2, 2), (1, 1), (0, 0))),
+        lambda: conv_block(2, stride=(2, 1), padding=1, padding_mode='circular'),
+        (3, 4, 6, 3), ((2, 2), (1, 1), (0, 0))),
     'conv2d, dilation, groups, reflect': (
-        lambda: conv_block(2, dilation=2, groups=4, padding=2, padding_mode='reflect'), (3, 4, 4, 4), ((3, 3), (1, 1), (1, 0))),
-    'conv3d': (lambda: conv_block(3, kernel_size=(3, 1, 2), padding=(1, 0, 0)), (2, 4, 4, 2, 3), ((3, 2, 2), (1, 1, 1), (0, 1, 0))),
+        lambda: conv_block(2, dilation=2, groups=4, padding=2, padding_mode='reflect'),
+        (3, 4, 4, 4), ((3, 3), (1, 1), (1, 0))),
+    'conv3d': (lambda: conv_block(3, kernel_size=(3, 1, 2), padding=(1, 0, 0)),
+               (2, 4, 4, 2, 3), ((3, 2, 2), (1, 1, 1), (0, 1, 0))),
     'conv3d, groups, replicate': (
         lambda: conv_block(3, groups=2, padding=1, padding_mode='replicate'), (2, 4, 2, 3, 3), None),
     'linear': (linear_block, (3, 6), None),
@@ -93,8 +96,9 @@ def test_equals_the_per_sample_loop(kind, dtype):
 
 
 @pytest.mark.parametrize('num_iterations', [2, 4])
-@pytest.mark.parametrize('options', [dict(row_layout='concatenated'), dict(bias=True), dict(bound='tanh'),
-                                     dict(shared_rows=False), dict(shared_rows=False, bound='tanh', bias=True)], ids=str)
+@pytest.mark.parametrize('options', [
+    dict(row_layout='concatenated'), dict(bias=True), dict(bound='tanh'), dict(shared_rows=False),
+    dict(shared_rows=False, bound='tanh', bias=True)], ids=str)
 @pytest.mark.parametrize('kind', ['conv2d, dilation, groups, reflect', 'conv3d', 'linear, tokens'])
 def test_every_kind_of_adapter_equals_the_per_sample_loop(kind, options, num_iterations):
     case = pair(kind, num_iterations=num_iterations, alpha=0.3, **options)
@@ -164,7 +168,8 @@ def test_one_iteration_is_the_plain_block(training):
     u = torch.randn(2, 4, 5, 5, requires_grad=True)
     outputs = block(u)
     assert len(outputs) == 1 and torch.equal(outputs[0], plain(u))
-    for ours, theirs in zip(gradients(outputs, [u, *block.parameters()]), gradients([plain(u)], [u, *plain.parameters()])):
+    expected = gradients([plain(u)], [u, *plain.parameters()])
+    for ours, theirs in zip(gradients(outputs, [u, *block.parameters()]), expected):
         assert torch.equal(ours, theirs)
 
 
@@ -212,7 +217,7 @@ def test_preparing_once_gives_what_preparing_each_time_gives(options):
     for split in (True, False):
         block = AdaptiveRecurrentBlock(Prepared(split), 'conv', (4, 3, 3), 'conv', 3, alpha=0.5, **options).double()
         torch.manual_seed(1)
-        nn.init.normal_(block.adapter.linears['conv'].weight)
+        nn.init.normal_(next(block.adapter.parameters()))
         outputs = block(u)
         assert block.wrapped.runs == (1 if split else 3)
         results.append((outputs, gradients(outputs, [u, *(p for p in block.parameters() if p.requires_grad)])))

@@ -88,7 +88,7 @@ def test_copies_give_the_same(u):
         assert torch.equal(other.weight_change(), block.weight_change())
         assert all(torch.equal(a, b) for a, b in zip(other(u), outputs))
         with torch.no_grad():
-            other.adapter.linears['first'].weight += 1
+            next(other.adapter.parameters()).add_(1)
         assert not torch.equal(other(u)[1], outputs[1]) and torch.equal(block(u)[1], outputs[1])
 
 
@@ -142,7 +142,7 @@ def test_num_iterations_is_a_positive_int(value):
 def test_a_block_built_for_one_iteration_takes_no_more(u):
     block = recurrent(1)
     block.num_iterations = 1
-    with pytest.raises(ValueError, match='num_iterations cannot become 3: .* built with num_iterations=1 .* at least 2'):
+    with pytest.raises(ValueError, match='num_iterations cannot become 3: .* num_iterations=1 .* at least 2'):
         block.num_iterations = 3
     assert block.num_iterations == 1 and len(block(u)) == 1
 
@@ -151,7 +151,7 @@ def test_a_block_built_for_one_iteration_takes_no_more(u):
     (dict(norm_statistics='own'), r"norm_statistics must be one of \('per_iterate', 'shared'\), got 'own'"),
     (dict(dynamic=()), r'dynamic must name at least one layer of the block and none twice, got \(\)'),
     (dict(dynamic=('first', 'first')), r"dynamic must name .* none twice, got \('first', 'first'\)"),
-    (dict(dynamic='third'), r"dynamic: Sequential has no submodule 'third'; it has act, first, inner, inner.act, .*last"),
+    (dict(dynamic='third'), r"dynamic: Sequential has no submodule 'third'; it has act, first, .*last"),
     (dict(feedback='outer'), r"feedback: Sequential has no submodule 'outer'; it has act, first, inner"),
     (dict(pool_kernel=4), r'pool_kernel \(4, 4\) .* does not fit into a feedback map of size \(3, 3\)'),
     (dict(feedback_shape=(3, 3, 3)), r"layer 'first' has 4 rows .* do not divide the 27 pooled values"),
@@ -162,7 +162,7 @@ def test_arguments_that_cannot_be_used(options, message):
 
 
 def test_dynamic_layers_are_convolutions_or_linear():
-    with pytest.raises(TypeError, match="dynamic layer 'inner.norm' is a BatchNorm2d; .* Conv1d, Conv2d, Conv3d, Linear"):
+    with pytest.raises(TypeError, match="dynamic layer 'inner.norm' is a .*BatchNorm2d; .* Conv1d, .* Linear"):
         recurrent(dynamic=('first', 'inner.norm'))
 
 
@@ -195,5 +195,5 @@ class Calls(nn.Module):
 @pytest.mark.parametrize('times', [0, 2])
 def test_feedback_is_read_from_a_module_called_once(times, u):
     block = AdaptiveRecurrentBlock(Calls(times), 'conv', (4, 3, 3), 'point')
-    with pytest.raises(RuntimeError, match=f"feedback: the block must call 'point' once per pass, it did so {times} times"):
+    with pytest.raises(RuntimeError, match=f"feedback: .* call 'point' once per pass, it did so {times} times"):
         block(u)

@@ -174,7 +174,8 @@ def batch_with_disagreeing_halves(num_iterations, opened):
         with torch.no_grad():
             each = torch.stack([F.cross_entropy(y, target, reduction='none') for y in net(x)])
         worse, order = (each[1] - each[0]).sort(descending=True)
-        if worse[:4].mean() > 1e-3 > -1e-3 > worse[4:].mean() and (worse.mean() > 0) == opened and abs(worse.mean()) > 1e-4:
+        disagree = worse[:4].mean() > 1e-3 and worse[4:].mean() < -1e-3
+        if disagree and abs(worse.mean()) > 1e-4 and (worse.mean() > 0) == opened:
             return x[order], target[order]
     raise AssertionError('no such batch')
 

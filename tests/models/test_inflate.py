@@ -76,5 +76,5 @@ def test_shapes_that_cannot_be_inflated(source, target):
 
 
 def test_no_name_in_common():
-    with pytest.raises(ValueError, match=r"no name in common: the checkpoint has \['a.weight'\], .* network \['b.weight'\]"):
+    with pytest.raises(ValueError, match=r"no name in common: .* \['a.weight'\], .* network \['b.weight'\]"):
         inflate_state_dict({'a.weight': torch.zeros(1)}, {'b.weight': torch.zeros(1)})

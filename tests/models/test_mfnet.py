@@ -79,9 +79,9 @@ def test_multiply_adds(build, num_classes, size, expected):
 def test_names_are_those_of_the_original_release(build):
     net = on_meta(build)
     names = set(net.state_dict())
-    assert {'conv1.conv.weight', 'conv1.bn.running_mean', 'conv2.B01.conv_i1.bn.weight', 'conv2.B01.conv_w1.conv.weight',
-            'conv3.B03.conv_m1.conv.weight', 'conv5.B02.conv_m2.bn.bias', 'tail.bn.num_batches_tracked',
-            'classifier.weight', 'classifier.bias'} <= names
+    assert {'conv1.conv.weight', 'conv1.bn.running_mean', 'conv2.B01.conv_i1.bn.weight',
+            'conv2.B01.conv_w1.conv.weight', 'conv3.B03.conv_m1.conv.weight', 'conv5.B02.conv_m2.bn.bias',
+            'tail.bn.num_batches_tracked', 'classifier.weight', 'classifier.bias'} <= names
     units = {name.split('.conv_i1')[0] for name in names if '.conv_i1.conv' in name}
     counts = (1, 3, 3, 2) if build is mfnet3d_n9 else (3, 4, 6, 3)
     assert units == {f'conv{s + 2}.B{u + 1:02d}' for s, count in enumerate(counts) for u in range(count)}
@@ -150,11 +150,11 @@ def test_the_first_iterate_is_the_plain_network(dims, training):
 
 @two_and_three
 def test_one_iteration_is_the_plain_network(dims):
-    one, x = recurrent(dims, 1), tiny_input(dims)
+    one, x = recurrent(dims, 1).eval(), tiny_input(dims)
     one.load_state_dict(plain(dims).state_dict())
     assert all(p.requires_grad for p in one.parameters())
     assert isinstance(one.forward_features(x), tuple) and len(one.forward_iterates(x)) == 1
-    assert torch.equal(one.eval()(x), plain(dims).eval()(x))
+    assert torch.equal(one(x), plain(dims).eval()(x))
 
 
 @two_and_three
@@ -269,7 +269,8 @@ def test_num_iterations_may_change():
 
 def test_defaults_of_the_recurrent_networks():
     video, image = on_meta(kaizen_mfnet3d_n9), on_meta(kaizen_mfnet2d)
-    for net, shape, kernel, stride in ((video, (192, 8, 7, 7), (5, 3, 3), (4, 1, 1)), (image, (768, 7, 7), (3, 3), (1, 1))):
+    for net, shape, kernel, stride in ((video, (192, 8, 7, 7), (5, 3, 3), (4, 1, 1)),
+                                       (image, (768, 7, 7), (3, 3), (1, 1))):
         block, adapter = net.recurrent_block, net.recurrent_block.adapter
         assert isinstance(net.conv5[-1], AdaptiveRecurrentBlock) and net.num_iterations == 3
         assert (block.dynamic, block.feedback, block.norm_statistics) == (DYNAMIC, 'conv_m2', 'per_iterate')

@@ -33,6 +33,22 @@ def test_models_import_and_drn_says_what_to_install():
     assert done.returncode and 'install mmaction2 from its source' in done.stderr
 
 
+def test_a_complete_mmaction2_is_left_alone(tmp_path):
+    (tmp_path / 'models' / 'localizers' / 'drn').mkdir(parents=True)
+    done = python(f'''
+import kaizen_mm, importlib.machinery, importlib.util, sys
+for name in [n for n in sys.modules if n.startswith('mmaction.models.localizers.drn')]:
+    del sys.modules[name]
+complete = importlib.machinery.ModuleSpec('mmaction', None, is_package=True)
+complete.submodule_search_locations = [{str(tmp_path)!r}]
+importlib.util.find_spec = lambda name: complete
+from kaizen_mm.openmmlab.compat import provide_drn
+provide_drn()
+assert not [n for n in sys.modules if n.startswith('mmaction.models.localizers.drn')]
+''')
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_drn_work_around_is_still_needed():
     assert 'localizers.drn' in python('import mmaction.models').stderr, 'provide_drn can go'
 
