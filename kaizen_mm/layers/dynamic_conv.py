@@ -18,6 +18,7 @@ from typing import Optional, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class LowRankIncrement:
@@ -50,12 +51,13 @@ class LowRankIncrement:
 
     def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
         """The layer's output with this increment added to its weight."""
-        if self.cache.get('input') is not x or self.cache['version'] != x._version:
+        version = None if x.is_inference() else x._version
+        if self.cache.get('input') is not x or self.cache['version'] != version:
             self.cache.clear()
-            self.cache.update(input=x, version=x._version, base=layer.plain_forward(x))
+            self.cache.update(input=x, version=version, base=layer.plain_forward(x))
         base = self.cache['base']
         if self.rows is None:
-            return base
+            return base.clone()  # what follows may work in place
         layer.check_batch(x, self.rows)
         if 'projected' not in self.cache:
             self.cache['projected'] = layer.project(x, self.basis)
@@ -202,15 +204,21 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
     Raises:
         TypeError: Any other kind of layer, subclasses with a forward of their own included.
     """
-    if isinstance(layer, DynamicLayer):
-        return layer
-    for plain, dynamic in _DYNAMIC.items():
-        if isinstance(layer, plain) and _computes_like(type(layer), plain):
-            layer.__class__ = dynamic
-            return layer
+    layer.__class__ = dynamic_kind(layer, name)
+    return layer
+
+
+def dynamic_kind(layer: nn.Module, name: str = 'layer') -> type:
+    """The dynamic class for a layer; raises what :func:`make_dynamic` raises."""
     kind = type(layer)
+    if isinstance(layer, DynamicLayer):
+        return kind
+    for plain, dynamic in _DYNAMIC.items():
+        if isinstance(layer, plain) and _computes_like(kind, plain) and not parametrize.is_parametrized(layer):
+            return dynamic
     raise TypeError(f'{name} is a {kind.__module__}.{kind.__qualname__}; a dynamic layer must be a torch.nn '
-                    f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward of its own')
+                    f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward or a '
+                    'parametrization of its own')
 
 
 def _computes_like(kind: type, plain: type) -> bool:

@@ -90,10 +90,13 @@ def _fill_from_plain(module, state_dict, prefix, *args):
         if not hasattr(norm, _CHILD):
             continue
         path = prefix + (f'{name}.' if name else '')
+        if f'{path}running_mean' not in state_dict:
+            continue
         for stat in _NAMES:
-            own, rows = path + stat, f'{path}{_CHILD}.{stat}'
-            if own in state_dict and rows not in state_dict:
-                state_dict[rows] = torch.stack([state_dict[own]] * len(getattr(norm, _CHILD)))
+            if f'{path}{_CHILD}.{stat}' not in state_dict:
+                # checkpoints of early torch releases have no count of batches
+                own = state_dict.get(path + stat, torch.zeros((), dtype=torch.long))
+                state_dict[f'{path}{_CHILD}.{stat}'] = torch.stack([own] * len(getattr(norm, _CHILD)))
 
 
 @contextmanager

@@ -10,13 +10,14 @@ arXiv:1910.11105, section 3. A block of a feed-forward network is split into a d
 
 for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it is frozen.
 """
+import inspect
 from contextlib import contextmanager
 from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
-from kaizen_mm.layers.dynamic_conv import make_dynamic
+from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.transparent import TransparentWrapper
 from kaizen_mm.layers.weight_adapter import WeightAdapter
@@ -56,7 +57,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
-        TypeError: A dynamic layer that is no convolution or linear layer.
+        TypeError: A dynamic layer that is no convolution or linear layer, or an unknown argument.
     """
 
     def __init__(self,
@@ -83,12 +84,15 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
         self._last_change: Optional[Tensor] = None  # ||W_i - W_1||, [K - 1, L, N]
+        inspect.signature(WeightAdapter).bind_partial(**adapter)  # a misspelt argument is an error for K = 1 too
         if num_iterations > 1:
-            layers = [make_dynamic(known[name], f'dynamic layer {name!r}') for name in names]
-            for layer in layers:
-                layer.weight.requires_grad_(False)
+            # nothing of the block is changed before all arguments are known to be good
+            for name in names:
+                dynamic_kind(known[name], f'dynamic layer {name!r}')
             self.add_own_module('adapter', WeightAdapter(
-                feedback_shape, {n: layer.weight.shape for n, layer in zip(names, layers)}, **adapter))
+                feedback_shape, {name: known[name].weight.shape for name in names}, **adapter))
+            for name in names:
+                make_dynamic(known[name]).weight.requires_grad_(False)
             self._extend_statistics(num_iterations)
 
     @property
@@ -113,15 +117,20 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     def forward(self, u: Tensor) -> Tuple[Tensor, ...]:
         block = self.wrapped
         if self.num_iterations == 1:
+            self._last_change = None
             return (block(u), )
         if hasattr(block, 'prepare'):
             run, inputs = block.forward_prepared, block.prepare(u)
         else:
             run, inputs = block, (u, )
+        version = None if u.is_inference() else u._version
         increments, outputs, changes = self.adapter.initial(), [], []
         for i in range(self.num_iterations):
             with self._pass(i, increments) as feedback:
                 y = run(*inputs)
+            if not u.is_inference() and u._version != version:
+                raise RuntimeError(f'{type(block).__name__} changes its input in place, but each iteration needs it '
+                                   'as it was; set inplace=False where the block begins')
             outputs.append(y)
             if i + 1 < self.num_iterations:
                 increments = self.adapter.update(increments, feedback.value if self.feedback else y)
@@ -173,7 +182,7 @@ class _Feedback:
         self.name, self._outputs = name, []
 
     def __call__(self, module, inputs, output) -> None:
-        self._outputs.append(output)
+        self._outputs.append(output.clone())  # what follows may work in place
 
     @property
     def value(self) -> Tensor:

@@ -75,13 +75,15 @@ class WeightAdapter(nn.Module):
         self.low_rank = shared_rows and bound is None
 
         dims = len(self.feedback_shape) - 1
+        if dims == 0 and pool_kernel is not None:
+            raise ValueError(f'pool_kernel must be None for a feedback vector, got {pool_kernel!r}')
         self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
         self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
         positions = math.prod(self._pooled_size())
         values = self.feedback_shape[0] * positions * (1 if self.pool_kernel is None else 2)
 
-        self.linears = nn.ModuleDict()
+        self.linears = nn.ModuleList()  # in the order of weight_shapes
         for name, shape in self.weight_shapes.items():
             rows = shape[0] if shared_rows else 1
             if values % rows:
@@ -89,7 +91,7 @@ class WeightAdapter(nn.Module):
                     f'layer {name!r} has {rows} rows (output channels), which do not divide the '
                     f'{values} pooled values of a feedback map of shape {self.feedback_shape}; '
                     'change the pooling, or set shared_rows=False')
-            self.linears[_key(name)] = nn.Linear(values // rows, math.prod(shape) // rows, bias)
+            self.linears.append(nn.Linear(values // rows, math.prod(shape) // rows, bias))
 
     def _per_dim(self, argument, value, dims):
         if value is None:
@@ -105,8 +107,6 @@ class WeightAdapter(nn.Module):
         spatial = self.feedback_shape[1:]
         if self.pool_kernel is None:
             return spatial
-        if not spatial:
-            raise ValueError(f'pool_kernel must be None for a feedback vector, got {self.pool_kernel}')
         if any(2 * p > k for p, k in zip(self.pool_padding, self.pool_kernel)):
             raise ValueError(f'pool_padding must be at most half of pool_kernel {self.pool_kernel}, '
                              f'got {self.pool_padding}')
@@ -122,7 +122,7 @@ class WeightAdapter(nn.Module):
         """The increments of the first iterate (none yet), one per dynamic layer."""
         if self.low_rank:
             return [LowRankIncrement(None, self._basis(linear), self.alpha)
-                    for linear in self.linears.values()]
+                    for linear in self.linears]
         return [DenseIncrement(None) for _ in self.linears]
 
     def update(self, increments: Sequence, z: Tensor) -> List:
@@ -141,8 +141,7 @@ class WeightAdapter(nn.Module):
                              'the input size that it gets')
         pooled = self._pool(z)
         return [inc.plus(self._increment(pooled, linear, shape))
-                for inc, linear, shape in zip(increments, self.linears.values(),
-                                              self.weight_shapes.values())]
+                for inc, linear, shape in zip(increments, self.linears, self.weight_shapes.values())]
 
     def _pool(self, z: Tensor) -> Tensor:
         """``[N, C, *spatial] -> [N, values]`` in row order."""
@@ -184,6 +183,3 @@ class WeightAdapter(nn.Module):
                 f'pool_padding={self.pool_padding}, shared_rows={self.shared_rows}, '
                 f'row_layout={self.row_layout!r}, bound={self.bound!r}')
 
-
-def _key(name: str) -> str:
-    return name.replace('.', '_')

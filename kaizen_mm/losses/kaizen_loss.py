@@ -66,6 +66,8 @@ class KaizenLoss(nn.Module):
         self.register_buffer('class_weight', weight, persistent=False)
 
     def forward(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
+        if len(logits) == 0:
+            raise ValueError('logits must hold those of at least one iterate, got none')
         losses = self.iterate_losses(logits, target)
         total = losses[-1]
         if len(logits) == 1:

@@ -23,11 +23,11 @@ def inflate_state_dict(source: Mapping[str, Tensor], target: Mapping[str, Tensor
         name = name[len('module.'):] if name.startswith('module.') else name
         if name not in target:
             continue
-        shape = target[name].shape
+        shape, given = target[name].shape, tuple(weight.shape)
         if weight.dim() == 4 and len(shape) == 5:
             weight = weight.unsqueeze(2).repeat(1, 1, shape[2], 1, 1) / shape[2]
         if weight.shape != shape:
-            raise ValueError(f'{name} has shape {tuple(weight.shape)} and cannot be inflated to '
+            raise ValueError(f'{name} has shape {given} and cannot be inflated to '
                              f'{tuple(shape)}; for 3D weights set pretrained2d=False')
         inflated[name] = weight
     if not inflated:

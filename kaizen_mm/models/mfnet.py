@@ -160,11 +160,11 @@ class MFNet(nn.Module):
             raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
 
     def _check_input_size(self, input_size):
-        size = _size(self.dims, 16, 224) if input_size is None else tuple(input_size)
-        if len(size) != self.dims or not all(isinstance(s, int) and s > 0 for s in size):
+        size = _size(self.dims, 16, 224) if input_size is None else input_size
+        if not isinstance(size, (tuple, list)) or len(size) != self.dims or not all(isinstance(s, int) and s > 0 for s in size):
             raise ValueError(f'input_size must be {self.dims} positive ints, '
                              f'{"(H, W)" if self.dims == 2 else "(T, H, W)"}, got {input_size!r}')
-        return size
+        return tuple(size)
 
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, **adapter):
         name, unit = list(self.conv5.named_children())[-1]

@@ -74,7 +74,7 @@ def gradients(outputs, inputs):
 
 def equal_to_the_reference(block, plain, u, window, dtype, layout='channel', **options):
     """Asserts equal outputs, and equal gradients of input, adapter and the block's other parameters."""
-    linears = copy.deepcopy(list(block.adapter.linears.values()))
+    linears = copy.deepcopy(list(block.adapter.linears))
     expected = recurrence(plain, linears, u, DYNAMIC, block.num_iterations, alpha=block.adapter.alpha,
                           feedback=block.feedback, pool=window, layout=layout, **options)
     outputs = block(u)
@@ -121,7 +121,7 @@ def test_with_batch_norm_in_training(norm_statistics):
     block = AdaptiveRecurrentBlock(copy.deepcopy(plain), DYNAMIC, (8, 3, 3), 'inner', 3, alpha=0.5,
                                    norm_statistics=norm_statistics).double()
     norms = [copy.deepcopy(plain.inner.norm) for _ in range(3 if norm_statistics == 'per_iterate' else 1)]
-    first, second = (l.weight for l in block.adapter.linears.values())
+    first, second = (l.weight for l in block.adapter.linears)
     expected, changes = [], [(0, 0)] * 4
     for i in range(3):
         x = torch.tanh(torch.cat([F.conv2d(u[n:n + 1], plain.first.weight + changes[n][0], plain.first.bias, padding=1)
@@ -277,7 +277,7 @@ def test_weight_change_is_that_of_the_materialized_weights(options):
             for name, weight in zip(DYNAMIC, weights):
                 net.get_submodule(name).weight.data = weight
             z = net.inner(net.act(net.first(u[n:n + 1])))[0]
-            for j, linear in enumerate(block.adapter.linears.values()):
+            for j, linear in enumerate(block.adapter.linears):
                 step = linear(pooled_rows(z, len(weights[j]) if shared else 1, window))
                 step = torch.tanh(step) if 'bound' in options else step
                 weights[j] = weights[j] + 0.5 * step.reshape(weights[j].shape).detach()

@@ -197,3 +197,33 @@ def test_feedback_is_read_from_a_module_called_once(times, u):
     block = AdaptiveRecurrentBlock(Calls(times), 'conv', (4, 3, 3), 'point')
     with pytest.raises(RuntimeError, match=f"feedback: .* call 'point' once per pass, it did so {times} times"):
         block(u)
+
+
+class ChangesItsInput(nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return self.conv(x.mul_(2))
+
+
+def test_a_block_that_changes_its_input_in_place_is_refused():
+    block = AdaptiveRecurrentBlock(ChangesItsInput(), 'conv', (4, 3, 3))
+    with pytest.raises(RuntimeError, match='ChangesItsInput changes its input in place.*inplace=False'):
+        block(torch.randn(2, 4, 3, 3))
+
+
+@pytest.mark.parametrize('num_iterations', [1, 2])
+def test_an_unknown_argument_is_refused(num_iterations):
+    with pytest.raises(TypeError, match='alphas'):
+        AdaptiveRecurrentBlock(nn.Sequential(nn.Conv2d(4, 4, 1)), '0', (4, 3, 3), num_iterations=num_iterations, alphas=0.1)
+
+
+def test_a_refused_block_is_left_as_it_was():
+    block = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    names = set(block.state_dict())
+    with pytest.raises(ValueError, match='pool_kernel'):
+        AdaptiveRecurrentBlock(block, '0', (4, 3, 3), pool_kernel=5)
+    assert type(block[0]) is nn.Conv2d and block[0].weight.requires_grad and set(block.state_dict()) == names

@@ -74,7 +74,7 @@ def test_increments_are_alpha_times_h(bias, bound, shared_rows):
     assert isinstance(adapter.initial()[0], LowRankIncrement if shared_rows and not bound else DenseIncrement)
     maps = torch.randn(2, 3, 8, 3, 3, dtype=torch.float64)
     increments = adapter.update(adapter.update(adapter.initial(), maps[0]), maps[1])
-    for increment, linear, shape in zip(increments, adapter.linears.values(), SHAPES.values()):
+    for increment, linear, shape in zip(increments, adapter.linears, SHAPES.values()):
         assert (linear.bias is not None) == bias
         expected = 0
         for z in maps:
@@ -95,9 +95,9 @@ def test_sizes_of_the_linear_layers():
     # 8 channels, 2 positions, two pools: 32 values
     pool = ((3, 2), (1, 1), (0, 0))
     shared, full = adapter_for((8, 3, 3), pool), adapter_for((8, 3, 3), pool, shared_rows=False)
-    assert [tuple(m.weight.shape) for m in shared.linears.values()] == [(27, 8), (4, 4)]
-    assert [tuple(m.weight.shape) for m in full.linears.values()] == [(108, 32), (32, 32)]
-    assert all(m.bias is None for m in shared.linears.values())
+    assert [tuple(m.weight.shape) for m in shared.linears] == [(27, 8), (4, 4)]
+    assert [tuple(m.weight.shape) for m in full.linears] == [(108, 32), (32, 32)]
+    assert all(m.bias is None for m in shared.linears)
 
 
 def test_windows_of_the_reference_equal_unfold():

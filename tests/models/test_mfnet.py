@@ -162,7 +162,7 @@ def test_the_recurrent_unit_equals_the_per_sample_loop(dims):
     net = recurrent(dims, alpha=0.1).double().eval()
     u = torch.randn(2, 192, *[2] * dims, dtype=torch.float64)
     unit = copy.deepcopy(plain(dims).conv5[-1]).double().eval()
-    linears = net.recurrent_block.adapter.linears.values()
+    linears = net.recurrent_block.adapter.linears
     expected = recurrence(unit, linears, u, DYNAMIC, 3, alpha=0.1, feedback='conv_m2', pool=TINY[dims]['pool'])
     torch.testing.assert_close(list(net.recurrent_block(u)), expected)
     assert (expected[2] - expected[1]).abs().max() > 1e-3

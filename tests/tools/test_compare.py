@@ -1,0 +1,47 @@
+"""The comparison of phase one, control and recurrent network, and the demo's pieces."""
+import json
+import sys
+from pathlib import Path
+
+from kaizen_mm.openmmlab.experiment import markdown_table
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
+    command = [sys.executable, TOOLS / 'compare.py', tiny_configs / 'kaizen.py', tiny_configs / 'control.py', '--work-dir',
+               'work', '--seeds', 0, 1, '--cfg-options', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=1',
+               'default_hooks.progress.type=ProgressBarHook']
+    output = run(*command)
+    work = tmp_path / 'work'
+    results = json.loads((work / 'results.json').read_text())
+    assert results['seeds'] == [0, 1]
+    for row in ('phase_one', 'static_control', 'kaizen'):
+        assert len(results[row]['per_seed']) == 2
+        for key in ('clip_top1', 'video_top1', 'parameters', 'seconds'):
+            assert key in results[row]
+    assert len(results['kaizen']['video_top1']) == 3
+    for key in ('video_top1', 'parameters'):
+        for i in range(3):
+            values = [run[key][i] if key == 'video_top1' else run[key] for run in results['kaizen']['per_seed']]
+            mean = results['kaizen'][key][i] if key == 'video_top1' else results['kaizen'][key]
+            assert abs(mean - sum(values) / 2) < 1e-9
+    assert results['kaizen']['parameters'] > results['phase_one']['parameters'] == results['static_control']['parameters']
+    assert [results[row]['per_seed'][0]['epochs'] for row in ('phase_one', 'static_control', 'kaizen')] == [1, 2, 2]
+    assert (work / 'accuracy.png').exists() and (work / 'results.md').read_text().strip() in output
+
+    stamps = {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')}
+    (work / 'seed_1' / 'kaizen' / 'result.json').unlink()
+    run(*command)
+    again = json.loads((work / 'results.json').read_text())
+    assert {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')} == stamps, 'nothing is trained again'
+    assert again['kaizen']['video_top1'] == results['kaizen']['video_top1'], 'the test gives the same again'
+
+
+def test_the_table_gives_mean_and_deviation_of_the_sample():
+    plain = dict(parameters=1234, video_top1=50., per_seed=[dict(clip_top1=v, video_top1=v) for v in (49., 51.)])
+    kaizen = dict(parameters=1300, video_top1=[60., 70.],
+                  per_seed=[dict(clip_top1=[v, v], video_top1=[v, v + 10]) for v in (58., 62.)])
+    table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen))
+    assert '| phase_one | 1,234 | 50.0 ± 1.4 | 50.0 ± 1.4 |' in table
+    assert '| kaizen, iterate 2 | 1,300 | 60.0 ± 2.8 | 70.0 ± 2.8 |' in table
