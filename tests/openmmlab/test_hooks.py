@@ -2,26 +2,9 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from kaizen_mm.openmmlab.hooks import EpochSeedHook
-
-
-@pytest.fixture
-def config(tiny_configs, environment, monkeypatch, tmp_path):
-    """The tiny recurrent config, ready for a runner in this process."""
-    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
-        monkeypatch.setenv(key, environment[key])
-    init_default_scope('mmaction')
-    cfg = Config.fromfile(tiny_configs / 'kaizen.py')
-    cfg.work_dir = str(tmp_path / 'work')
-    cfg.train_dataloader.num_workers = 0
-    cfg.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
-    cfg.phase_one = None
-    cfg.train_cfg.update(max_epochs=1, val_interval=10)
-    return cfg
 
 
 class FakeLoader:
@@ -58,10 +41,9 @@ def test_workers_that_live_on_are_refused():
         EpochSeedHook().before_train(FakeRunner(persistent_workers=True))
 
 
-def test_the_weight_change_is_logged_and_real(config):
-    config.default_hooks.weight_change.interval = 1
-    config.val_cfg = config.val_dataloader = config.val_evaluator = None
-    runner = Runner.from_cfg(config)
+def test_the_weight_change_is_logged_and_real(phase_two_config):
+    phase_two_config.default_hooks.weight_change.interval = 1
+    runner = Runner.from_cfg(phase_two_config)
     runner.train()
     block = runner.model.backbone.recurrent_block
     for i, change in ((2, 0), (3, 1)):
@@ -69,14 +51,14 @@ def test_the_weight_change_is_logged_and_real(config):
         assert logged == pytest.approx(block.weight_change()[change].mean().item(), rel=1e-5) and logged > 0
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(config, tmp_path):
+def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_path):
     from mmaction.registry import MODELS
-    other = config.model.to_dict()
+    other = phase_two_config.model.to_dict()
     other['backbone'].update(variant='mfnet3d', num_iterations=1)
     other['cls_head']['head'].update(in_channels=768)
     torch.save(dict(state_dict=MODELS.build(other).state_dict()), tmp_path / 'big.pth')
-    config.load_from = str(tmp_path / 'big.pth')
-    runner = Runner.from_cfg(config)
+    phase_two_config.load_from = str(tmp_path / 'big.pth')
+    runner = Runner.from_cfg(phase_two_config)
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     with pytest.raises(ValueError, match='of another architecture'):
         runner.load_or_resume()
@@ -87,11 +69,11 @@ def test_a_checkpoint_of_another_architecture_is_refused(config, tmp_path):
         runner.load_checkpoint(str(tmp_path / 'none.pth'))
 
 
-def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(config, tmp_path):
+def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_config, tmp_path):
     from mmaction.registry import MODELS
     for iterations in (1, 2, 3, 5):
-        model = config.model.to_dict()
+        model = phase_two_config.model.to_dict()
         model['backbone'].update(num_iterations=iterations)
         torch.save(dict(state_dict=MODELS.build(model).state_dict()), tmp_path / f'{iterations}.pth')
-        runner = Runner.from_cfg(config)
+        runner = Runner.from_cfg(phase_two_config)
         runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))

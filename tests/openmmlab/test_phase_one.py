@@ -3,27 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from kaizen_mm.openmmlab.compat import load_weights
 from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
 
 W_1 = ('backbone.conv5.B02.conv_i1.conv.weight', 'backbone.conv5.B02.conv_i2.conv.weight')
-
-
-@pytest.fixture
-def config(tiny_configs, environment, monkeypatch, tmp_path):
-    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
-        monkeypatch.setenv(key, environment[key])
-    init_default_scope('mmaction')
-    cfg = Config.fromfile(tiny_configs / 'kaizen.py')
-    cfg.work_dir = str(tmp_path / 'work')
-    cfg.train_dataloader.num_workers = 0
-    cfg.train_cfg.max_epochs = cfg.phase_one.train_cfg.max_epochs = 1
-    return cfg
 
 
 def state(path) -> dict:
