@@ -26,13 +26,9 @@ def main():
     data = Path(args.work_dir, 'moving_digits')
     MovingDigits().write(data)
     os.environ.update(KAIZEN_LIST_ROOT=str(data), KAIZEN_LIST_CLASSES=str(len(CLASSES)))
-    configs = []
-    for name in ('kaizen_mfnet_digits.py', 'mfnet_digits_control.py'):
-        cfg = Config.fromfile(CONFIGS / name)
-        cfg.default_hooks.progress = dict(type='ProgressBarHook')
-        configs.append(cfg)
+    configs = [Config.fromfile(CONFIGS / name) for name in ('kaizen_mfnet_digits.py', 'mfnet_digits_control.py')]
     console = Console()
-    results = compare(*configs, folder=args.work_dir, seeds=[args.seed], announce=console.print)
+    results = compare(*configs, folder=args.work_dir, seeds=[args.seed], announce=console.print, quiet=True)
     plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
     console.print(Markdown(markdown_table(results)))
     console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png')

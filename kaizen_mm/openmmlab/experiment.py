@@ -5,7 +5,10 @@ Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_contr
 resumed.
 """
 import json
+import logging
+import os
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
@@ -20,7 +23,7 @@ ROWS = ('phase_one', 'static_control', 'kaizen')
 
 
 def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] = (0, ),
-            announce: Callable[[str], None] = print) -> dict:
+            announce: Callable[[str], None] = print, quiet: bool = False) -> dict:
     """Trains and tests all rows for all seeds; phase one is shared by the other two.
 
     Args:
@@ -29,6 +32,8 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         folder: Where everything is kept.
         seeds: One run of every row for each.
         announce: Called with a line of text as each step starts.
+        quiet: Whether progress bars take the place of log lines on the terminal. The log files
+            stay as they are. Default False.
 
     Returns:
         For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
@@ -41,7 +46,7 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         for row in ROWS:
             cfg = _row_config(row, kaizen, control, root, seed)
             announce(f'{row}, seed {seed}: {cfg.train_cfg.max_epochs} epochs in {cfg.work_dir}')
-            per_seed[row].append(_run(cfg))
+            per_seed[row].append(_run(cfg, quiet))
     results = {row: {**_mean(runs), 'per_seed': runs} for row, runs in per_seed.items()}
     results['seeds'] = list(seeds)
     write_lines(Path(folder, 'results.json'), [json.dumps(results, indent=2)])
@@ -57,7 +62,7 @@ def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int
     return phase_one_config(cfg, cfg.work_dir) if row == 'phase_one' else cfg
 
 
-def _run(cfg: Config) -> dict:
+def _run(cfg: Config, quiet: bool) -> dict:
     """Trains unless complete, tests the last epoch, and keeps the result beside it."""
     record = Path(cfg.work_dir, 'result.json')
     if record.exists() and finished_checkpoint(cfg):
@@ -65,10 +70,10 @@ def _run(cfg: Config) -> dict:
     started = time.time()
     if finished_checkpoint(cfg) is None:
         cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        Runner.from_cfg(cfg).train()
+        _runner(cfg, quiet).train()
     trained = time.time()
     cfg.resume, cfg.load_from = False, finished_checkpoint(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = _runner(cfg, quiet)
     metrics = runner.test()
     iterates = cfg.model.backbone.num_iterations
     result = {}
@@ -84,6 +89,18 @@ def _run(cfg: Config) -> dict:
         seconds_test=time.time() - trained)
     write_lines(record, [json.dumps(result, indent=2)])
     return result
+
+
+def _runner(cfg: Config, quiet: bool) -> Runner:
+    if not quiet:
+        return Runner.from_cfg(cfg)
+    cfg.default_hooks.progress = dict(type='ProgressBarHook')
+    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
+        runner = Runner.from_cfg(cfg)
+    for handler in runner.logger.handlers:
+        if type(handler) is logging.StreamHandler:
+            runner.logger.removeHandler(handler)
+    return runner
 
 
 def _mean(runs: List[dict]) -> dict:

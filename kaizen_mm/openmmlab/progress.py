@@ -1,6 +1,4 @@
-"""A progress bar in place of log lines on the terminal; the log file stays."""
-import logging
-
+"""A progress bar for trainings whose log goes to a file alone."""
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -8,15 +6,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Shows the progress of a training or a test as one bar with the remaining time.
-
-    Log lines below warnings go to the log file alone.
-    """
-
-    def before_run(self, runner) -> None:
-        for handler in runner.logger.handlers:
-            if type(handler) is logging.StreamHandler:
-                handler.setLevel(logging.WARNING)
+    """Shows the progress of a training or a test as one bar with the remaining time."""
 
     def before_train(self, runner) -> None:
         self._start('training', runner.max_iters, runner.iter)

@@ -10,8 +10,7 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     command = [sys.executable, TOOLS / 'compare.py', tiny_configs / 'kaizen.py', tiny_configs / 'control.py', '--work-dir',
-               'work', '--seeds', 0, 1, '--cfg-options', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=1',
-               'default_hooks.progress.type=ProgressBarHook']
+               'work', '--seeds', 0, 1, '--cfg-options', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=1']
     output = run(*command)
     work = tmp_path / 'work'
     results = json.loads((work / 'results.json').read_text())
@@ -36,6 +35,21 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     again = json.loads((work / 'results.json').read_text())
     assert {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')} == stamps, 'nothing is trained again'
     assert again['kaizen']['video_top1'] == results['kaizen']['video_top1'], 'the test gives the same again'
+
+
+def test_quiet_shows_bars_and_leaves_the_log_to_its_file(run, tiny_configs, tmp_path):
+    (tmp_path / 'quiet.py').write_text(f'''
+from mmengine.config import Config
+from kaizen_mm.openmmlab.experiment import compare
+configs = [Config.fromfile({str(tiny_configs)!r} + name) for name in ('/kaizen.py', '/control.py')]
+for cfg in configs:
+    cfg.train_cfg.max_epochs = cfg.phase_one.train_cfg.max_epochs = 1
+compare(*configs, folder='work', quiet=True)
+''')
+    output = run(sys.executable, 'quiet.py')
+    assert 'training' in output and '100 %' in output and 'Epoch(' not in output
+    logs = list((tmp_path / 'work' / 'seed_0' / 'kaizen').rglob('*.log'))
+    assert logs and any('Epoch(train)' in log.read_text() for log in logs)
 
 
 def test_the_table_gives_mean_and_deviation_of_the_sample():
