@@ -12,8 +12,8 @@ def register() -> None:
     from kaizen_mm.openmmlab import hooks, phase_one, progress  # noqa: F401
     if _installed('mmaction'):
         compat.provide_drn()
-        from kaizen_mm.openmmlab import (backbones, datasets, heads, metrics,  # noqa: F401
-                                         transforms)
+        from kaizen_mm.openmmlab import (backbones, blocks, datasets, heads,  # noqa: F401
+                                         metrics, transforms)
 
 
 def _installed(name: str) -> bool:

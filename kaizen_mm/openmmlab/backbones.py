@@ -1,4 +1,4 @@
-"""MFNet and the adaptive recurrent block in mmaction2's registry."""
+"""MFNet in mmaction2's registry."""
 from typing import Optional, Union
 
 import torch
@@ -6,16 +6,12 @@ from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import _load_checkpoint, load_checkpoint
-from torch import Tensor, nn
+from torch import Tensor
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock
-from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models.inflate import inflate_state_dict
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 
 _VARIANTS = {'mfnet3d': {}, 'mfnet3d_n9': NINE_UNITS}
-
-MODELS.register_module(module=KaizenLoss)
 
 
 @MODELS.register_module()
@@ -86,11 +82,3 @@ class RecurrentMFNet3d(MFNet3d):
 
     def __init__(self, num_iterations: int, input_size=(16, 224, 224), **kwargs):
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
-
-
-@MODELS.register_module(name='AdaptiveRecurrentBlock')
-class BuildableRecurrentBlock(AdaptiveRecurrentBlock):
-    """:class:`~kaizen_mm.layers.AdaptiveRecurrentBlock` whose ``block`` may be a config."""
-
-    def __init__(self, block: Union[dict, nn.Module], *args, **kwargs):
-        super().__init__(MODELS.build(block) if isinstance(block, dict) else block, *args, **kwargs)

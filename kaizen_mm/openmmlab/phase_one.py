@@ -65,7 +65,7 @@ def phase_one_config(cfg: Config, work_dir: str) -> Config:
     Mixed precision asked for in phase two holds for phase one as well.
     """
     settings = copy.deepcopy(cfg.phase_one.to_dict())
-    one = Config(copy.deepcopy(cfg._to_lazy_dict() if hasattr(cfg, '_to_lazy_dict') else cfg.to_dict()))
+    one = Config(copy.deepcopy(cfg.to_dict()))
     for key in ('optim_wrapper', 'param_scheduler'):  # whole: keys of phase two must not remain
         if key in settings:
             one.pop(key, None)
