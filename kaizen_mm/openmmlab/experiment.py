@@ -37,8 +37,8 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
 
     Returns:
         For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
-        iterate), ``parameters``, ``seconds`` (of training and test), each the mean over seeds, and
-        ``per_seed`` with the same for each; also written to ``results.json``.
+        iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
+        over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
     """
     per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
     for seed in seeds:
