@@ -39,7 +39,15 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
         iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
         over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
+
+    Raises:
+        ValueError: ``kaizen`` is not recurrent, ``control`` is, or one has no phase one.
     """
+    for name, cfg, recurrent in (('kaizen', kaizen, True), ('control', control, False)):
+        iterations = cfg.model.backbone.get('num_iterations')
+        if cfg.get('phase_one') is None or not iterations or (iterations > 1) != recurrent:
+            raise ValueError(f'{name} must be a config with phase_one and num_iterations '
+                             f'{"of at least 2" if recurrent else "1"}, got num_iterations={iterations}')
     per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
     for seed in seeds:
         root = Path(folder, f'seed_{seed}')

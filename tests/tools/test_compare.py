@@ -3,7 +3,10 @@ import json
 import sys
 from pathlib import Path
 
-from kaizen_mm.openmmlab.experiment import markdown_table
+import pytest
+from mmengine.config import Config
+
+from kaizen_mm.openmmlab.experiment import compare, markdown_table
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -50,6 +53,17 @@ compare(*configs, folder='work', quiet=True)
     assert 'training' in output and '100 %' in output and 'Epoch(' not in output
     logs = list((tmp_path / 'work' / 'seed_0' / 'kaizen').rglob('*.log'))
     assert logs and any('Epoch(train)' in log.read_text() for log in logs)
+
+
+def test_exchanged_configs_are_refused(tiny_configs, environment, monkeypatch, tmp_path):
+    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
+        monkeypatch.setenv(key, environment[key])
+    kaizen, control = (Config.fromfile(tiny_configs / f'{name}.py') for name in ('kaizen', 'control'))
+    with pytest.raises(ValueError, match='kaizen must be a config .* at least 2, got num_iterations=1'):
+        compare(control, kaizen, tmp_path)
+    kaizen.phase_one = None
+    with pytest.raises(ValueError, match='kaizen must be a config with phase_one'):
+        compare(kaizen, control, tmp_path)
 
 
 def test_the_table_gives_mean_and_deviation_of_the_sample():
