@@ -3,6 +3,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+import kaizen_mm  # noqa: F401  registers the names that the tests build
+
 
 @pytest.fixture
 def config(tiny_configs, environment, monkeypatch, tmp_path):

@@ -139,3 +139,32 @@ def test_batch_norm_in_the_head_keeps_statistics_per_iterate():
     state = head.state_dict()
     assert torch.allclose(state['norm.running_mean'], means[0], atol=1e-6)
     assert torch.allclose(state['norm.iterates.running_mean'][0], means[1], atol=1e-6)
+
+
+def pair(samples=2, frames=None, channels=8):
+    """Features of two iterates, ``[N, C, T, 3, 3]``, or ``[N * frames, C, 3, 3]``."""
+    shape = (samples, channels, 2, 3, 3) if frames is None else (samples * frames, channels, 3, 3)
+    return tuple(torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+
+
+@pytest.mark.parametrize('head, feats, kwargs', [
+    (dict(type='TSNHead', spatial_type='avg'), pair(frames=3), dict(num_segs=3)),
+    (dict(type='TSMHead', num_segments=3), pair(frames=3), dict(num_segs=3)),
+    (dict(type='X3DHead'), pair(), {}),
+    (dict(type='SlowFastHead'), tuple(zip(pair(channels=6), pair(channels=2))), {}),
+    (dict(type='TimeSformerHead'), tuple(f.mean(dim=(2, 3, 4)) for f in pair()), {}),
+], ids=lambda value: value['type'] if isinstance(value, dict) and 'type' in value else '')
+def test_other_heads_give_on_each_iterate_what_they_give_alone(head, feats, kwargs):
+    settings = {**head, 'num_classes': 4, 'in_channels': 8, 'average_clips': 'prob', 'topk': (1, 2)}
+    if 'dropout_ratio' not in settings and head['type'] != 'TimeSformerHead':
+        settings['dropout_ratio'] = 0
+    ours = MODELS.build(dict(type='AdaptiveRecurrentHead', head=settings)).eval()
+    alone = MODELS.build(settings).eval()
+    alone.load_state_dict(ours.state_dict())
+    log = ours.loss(feats, samples(), **kwargs)
+    for i, feat in enumerate(feats, start=1):
+        expected = alone.loss(feat, samples(), **kwargs)['loss_cls']
+        assert torch.allclose(log[f'iterate_{i}_ce'], expected), i
+    expected = alone.predict(feats[-1], samples(), **kwargs)
+    for got, wanted in zip(ours.predict(feats, samples(), **kwargs), expected):
+        assert torch.equal(got.pred_score, wanted.pred_score)
