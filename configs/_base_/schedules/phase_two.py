@@ -1,6 +1,7 @@
 # Phase two, for the recurrent network and for the static control alike. The weights of h are felt
 # through alpha = 1e-3 alone. AdamW, blind to the scale of the gradient, with a rate of its own for
-# h makes it move; with SGD, or with the rate of the rest, the iterates stay identical.
+# h makes it move; with SGD, or with the rate of the rest, the iterates stay identical
+# (docs/training.md).
 _base_ = 'phase_one.py'
 
 # phase one is this config with these entries put over it
