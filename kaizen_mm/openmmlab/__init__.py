@@ -10,7 +10,7 @@ def register() -> None:
     compat.read_checkpoints_safely()
     compat.distribute_without_gpu()
     from kaizen_mm.openmmlab import hooks, phase_one, progress  # noqa: F401
-    if _installed('mmaction'):
+    if _installed('mmaction') and _installed('mmcv'):  # mmaction2 imports mmcv but does not require it
         compat.provide_drn()
         from kaizen_mm.openmmlab import (backbones, blocks, datasets, heads,  # noqa: F401
                                          metrics, transforms)

@@ -122,7 +122,7 @@ def test_a_cut_off_checkpoint_is_named(tmp_path):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
 
 
-@pytest.mark.parametrize('missing', ['timm', 'mmaction', 'mmpretrain', 'mmengine'])
+@pytest.mark.parametrize('missing', ['timm', 'mmaction', 'mmcv', 'mmpretrain', 'mmengine'])
 def test_the_core_works_where_a_library_is_missing(missing):
     blocked = ('mmengine', 'mmaction', 'mmpretrain', 'mmcv', 'timm') if missing == 'mmengine' else (missing, )
     done = python(f'''
