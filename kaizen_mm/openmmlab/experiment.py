@@ -81,6 +81,7 @@ def _run(cfg: Config, quiet: bool) -> dict:
         _runner(cfg, quiet).train()
     trained = time.time()
     cfg.resume, cfg.load_from = False, finished_checkpoint(cfg)
+    cfg.work_dir = str(Path(cfg.work_dir, 'test'))  # or its log could take the place of the training's
     runner = _runner(cfg, quiet)
     metrics = runner.test()
     iterates = cfg.model.backbone.num_iterations
