@@ -73,8 +73,18 @@ def read_checkpoints_safely() -> None:
             raise FileNotFoundError(f'no checkpoint file {path}')
         return load_weights(path, map_location)
 
-    if not isinstance(checkpoint.load_url, functools.partial):
-        checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
+    if isinstance(checkpoint.load_url, functools.partial):
+        return
+    checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
+    load_any = checkpoint.CheckpointLoader.load_checkpoint
+
+    @functools.wraps(load_any)
+    def load_checkpoint(*args, **kwargs):
+        # loaders of other schemes call torch.load themselves
+        with mock.patch.object(torch, 'load', functools.partial(torch.load, weights_only=True)):
+            return load_any(*args, **kwargs)
+
+    checkpoint.CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
 
 
 def load_weights(path, map_location=None):

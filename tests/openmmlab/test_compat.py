@@ -112,6 +112,21 @@ def test_downloads_are_restricted_too(monkeypatch, tmp_path):
     assert checkpoint.load_url.keywords == dict(weights_only=True)
 
 
+def test_loaders_of_other_schemes_are_restricted_too(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    path, trace = tmp_path / 'bad.pth', tmp_path / 'trace'
+    torch.save(dict(extra=Malicious(trace)), path)
+
+    def load_from_elsewhere(filename, map_location=None):
+        return torch.load(path, map_location=map_location)
+
+    CheckpointLoader.register_scheme('elsewhere://', load_from_elsewhere)
+    with pytest.raises(pickle.UnpicklingError):
+        CheckpointLoader.load_checkpoint('elsewhere://bad.pth')
+    assert not trace.exists()
+
+
 def test_a_cut_off_checkpoint_is_named(tmp_path):
     path = tmp_path / 'cut.pth'
     torch.save(dict(weight=torch.zeros(1000)), path)
