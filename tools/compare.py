@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.experiment import compare, markdown_table
 from kaizen_mm.plots import plot_iterates
 
@@ -29,7 +30,7 @@ def main():
     results = compare(*configs, folder=args.work_dir, seeds=args.seeds)
     plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
     table = markdown_table(results)
-    Path(args.work_dir, 'results.md').write_text(table + '\n')
+    write_lines(Path(args.work_dir, 'results.md'), [table])
     print(table)
 
 

@@ -144,14 +144,16 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         """One pass: the increments and the norm statistics of an iterate are in place."""
         layers = [self.wrapped.get_submodule(name) for name in self.dynamic]
         feedback = _Feedback(self.feedback)
-        handle = self.wrapped.get_submodule(self.feedback).register_forward_hook(feedback)
+        read = self.feedback and index + 1 < self.num_iterations  # '' is the output, which is at hand
+        handle = self.wrapped.get_submodule(self.feedback).register_forward_hook(feedback) if read else None
         for layer, increment in zip(layers, increments):
             layer.increment = increment
         try:
             with iterate_statistics(self.wrapped, index):
                 yield feedback
         finally:
-            handle.remove()
+            if handle:
+                handle.remove()
             for layer in layers:
                 layer.increment = None
 

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.openmmlab.cli import build_runner
 from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
@@ -102,10 +103,10 @@ def _run(cfg: Config, quiet: bool) -> dict:
 
 def _runner(cfg: Config, quiet: bool) -> Runner:
     if not quiet:
-        return Runner.from_cfg(cfg)
+        return build_runner(cfg)
     cfg.default_hooks.progress = dict(type='ProgressBarHook')
     with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
-        runner = Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
     for handler in runner.logger.handlers:
         if type(handler) is logging.StreamHandler:
             runner.logger.removeHandler(handler)

@@ -86,9 +86,8 @@ class CheckpointCheckHook(Hook):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
         loaded = {k[len('module.'):] if k.startswith('module.') else k: v for k, v in state_dict.items()}
         model = _unwrapped(runner.model)
-        added = tuple(f'{name}.adapter.' for name, _ in recurrent_blocks(model))
-        # named_modules has the wrappers that state dicts leave out
-        added = tuple(name.replace('wrapped.', '') for name in added)
+        # names of modules have the wrappers that state dicts leave out
+        added = tuple(f'{name}.adapter.'.replace('wrapped.', '') for name, _ in recurrent_blocks(model))
         missing, different = [], []
         for key, value in model.state_dict().items():
             statistics = '.iterates.' in key or key.endswith('num_batches_tracked')

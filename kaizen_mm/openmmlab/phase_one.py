@@ -10,9 +10,11 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import HOOKS, RUNNERS, DefaultScope
+from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.visualization import Visualizer
+
+from kaizen_mm.openmmlab.cli import build_runner
 
 
 @HOOKS.register_module()
@@ -95,9 +97,7 @@ def finished_checkpoint(cfg: Config) -> Optional[str]:
 
 def _train(cfg: Config, outer: Runner) -> None:
     """Trains with a runner of its own and then makes the outer one's globals current again."""
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
-    del runner
+    build_runner(cfg).train()
     for manager, name in ((MMLogger, outer.logger.instance_name), (MessageHub, outer.message_hub.instance_name),
                           (Visualizer, outer.visualizer.instance_name),
                           (DefaultScope, outer.default_scope.instance_name)):
