@@ -102,6 +102,8 @@ def _run(cfg: Config, quiet: bool) -> dict:
 
 
 def _runner(cfg: Config, quiet: bool) -> Runner:
+    # mmengine would name runners by the second, and two of one name would share one log file
+    cfg.experiment_name = cfg.work_dir.replace(os.sep, '_')
     if not quiet:
         return build_runner(cfg)
     cfg.default_hooks.progress = dict(type='ProgressBarHook')
