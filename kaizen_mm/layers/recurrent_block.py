@@ -70,8 +70,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                  **adapter):
         super().__init__(block)
         check_num_iterations(num_iterations)
-        if norm_statistics not in NORM_STATISTICS:
-            raise ValueError(f'norm_statistics must be one of {NORM_STATISTICS}, got {norm_statistics!r}')
+        check_norm_statistics(norm_statistics)
         names = [dynamic] if isinstance(dynamic, str) else list(dynamic)
         if not names or len(set(names)) < len(names):
             raise ValueError(f'dynamic must name at least one layer of the block and none twice, got {dynamic!r}')
@@ -198,6 +197,12 @@ def check_num_iterations(value: int) -> None:
     """Raises ValueError unless ``value`` is an int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f'num_iterations must be an int >= 1, got {value!r}')
+
+
+def check_norm_statistics(value: str) -> None:
+    """Raises ValueError unless ``value`` is a way to keep norm statistics."""
+    if value not in NORM_STATISTICS:
+        raise ValueError(f'norm_statistics must be one of {NORM_STATISTICS}, got {value!r}')
 
 
 def recurrent_blocks(module: nn.Module) -> List[Tuple[str, AdaptiveRecurrentBlock]]:

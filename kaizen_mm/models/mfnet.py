@@ -14,7 +14,7 @@ from typing import Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock, add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.layers.recurrent_block import check_num_iterations
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -172,8 +172,7 @@ class MFNet(nn.Module):
             unit, dynamic=('conv_i1.conv', 'conv_i2.conv'), feedback='conv_m2',
             feedback_shape=self._feature_shape(), num_iterations=num_iterations,
             norm_statistics=norm_statistics, **adapter))
-        if norm_statistics == 'per_iterate':
-            add_iterate_statistics(self.tail, num_iterations)
+        self.tail = PerIterate(self.tail, num_iterations, norm_statistics)
 
     def _feature_shape(self) -> Tuple[int, ...]:
         """Shape ``(C, *spatial)`` of the last stage's output, without computing it."""
@@ -199,24 +198,21 @@ class MFNet(nn.Module):
             raise ValueError(f'num_iterations cannot become {value!r}: this network is plain; build '
                              'it with num_iterations')
         self.recurrent_block.num_iterations = value
-        if self.recurrent_block.norm_statistics == 'per_iterate':
-            add_iterate_statistics(self.tail, value)
+        self.tail.num_iterations = value
         self._num_iterations = value
 
     def _stages(self, x):
         x = self.maxpool(self.conv1(x))
         return self.conv5(self.conv4(self.conv3(self.conv2(x))))
 
-    def forward_features(self, x: Tensor) -> Union[Tensor, Tuple[Tensor, ...]]:
-        """Feature maps ``[N, C, (T,) H, W]``; of a recurrent network a tuple, one per iterate."""
-        x = self._stages(x)
-        if self.recurrent_block is None:
-            return self.tail(x)
-        iterates = []
-        for i, y in enumerate(x):
-            with iterate_statistics(self.tail, i):
-                iterates.append(self.tail(y))
-        return tuple(iterates)
+    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """The feature maps ``[N, C, (T,) H, W]`` of every iterate; of a plain network a tuple of one."""
+        features = self.tail(self._stages(x))
+        return (features, ) if self.recurrent_block is None else features
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The feature map ``[N, C, (T,) H, W]`` of the last iterate."""
+        return self.forward_feature_iterates(x)[-1]
 
     def forward_head(self, x: Tensor) -> Tensor:
         """Average pooling, dropout and classifier: ``[N, C, ...] -> [N, num_classes]``."""
@@ -224,14 +220,11 @@ class MFNet(nn.Module):
 
     def forward_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         """The logits of every iterate; of a plain network a tuple of one."""
-        features = self.forward_features(x)
-        features = features if isinstance(features, tuple) else (features, )
-        return tuple(self.forward_head(f) for f in features)
+        return tuple(self.forward_head(f) for f in self.forward_feature_iterates(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits of the last iterate."""
-        features = self.forward_features(x)
-        return self.forward_head(features[-1] if isinstance(features, tuple) else features)
+        return self.forward_head(self.forward_features(x))
 
 
 def _check_description(dims, widths, units, groups):

@@ -3,17 +3,20 @@ import importlib.util
 
 
 def register() -> None:
-    """Registers this package's names with whichever of mmengine and mmaction2 is installed."""
+    """Registers this package's names with whichever of mmengine, mmaction2 and mmpretrain is installed."""
     if not _installed('mmengine'):
         return
     from kaizen_mm.openmmlab import compat
     compat.read_checkpoints_safely()
     compat.distribute_without_gpu()
-    from kaizen_mm.openmmlab import hooks, phase_one, progress  # noqa: F401
-    if _installed('mmaction') and _installed('mmcv'):  # mmaction2 imports mmcv but does not require it
+    from kaizen_mm.openmmlab import blocks, hooks, phase_one, progress  # noqa: F401
+    if not _installed('mmcv'):  # mmaction2 and mmpretrain import mmcv but do not require it
+        return
+    if _installed('mmaction'):
         compat.provide_drn()
-        from kaizen_mm.openmmlab import (backbones, blocks, datasets, heads,  # noqa: F401
-                                         metrics, transforms)
+        from kaizen_mm.openmmlab import video  # noqa: F401
+    if _installed('mmpretrain'):
+        from kaizen_mm.openmmlab import image  # noqa: F401
 
 
 def _installed(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""The adaptive recurrent block and the kaizen loss in mmaction2's registry."""
+"""The adaptive recurrent block and the kaizen loss in mmengine's registry, where all of OpenMMLab finds them."""
 from typing import Union
 
-from mmaction.registry import MODELS
+from mmengine.registry import MODELS
 from torch import nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock

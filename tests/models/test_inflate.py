@@ -45,7 +45,7 @@ def test_a_recurrent_network_takes_all_but_its_adapter():
     inflated = inflate_state_dict(image_network().float().state_dict(), net.state_dict())
     missing, unexpected = net.load_state_dict(inflated, strict=False)
     assert missing and all('.adapter.' in name for name in missing) and not unexpected
-    assert torch.equal(net.tail.bn.iterates.running_mean[0], inflated['tail.bn.running_mean'])
+    assert torch.equal(net.tail.wrapped.bn.iterates.running_mean[0], inflated['tail.bn.running_mean'])
 
 
 def test_names_lose_the_prefix_of_data_parallel_and_unknown_ones_are_left_out():

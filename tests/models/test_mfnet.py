@@ -153,7 +153,7 @@ def test_one_iteration_is_the_plain_network(dims):
     one, x = recurrent(dims, 1).eval(), tiny_input(dims)
     one.load_state_dict(plain(dims).state_dict())
     assert all(p.requires_grad for p in one.parameters())
-    assert isinstance(one.forward_features(x), tuple) and len(one.forward_iterates(x)) == 1
+    assert len(one.forward_iterates(x)) == 1
     assert torch.equal(one(x), plain(dims).eval()(x))
 
 
@@ -198,8 +198,9 @@ def test_autocast_is_near_single_precision(dims):
 
 def test_outputs_fit_together():
     net, x = recurrent(3).eval(), tiny_input(3)
-    features = net.forward_features(x)
+    features = net.forward_feature_iterates(x)
     assert isinstance(features, tuple) and [f.shape for f in features] == [(2, 192, 2, 2, 2)] * 3
+    assert torch.equal(net.forward_features(x), features[-1])
     iterates = net.forward_iterates(x)
     assert all(torch.equal(net.forward_head(f), y) for f, y in zip(features, iterates))
     assert torch.equal(net(x), iterates[-1]) and not torch.equal(iterates[0], iterates[-1])
@@ -212,17 +213,17 @@ def test_outputs_fit_together():
 @pytest.mark.parametrize('norm_statistics', ['per_iterate', 'shared'])
 def test_the_tail_has_statistics_of_its_own_for_each_iterate(norm_statistics):
     net = recurrent(2, norm_statistics=norm_statistics, alpha=0.1)
-    net.tail.bn.momentum = 1.0
+    net.tail.wrapped.bn.momentum = 1.0
     seen = []
-    handle = net.tail.bn.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].mean(dim=(0, 2, 3))))
+    handle = net.tail.wrapped.bn.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].mean(dim=(0, 2, 3))))
     net.forward_iterates(tiny_input(2))
     handle.remove()
-    own = net.tail.bn.running_mean
+    own = net.tail.wrapped.bn.running_mean
     if norm_statistics == 'shared':
-        assert not hasattr(net.tail.bn, 'iterates')
+        assert not hasattr(net.tail.wrapped.bn, 'iterates')
         torch.testing.assert_close(own, seen[2])
     else:
-        torch.testing.assert_close(torch.stack([own, *net.tail.bn.iterates.running_mean]), torch.stack(seen))
+        torch.testing.assert_close(torch.stack([own, *net.tail.wrapped.bn.iterates.running_mean]), torch.stack(seen))
     assert (seen[0] - seen[2]).abs().max() > 1e-4
 
 
@@ -256,7 +257,7 @@ def test_num_iterations_may_change():
         iterates = net.forward_iterates(x)
         assert net.num_iterations == net.recurrent_block.num_iterations == len(iterates) == k
         assert all(torch.equal(a, b) for a, b in zip(iterates, expected))
-    assert len(net.tail.bn.iterates) == len(net.recurrent_block.wrapped.conv_m2.bn.iterates) == 4
+    assert len(net.tail.wrapped.bn.iterates) == len(net.recurrent_block.wrapped.conv_m2.bn.iterates) == 4
     for value in (0, 1.5):
         with pytest.raises(ValueError, match=f'num_iterations must be an int >= 1, got {value}'):
             net.num_iterations = value

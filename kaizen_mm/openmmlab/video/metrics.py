@@ -13,7 +13,7 @@ class IterateAccuracy(BaseMetric):
 
     A video's score is the sum of its clips' probabilities (arXiv:1910.11105, section 4.2); clip
     accuracy is that of single clips. Reads ``iterate_clip_scores`` of
-    :class:`~kaizen_mm.openmmlab.heads.AdaptiveRecurrentHead`.
+    :class:`~kaizen_mm.openmmlab.video.heads.AdaptiveRecurrentHead`.
 
     Results, each in [0, 1]: ``video_top1``, ``video_top5``, ``video_mean_class``, ``clip_top1``,
     ... of the last iterate, and with ``iterate_1/`` and so on before them of each, where there

@@ -67,7 +67,8 @@ class MFNet3d(MFNet, BaseModule):
                       logger='current')
 
     def forward(self, x: Tensor) -> Union[Tensor, tuple]:
-        return self.forward_features(x)
+        iterates = self.forward_feature_iterates(x)
+        return iterates[0] if self.recurrent_block is None else iterates
 
 
 @MODELS.register_module()

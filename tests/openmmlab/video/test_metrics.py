@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accuracy_score
 
-from kaizen_mm.openmmlab.metrics import IterateAccuracy
+from kaizen_mm.openmmlab.video.metrics import IterateAccuracy
 
 
 def evaluate(scores, labels, **kwargs):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmaction.datasets.transforms import SampleFrames
 
-from kaizen_mm.openmmlab.transforms import SampleTestClips
+from kaizen_mm.openmmlab.video.transforms import SampleTestClips
 
 
 def clips(frames, sample_idx=0, **kwargs):

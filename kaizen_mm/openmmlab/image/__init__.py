@@ -1,0 +1,1 @@
+"""Registry classes for mmpretrain."""
