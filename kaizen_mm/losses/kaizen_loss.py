@@ -69,19 +69,25 @@ class KaizenLoss(nn.Module):
         if len(logits) == 0:
             raise ValueError('logits must hold those of at least one iterate, got none')
         losses = self.iterate_losses(logits, target)
-        total = losses[-1]
-        if len(logits) == 1:
+        if self.hinge == 'batch' or len(logits) == 1 or self.kaizen_weight == 0:
+            return self.combine(losses)
+        per_sample = self._cross_entropy(logits, target, 'none')  # [K, N]
+        hinge = self._sample_mean((per_sample[1:] - per_sample[:-1]).clamp(min=0), target)
+        return self._weighted(losses) + self.kaizen_weight * hinge.sum()
+
+    def combine(self, losses: Tensor) -> Tensor:
+        """Eq. 5 with the batch's hinge, over the ``L_1 .. L_K`` of any criterion: ``[K] -> scalar``."""
+        total = self._weighted(losses)
+        if len(losses) == 1 or self.kaizen_weight == 0:
             return total
-        total = total + (losses.new_tensor(self._gammas(len(logits))) * losses[:-1]).sum()
-        if self.kaizen_weight == 0:
-            return total
-        if self.hinge == 'sample':
-            per_sample = self._cross_entropy(logits, target, 'none')  # [K, N]
-            hinge = self._sample_mean((per_sample[1:] - per_sample[:-1]).clamp(min=0), target)
-        else:
-            worse = losses[1:] - losses[:-1]
-            hinge = worse * (_mean_over_processes(worse.detach()) > 0)
-        return total + self.kaizen_weight * hinge.sum()
+        worse = losses[1:] - losses[:-1]
+        return total + self.kaizen_weight * (worse * (_mean_over_processes(worse.detach()) > 0)).sum()
+
+    def _weighted(self, losses: Tensor) -> Tensor:
+        """``L_K + sum_{i<K} gamma_i L_i``"""
+        if len(losses) == 1:
+            return losses[0]
+        return losses[-1] + (losses.new_tensor(self._gammas(len(losses))) * losses[:-1]).sum()
 
     def iterate_losses(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
         """``L_1 .. L_K``: the batch's mean cross entropy per iterate, shape ``[K]``."""

@@ -1,8 +1,6 @@
-"""Phase one, static control and recurrent network side by side, over one or more seeds.
+"""Trainings with their tests, and phase one, static control and recurrent network side by side.
 
-Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_control``,
-``seed_S/kaizen`` and ``results.json``. What is complete is not done again, what was interrupted is
-resumed.
+What is complete is not done again, what was interrupted is resumed.
 """
 import json
 import logging
@@ -26,6 +24,9 @@ ROWS = ('phase_one', 'static_control', 'kaizen')
 def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] = (0, ),
             announce: Callable[[str], None] = print, quiet: bool = False) -> dict:
     """Trains and tests all rows for all seeds; phase one is shared by the other two.
+
+    Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_control``,
+    ``seed_S/kaizen`` and ``results.json``.
 
     Args:
         kaizen: Config of the recurrent network.
@@ -55,7 +56,9 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         for row in ROWS:
             cfg = _row_config(row, kaizen, control, root, seed)
             announce(f'{row}, seed {seed}: {cfg.train_cfg.max_epochs} epochs in {cfg.work_dir}')
-            per_seed[row].append(_run(cfg, quiet))
+            run = train_and_test(cfg, 'bar' if quiet else 'log')
+            metrics = run.pop('metrics')
+            per_seed[row].append({**_accuracies(metrics, cfg.model.backbone.num_iterations), **run})
     results = {row: {**_mean(runs), 'per_seed': runs} for row, runs in per_seed.items()}
     results['seeds'] = list(seeds)
     write_lines(Path(folder, 'results.json'), [json.dumps(results, indent=2)])
@@ -71,27 +74,41 @@ def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int
     return phase_one_config(cfg, cfg.work_dir) if row == 'phase_one' else cfg
 
 
-def _run(cfg: Config, quiet: bool) -> dict:
-    """Trains unless complete, tests the last epoch, and keeps the result beside it."""
+def _accuracies(metrics: dict, num_iterations: int) -> dict:
+    result = {}
+    for key in ('clip_top1', 'video_top1'):
+        iterates = [100 * metrics[f'acc/iterate_{i + 1}/{key}'] for i in range(num_iterations)] if num_iterations > 1 else None
+        result[key] = iterates or 100 * metrics[f'acc/{key}']
+    return result
+
+
+def train_and_test(cfg: Config, output: str = 'log') -> dict:
+    """Trains unless complete, tests the last epoch, and keeps the result as ``result.json`` beside it.
+
+    Args:
+        cfg: Config of the training, ``work_dir`` included.
+        output: What the terminal shows: ``'log'`` (default), ``'bar'`` for a progress bar, or
+            ``'nothing'``. The log files are the same.
+
+    Returns:
+        ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs``,
+        ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
+    """
     record = Path(cfg.work_dir, 'result.json')
     if record.exists() and finished_checkpoint(cfg):
         return json.loads(record.read_text())
     started = time.time()
     if finished_checkpoint(cfg) is None:
         cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        _runner(cfg, quiet).train()
+        _runner(cfg, output).train()
     trained = time.time()
     cfg.resume, cfg.load_from = False, finished_checkpoint(cfg)
     cfg.work_dir = str(Path(cfg.work_dir, 'test'))  # or its log could take the place of the training's
-    runner = _runner(cfg, quiet)
+    runner = _runner(cfg, output)
     metrics = runner.test()
-    iterates = cfg.model.backbone.num_iterations
-    result = {}
-    for key in ('clip_top1', 'video_top1'):
-        values = [100 * metrics[f'acc/iterate_{i + 1}/{key}'] for i in range(iterates)] if iterates > 1 else None
-        result[key] = values or 100 * metrics[f'acc/{key}']
     parameters = list(runner.model.parameters())
-    result.update(
+    result = dict(
+        metrics=metrics,
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         epochs=cfg.train_cfg.max_epochs,
@@ -101,12 +118,13 @@ def _run(cfg: Config, quiet: bool) -> dict:
     return result
 
 
-def _runner(cfg: Config, quiet: bool) -> Runner:
+def _runner(cfg: Config, output: str) -> Runner:
     # mmengine would name runners by the second, and two of one name would share one log file
     cfg.experiment_name = cfg.work_dir.replace(os.sep, '_')
-    if not quiet:
+    if output == 'log':
         return build_runner(cfg)
-    cfg.default_hooks.progress = dict(type='ProgressBarHook')
+    if output == 'bar':
+        cfg.default_hooks.progress = dict(type='ProgressBarHook')
     with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
         runner = build_runner(cfg)
     for handler in runner.logger.handlers:

@@ -6,6 +6,8 @@ import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
+from kaizen_mm.openmmlab.ranking import rank_of_label
+
 
 @METRICS.register_module()
 class IterateAccuracy(BaseMetric):
@@ -45,8 +47,8 @@ class IterateAccuracy(BaseMetric):
             self.results.append(dict(
                 label=label,
                 classes=scores.shape[2],
-                clips=_rank(scores, label).numpy(),
-                videos=_rank(scores.sum(dim=1), label).numpy()))
+                clips=rank_of_label(scores, label).numpy(),
+                videos=rank_of_label(scores.sum(dim=1), label).numpy()))
 
     def compute_metrics(self, results: list) -> dict:
         labels = np.array([r['label'] for r in results])
@@ -68,9 +70,3 @@ class IterateAccuracy(BaseMetric):
             for i, values in enumerate(per_iterate, start=1):
                 metrics.update({f'iterate_{i}/{key}': value for key, value in values.items()})
         return metrics
-
-
-def _rank(scores: torch.Tensor, label: int) -> torch.Tensor:
-    """Number of classes before the true one in order of score; ties go to the lower class."""
-    true = scores[..., label:label + 1]
-    return (scores > true).sum(dim=-1) + (scores[..., :label] == true).sum(dim=-1)

@@ -1,0 +1,4 @@
+_base_ = 'default_runtime.py'
+default_scope = 'mmpretrain'
+visualizer = dict(type='UniversalVisualizer')
+default_hooks = dict(label_check=dict(type='LabelCheckHook'))

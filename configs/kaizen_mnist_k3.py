@@ -1,0 +1,3 @@
+# table 1, our full method, three iterations
+_base_ = 'kaizen_mnist_k2.py'
+model = dict(backbone=dict(num_iterations=3))

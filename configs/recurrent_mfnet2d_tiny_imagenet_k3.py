@@ -1,0 +1,3 @@
+# no kaizen loss, three iterations
+_base_ = 'recurrent_mfnet2d_tiny_imagenet_k2.py'
+model = dict(backbone=dict(num_iterations=3))

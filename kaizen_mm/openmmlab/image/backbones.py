@@ -1,0 +1,88 @@
+"""MFNet-2D and the MNIST networks in mmpretrain's registry.
+
+Every backbone here yields a tuple, as mmpretrain expects: of one feature map or, of a recurrent
+network, of its iterates, the last one best.
+"""
+from typing import Optional, Tuple
+
+import torch
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
+from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
+
+_VARIANTS = {'mfnet2d': {}, 'mfnet2d_n9': NINE_UNITS}
+
+
+@MODELS.register_module()
+class MFNet2d(MFNet, BaseModule):
+    """MFNet-2D backbone.
+
+    Args:
+        variant: ``'mfnet2d'`` (default; 16 units, 16 groups) or ``'mfnet2d_n9'`` (nine units, a
+            quarter as wide, 8 groups). ``widths``, ``units`` and ``groups`` replace its values.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last:
+            faster on CPUs. Default False.
+        init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads weights.
+        kwargs: Those of :class:`kaizen_mm.models.MFNet`.
+
+    Shape:
+        ``[N, C, H, W] -> ([N, widths[-1], H / 32, W / 32], )``.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self, variant: str = 'mfnet2d', channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
+        if variant not in _VARIANTS:
+            raise ValueError(f'variant must be one of {sorted(_VARIANTS)}, got {variant!r}')
+        MFNet.__init__(self, 2, num_classes=0, **{**_VARIANTS[variant], **kwargs})
+        self.init_cfg = init_cfg
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        return self.forward_feature_iterates(x)
+
+
+@MODELS.register_module()
+class RecurrentMFNet2d(MFNet2d):
+    """:class:`MFNet2d` with an adaptive recurrent last unit; yields its iterates.
+
+    Args:
+        num_iterations: ``K``. With 1 it is the plain network.
+        input_size: ``(H, W)`` of the images.
+        kwargs: Those of :class:`MFNet2d` and :class:`kaizen_mm.models.MFNet`.
+    """
+
+    def __init__(self, num_iterations: int, input_size=(224, 224), **kwargs):
+        super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
+
+
+@MODELS.register_module(name='MnistCNN')
+class MnistCNNBackbone(MnistCNN, BaseModule):
+    """:class:`kaizen_mm.models.MnistCNN`; yields the logits of its iterates.
+
+    It has its classifier, so that its head is one without layers, such as mmpretrain's ``ClsHead``.
+    """
+
+    def __init__(self, init_cfg: Optional[dict] = None, **kwargs):
+        super().__init__(**kwargs)
+        self.init_cfg = init_cfg
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        return self.forward_iterates(x)
+
+
+@MODELS.register_module(name='MnistCNNBig')
+class MnistCNNBigBackbone(MnistCNNBig, BaseModule):
+    """:class:`kaizen_mm.models.MnistCNNBig`; yields its logits, for a head without layers."""
+
+    def __init__(self, init_cfg: Optional[dict] = None, **kwargs):
+        super().__init__(**kwargs)
+        self.init_cfg = init_cfg
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        return self.forward_iterates(x)

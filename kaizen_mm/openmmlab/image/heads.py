@@ -1,0 +1,115 @@
+"""A classification head over the iterates of a recurrent backbone."""
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as ALL_MODELS
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.transparent import TransparentWrapper
+from kaizen_mm.losses import KaizenLoss
+
+
+@MODELS.register_module()
+class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
+    """Applies any mmpretrain classification head to each iterate.
+
+    ``L_i`` is the wrapped head's own loss on iterate i, so that its label smoothing, soft labels
+    (mixup, CutMix) and multi-label losses hold for every iterate. The state dict is that of the
+    wrapped head. With one iterate the head is the wrapped head.
+
+    Args:
+        head: Config of the wrapped head, with its own ``loss``.
+        loss: Config of the loss over the iterates. Default ``dict(type='KaizenLoss')``. Its
+            ``label_smoothing``, ``class_weight`` and ``hinge='sample'`` are not for use here, where the
+            wrapped head computes ``L_i``.
+        num_iterations: ``K``; needed only by a head with batch norm, whose running statistics are
+            then kept per iterate.
+
+    Shape:
+        Input: tuple of the iterates' features, the last one best.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self,
+                 head: dict,
+                 loss: dict = dict(type='KaizenLoss'),
+                 num_iterations: Optional[int] = None,
+                 init_cfg: Optional[dict] = None):
+        super().__init__(MODELS.build(head))
+        self.init_cfg = init_cfg
+        self.loss_over_iterates = ALL_MODELS.build(loss)
+        _check_loss(self.loss_over_iterates)
+        if num_iterations is not None:
+            add_iterate_statistics(self.wrapped, num_iterations)
+        self._needs_num_iterations = num_iterations is None and any(
+            isinstance(m, _BatchNorm) for m in self.wrapped.modules())
+
+    @property
+    def num_classes(self) -> Optional[int]:
+        """Of the wrapped head; None where it has no classifier of its own."""
+        return getattr(self.wrapped, 'num_classes', None)
+
+    def pre_logits(self, feats: Sequence[Tensor]) -> Tensor:
+        """What the wrapped head's last layer gets, of the last iterate."""
+        with iterate_statistics(self.wrapped, len(feats) - 1):
+            return self.wrapped.pre_logits(feats[-1:])
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """Logits ``[N, num_classes]`` of the last iterate."""
+        return self._per_iterate(self.wrapped, feats, first=len(feats) - 1)[-1]
+
+    def iterate_scores(self, feats: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+        """Logits of every iterate, each ``[N, num_classes]``."""
+        return tuple(self._per_iterate(self.wrapped, feats))
+
+    def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
+        """The loss over the iterates; for the log, each iterate's own and its accuracy."""
+        logs = self._per_iterate(lambda feat: self.wrapped.loss(feat, data_samples, **kwargs), feats)
+        losses = torch.stack([sum(v for k, v in log.items() if 'loss' in k) for log in logs])
+        result = dict(loss=self.loss_over_iterates.combine(losses))
+        for i, log in enumerate(logs, start=1):
+            # no key to be logged may have "loss" in it, which mmengine would sum up
+            prefix = '' if i == len(logs) else f'iterate_{i}_'
+            result.update({f'{prefix}{k}': v for k, v in log.items() if 'loss' not in k})
+            if len(logs) > 1:
+                result[f'iterate_{i}_criterion'] = losses[i - 1].detach()
+        return result
+
+    def predict(self, feats: Sequence[Tensor], data_samples: Optional[List[DataSample]] = None) -> List[DataSample]:
+        """Predictions of the last iterate; ``iterate_scores`` holds those of all.
+
+        That field of each data sample has shape ``[K, num_classes]`` and holds what ``pred_score``
+        holds for the last.
+        """
+        earlier = self._per_iterate(lambda feat: self.wrapped.predict(feat), feats[:-1])
+        with iterate_statistics(self.wrapped, len(feats) - 1):
+            predictions = self.wrapped.predict(feats[-1:], data_samples)
+        for n, sample in enumerate(predictions):
+            scores = [iterate[n].pred_score for iterate in earlier] + [sample.pred_score]
+            sample.set_field(torch.stack(scores), 'iterate_scores')
+        return predictions
+
+    def _per_iterate(self, function, feats, first: int = 0) -> list:
+        if self._needs_num_iterations and len(feats) > 1:
+            raise ValueError('num_iterations must be given to AdaptiveRecurrentClsHead: its '
+                             f'{type(self.wrapped).__name__} has batch norm and there are {len(feats)} iterates')
+        results = []
+        for i in range(first, len(feats)):
+            with iterate_statistics(self.wrapped, i):
+                results.append(function((feats[i], )))
+        return results
+
+
+def _check_loss(loss: KaizenLoss) -> None:
+    for name, default in (('label_smoothing', 0), ('class_weight', None), ('hinge', 'batch')):
+        value = getattr(loss, name)
+        if value is not default and value != default:
+            raise ValueError(f'loss.{name} must be {default!r}, got {value!r}: the wrapped head computes the '
+                             'loss of each iterate; set it in head.loss')

@@ -1,0 +1,162 @@
+"""Tables: every row a config, trained and tested over several seeds.
+
+Everything is kept under one folder, ``seed_S/CONFIG``; the rows of two phases share the phase one of
+their seed, which is a row itself. What is complete is not done again, what was interrupted is resumed.
+"""
+import multiprocessing
+import os
+import statistics
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+
+from kaizen_mm.openmmlab.experiment import train_and_test
+
+
+class Table(NamedTuple):
+    """A table to be measured.
+
+    ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all configs with the
+    paper's top-1 accuracy in percent (None where it has none), ``metric`` is the evaluator's name of top-1
+    accuracy with a place for ``'iterate_2/'`` and so on, and ``quick`` are the changes of a smoke test.
+    """
+    phase_one: str
+    rows: Dict[str, Optional[float]]
+    metric: str
+    quick: dict
+
+
+TABLES = {
+    'table1': Table(
+        phase_one='mnist',
+        rows={
+            'mnist': 96.50, 'mnist_big': 98.07, 'mnist_control': None,
+            'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
+            'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
+        },
+        metric='accuracy/{}top1',
+        quick={'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
+               'test_dataloader.dataset.max_images': 200}),
+    'tiny_imagenet': Table(
+        phase_one='mfnet2d_tiny_imagenet',
+        rows=dict.fromkeys([
+            'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
+            'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
+        metric='accuracy/{}top1',
+        quick={'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20,
+               'test_dataloader.dataset.indices': 20}),
+}
+_QUICK_EPOCHS = 1
+
+
+class Run(NamedTuple):
+    """One row of a table for one seed: the file of its config, where it is kept, what is changed, and
+    its epochs."""
+    row: str
+    seed: int
+    config: str
+    work_dir: str
+    options: dict
+    epochs: int
+
+
+def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick: bool = False) -> Tuple[List[Run], List[Run]]:
+    """The runs that need no other, and those that need phase one of their seed."""
+    independent, dependent = [], []
+    for row in table.rows:
+        cfg = Config.fromfile(configs / f'{row}.py')
+        two_phases = cfg.get('phase_one') is not None
+        for seed in seeds:
+            options = {'randomness.seed': seed}
+            if two_phases:
+                options['phase_one.work_dir'] = str(folder / f'seed_{seed}' / table.phase_one)
+            if quick:
+                options.update(table.quick)
+                for phase in ('', 'phase_one.')[:1 + two_phases]:
+                    options.update({f'{phase}train_cfg.max_epochs': _QUICK_EPOCHS, f'{phase}train_cfg.val_interval': 1})
+            run = Run(row, seed, cfg.filename, str(folder / f'seed_{seed}' / row), options,
+                      _QUICK_EPOCHS if quick else cfg.train_cfg.max_epochs)
+            (dependent if two_phases else independent).append(run)
+    return independent, dependent
+
+
+def measure(runs: Sequence[Run], jobs: int, done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
+    """Trains and tests all runs, ``jobs`` at a time in processes of one thread each.
+
+    Args:
+        done: Called with each run and its result as it ends.
+
+    Returns:
+        What :func:`~kaizen_mm.openmmlab.experiment.train_and_test` returns, by row and seed.
+    """
+    results = {}
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1, )) as pool:
+        pending = {pool.submit(_train_and_test, run): run for run in runs}
+        try:
+            while pending:
+                ended, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    run = pending.pop(future)
+                    results[run.row, run.seed] = future.result()
+                    done(run, results[run.row, run.seed])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def _train_and_test(run: Run) -> dict:
+    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
+        cfg = Config.fromfile(run.config)
+        cfg.merge_from_dict(run.options)
+        cfg.work_dir = run.work_dir
+        return train_and_test(cfg, output='nothing')
+
+
+def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
+    """Mean, standard deviation (of the sample) and every seed's accuracy of every row, in percent.
+
+    Returns:
+        ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
+        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed.
+    """
+    rows = {}
+    for row, paper in table.rows.items():
+        runs = [results[key] for key in sorted(results) if key[0] == row]
+        per_iterate = [_iterates(run['metrics'], table.metric) for run in runs]
+        top1 = [iterates[-1] for iterates in per_iterate]
+        rows[row] = dict(
+            parameters=runs[0]['parameters'],
+            epochs=runs[0]['epochs'],
+            seconds=statistics.mean(run['seconds'] for run in runs),
+            top1=dict(mean=statistics.mean(top1), std=statistics.stdev(top1) if len(top1) > 1 else None, per_seed=top1),
+            per_iterate=per_iterate,
+            paper_top1=paper)
+    return rows
+
+
+def _iterates(metrics: dict, name: str) -> List[float]:
+    values = []
+    while name.format(f'iterate_{len(values) + 1}/') in metrics:
+        values.append(metrics[name.format(f'iterate_{len(values) + 1}/')])
+    return values or [metrics[name.format('')]]
+
+
+def markdown(rows: dict) -> str:
+    """The rows of :func:`summary` as a table, with the paper's number beside ours."""
+    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | paper |', '| --- | --- | --- | --- | --- | --- |']
+    for name, row in rows.items():
+        top1 = row['top1']
+        std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'
+        means = [statistics.mean(values) for values in zip(*row['per_iterate'])]
+        lines.append(' | '.join([
+            f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
+            ', '.join(f'{value:.2f}' for value in top1['per_seed']),
+            ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
+            '-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}']) + ' |')
+    return '\n'.join(lines)

@@ -1,0 +1,65 @@
+"""Measures a table: trains and tests each of its rows over several seeds.
+
+Writes a .json and a .md file. What is complete is not done again, what was interrupted is resumed.
+"""
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from kaizen_mm.files import write_lines
+from kaizen_mm.openmmlab.reproduce import TABLES, markdown, measure, plan, summary
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'must be an int >= 1, got {text}')
+    return value
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('table', choices=TABLES, help='which table')
+    parser.add_argument('--seeds', type=positive, default=5, metavar='N', help='seeds 0 to N - 1; default 5')
+    parser.add_argument('--quick', action='store_true', help='one epoch on a few images: a smoke test')
+    parser.add_argument('--jobs', type=positive, default=len(os.sched_getaffinity(0)), metavar='N',
+                        help='trainings at a time, one thread each; default the number of CPU cores')
+    parser.add_argument('--work-dir', type=Path, help='folder for logs and checkpoints; default work_dirs/TABLE')
+    parser.add_argument('--out', type=Path, help='the .json file; default results/TABLE.json, with --quick in the work dir')
+    args = parser.parse_args()
+    name = f'{args.table}_quick' if args.quick else args.table
+    folder = args.work_dir or Path('work_dirs', name)
+    out = args.out or (folder if args.quick else Path('results')) / f'{name}.json'
+    table = TABLES[args.table]
+    stages = plan(table, CONFIGS, folder.resolve(), range(args.seeds), args.quick)
+    results = {}
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('epochs,'),
+               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, speed_estimate_period=1e5) as progress:
+        task = progress.add_task(args.table, total=sum(run.epochs for stage in stages for run in stage))
+
+        def done(run, result):
+            progress.advance(task, run.epochs)
+            progress.console.print(f'{run.row}, seed {run.seed}: {result["metrics"]}')
+
+        for stage in stages:
+            results.update(measure(stage, args.jobs, done))
+    rows = summary(table, results)
+    content = dict(
+        rows=rows, seeds=list(range(args.seeds)), quick=args.quick, command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
+        hardware=f'{platform.machine()} CPU, {args.jobs} trainings at a time, one thread each', torch=torch.__version__,
+        hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600 / args.jobs)
+    write_lines(out, [json.dumps(content, indent=2)])
+    write_lines(out.with_suffix('.md'), [markdown(rows)])
+    print(markdown(rows))
+
+
+if __name__ == '__main__':
+    main()
