@@ -1,4 +1,5 @@
 """Plots of results."""
+import re
 from pathlib import Path
 
 import matplotlib
@@ -31,4 +32,44 @@ def plot_iterates(results: dict, path: str) -> None:
     axes[1].legend()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def plot_table(rows: dict, path: str) -> None:
+    """A measured table over iterations, ours beside the control and the paper, as a PNG.
+
+    On the left the last iterate's accuracy against the number of iterations K, on the right the accuracy
+    of every iterate of the networks with the largest K. Error bars are the standard deviation over seeds.
+
+    Args:
+        rows: What :func:`kaizen_mm.openmmlab.reproduce.summary` returns. Names that end in ``_k2`` and so on are
+            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without;
+            ``..._control`` is the static control.
+        path: File to write.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for kind, label, color in (('kaizen', 'ours', 'tab:blue'), ('recurrent', 'ours, no kaizen loss', 'tab:orange')):
+        found = {int(m[1]): row for name, row in rows.items() if (m := re.fullmatch(rf'{kind}_.*_k(\d+)', name))}
+        ks = sorted(found)
+        top1 = [found[k]['top1'] for k in ks]
+        spread = None if top1[0]['std'] is None else [t['std'] for t in top1]
+        left.errorbar(ks, [t['mean'] for t in top1], spread, marker='o', capsize=3, color=color, label=label)
+        paper = [found[k]['paper_top1'] for k in ks]
+        if None not in paper:
+            left.plot(ks, paper, marker='x', linestyle=':', color=color, label=label.replace('ours', 'paper'))
+        iterates = np.array(found[ks[-1]]['per_iterate'])  # [seeds, K]
+        spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
+        right.errorbar(range(1, ks[-1] + 1), iterates.mean(axis=0), spread, marker='o', capsize=3, color=color,
+                       label=f'{label}, K = {ks[-1]}')
+    for name, row in rows.items():
+        label = 'static control' if name.endswith('_control') else 'phase one' if row is next(iter(rows.values())) else None
+        if label:
+            for axis in (left, right):
+                axis.axhline(row['top1']['mean'], color='0.35', linestyle='--' if 'control' in label else ':', label=label)
+    left.set(xlabel='iterations K', ylabel='top-1 of the last iterate [%]', xticks=ks)
+    right.set(xlabel='iterate', ylabel='top-1 [%]', xticks=range(1, ks[-1] + 1))
+    left.legend()
+    right.legend()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -1,6 +1,6 @@
 """Measures a table: trains and tests each of its rows over several seeds.
 
-Writes a .json and a .md file. What is complete is not done again, what was interrupted is resumed.
+Writes a .json, a .md and a .png file. What is complete is not done again, what was interrupted is resumed.
 """
 import argparse
 import json
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.reproduce import TABLES, markdown, measure, plan, summary
+from kaizen_mm.plots import plot_table
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 
@@ -58,6 +59,7 @@ def main():
         hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600 / args.jobs)
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
+    plot_table(rows, out.with_suffix('.png'))
     print(markdown(rows))
 
 

@@ -1,0 +1,3 @@
+# table 4, "our full method", four iterations
+_base_ = 'kaizen_mfnet2d_imagenet_k2.py'
+model = dict(backbone=dict(num_iterations=4))
