@@ -5,7 +5,7 @@ _base_ = [
 ]
 model = dict(head=dict(head=dict(num_classes={{_base_.num_classes}})))
 phase_one = dict(train_cfg=dict(max_epochs=30, val_interval=5))
-train_cfg = dict(max_epochs=15, val_interval=5)
+train_cfg = dict(max_epochs=10, val_interval=5)
 # the rate of h is then 0.1
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=200.))))
 auto_scale_lr = dict(base_batch_size=64)

@@ -2,7 +2,7 @@
 data_root = '{{$KAIZEN_DATA:data}}/mnist'
 
 train_dataloader = dict(
-    batch_size=256,
+    batch_size=512,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),

@@ -4,6 +4,7 @@ num_classes = int('{{$KAIZEN_IMAGE_CLASSES:20}}')
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(64, 64)),
     dict(type='RandomCrop', crop_size=64, padding=8),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs')

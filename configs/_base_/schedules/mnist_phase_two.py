@@ -1,4 +1,4 @@
-# for the recurrent network and for the static control alike; h has 30 times the rate of the rest
+# for the recurrent network and for the static control alike; h has 10 times the rate of the rest
 _base_ = 'mnist_phase_one.py'
 
 # phase one is this config with these entries put over it
@@ -11,5 +11,5 @@ phase_one = dict(
 custom_hooks = [dict(type='PhaseOneHook')]
 
 optim_wrapper = dict(
-    optimizer=dict(lr=3e-3),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=30.))))
+    optimizer=dict(lr=6e-3),
+    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=10.))))
