@@ -43,6 +43,10 @@ class LowRankIncrement:
         total = rows if self.rows is None else self.rows + rows
         return LowRankIncrement(total, self.basis, self.scale, self.cache)
 
+    def fresh(self) -> 'LowRankIncrement':
+        """The same increment with nothing to reuse."""
+        return LowRankIncrement(self.rows, self.basis, self.scale)
+
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
         rows, basis = self.rows.float(), self.basis.float()
@@ -58,10 +62,10 @@ class LowRankIncrement:
         base = self.cache['base']
         if self.rows is None:
             return base.clone()  # what follows may work in place
-        layer.check_batch(x, self.rows)
+        rows = layer.per_input(x, self.rows)
         if 'projected' not in self.cache:
             self.cache['projected'] = layer.project(x, self.basis)
-        return layer.mix(base, self.rows, self.cache['projected'], self.scale)
+        return layer.mix(base, rows, self.cache['projected'], self.scale)
 
 
 class DenseIncrement:
@@ -79,6 +83,10 @@ class DenseIncrement:
         """The increment of the next iterate."""
         return DenseIncrement(weight if self.weight is None else self.weight + weight)
 
+    def fresh(self) -> 'DenseIncrement':
+        """The same increment."""
+        return self
+
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``."""
         return self.weight.float().flatten(1).norm(dim=1)
@@ -87,32 +95,43 @@ class DenseIncrement:
         """The layer's output with this increment added to its weight."""
         if self.weight is None:
             return layer.plain_forward(x)
-        layer.check_batch(x, self.weight)
-        return layer.per_sample_forward(x, layer.weight + self.weight)
+        return layer.per_sample_forward(x, layer.per_input(x, layer.weight + self.weight))
 
 
 class DynamicLayer:
     """What dynamic convolutions and dynamic linear layers have in common.
 
-    ``increment`` is set by the recurrent block around one pass and is None otherwise.
+    ``increment`` is set by the recurrent block around one pass and is None otherwise; ``calls`` counts
+    the calls in that pass.
     """
 
     increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
+    calls: int = 0
 
     def forward(self, x: Tensor) -> Tensor:
         if self.increment is None:
             return self.plain_forward(x)
+        self.calls += 1
         return self.increment.apply(self, x)
 
     def plain_forward(self, x: Tensor) -> Tensor:
         """The layer with ``W_1``."""
         return super().forward(x)
 
-    def check_batch(self, x: Tensor, increment: Tensor) -> None:
-        """Raises ValueError where input and increment are of different batch sizes."""
-        if x.shape[0] != increment.shape[0]:
+    def per_input(self, x: Tensor, increment: Tensor) -> Tensor:
+        """The increments ``[N, ...]`` for each entry of the batch of ``x``.
+
+        A layer may get several entries per sample, one sample's after the other's, such as the windows
+        of a shifted-window transformer; all of a sample's have its increment.
+
+        Raises:
+            ValueError: The batch of ``x`` is no multiple of N.
+        """
+        each, rest = divmod(x.shape[0], increment.shape[0])
+        if rest or not each:
             raise ValueError(f'{type(self).__name__} got an input of batch size {x.shape[0]} and a '
                              f'weight increment for {increment.shape[0]} samples')
+        return increment if each == 1 else increment.repeat_interleave(each, dim=0)
 
 
 class _DynamicConv(DynamicLayer):

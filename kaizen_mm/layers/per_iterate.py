@@ -1,7 +1,7 @@
 """What follows a recurrent block, applied to each of its iterates."""
-from typing import Sequence, Tuple
+from typing import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
@@ -44,9 +44,9 @@ class PerIterate(TransparentWrapper):
             add_iterate_statistics(self.wrapped, value)
         self._num_iterations = value
 
-    def forward(self, iterates: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    def forward(self, iterates: Sequence, **kwargs) -> tuple:
         outputs = []
         for i, y in enumerate(iterates):
             with iterate_statistics(self.wrapped, i):
-                outputs.append(self.wrapped(y))
+                outputs.append(self.wrapped(y, **kwargs))
         return tuple(outputs)

@@ -10,6 +10,7 @@ arXiv:1910.11105, section 3. A block of a feed-forward network is split into a d
 
 for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it is frozen.
 """
+import difflib
 import inspect
 from contextlib import contextmanager
 from typing import List, Optional, Sequence, Tuple
@@ -17,6 +18,7 @@ from typing import List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from kaizen_mm.layers.checkpointing import checkpointed
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.transparent import TransparentWrapper
@@ -40,10 +42,11 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     Args:
         block: The block; changed in place.
         dynamic: Names of the submodules of ``block`` that make up ``f``: convolutions (1d, 2d,
-            3d) or linear layers. Each must be called once in the block's forward.
+            3d) or linear layers. Each must be called once in the block's forward. A layer may get several
+            entries of its batch per sample, one sample's after the other's (windows, frames).
         feedback_shape: Shape ``(C, *spatial)`` of one sample's ``z``, the input of ``h``.
         feedback: Name of the submodule of ``block`` whose output is ``z``; ``''`` (default)
-            is the block's own output.
+            is the block's own output, or the first of its outputs where it has several.
         num_iterations: ``K``, at least 1. With 1 the block is the plain block: nothing is
             frozen or added.
         norm_statistics: ``'per_iterate'`` (default): batch norms of the block keep running
@@ -52,8 +55,12 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
             ``pool_kernel``, ...
 
+    Where modules of the block checkpoint gradients (``with_cp`` in OpenMMLab), each iteration is
+    checkpointed as a whole instead.
+
     Shape:
-        Input ``[N, ...]``; output a tuple of ``num_iterations`` block outputs, the last one best.
+        Input ``[N, ...]`` and whatever else the block takes; output a tuple of ``num_iterations`` block
+        outputs, the last one best.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
@@ -77,8 +84,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         known = dict(block.named_modules())
         for argument, name in [('dynamic', n) for n in names] + [('feedback', feedback)]:
             if name not in known:
-                raise ValueError(f'{argument}: {type(block).__name__} has no submodule {name!r}; '
-                                 f'it has {", ".join(sorted(k for k in known if k))}')
+                raise ValueError(f'{argument}: {type(block).__name__} has no submodule {name!r}; {nearest(name, known)}')
         self.dynamic, self.feedback = tuple(names), feedback
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
@@ -93,6 +99,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             for name in names:
                 make_dynamic(known[name]).weight.requires_grad_(False)
             self._extend_statistics(num_iterations)
+            self.with_cp = any(getattr(m, 'with_cp', False) for m in block.modules())
+            for module in block.modules():
+                if getattr(module, 'with_cp', False):
+                    module.with_cp = False  # its second computation would lack the increments
 
     @property
     def num_iterations(self) -> int:
@@ -113,47 +123,62 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         if self.norm_statistics == 'per_iterate':
             add_iterate_statistics(self.wrapped, num_iterations)
 
-    def forward(self, u: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, u: Tensor, *args, **kwargs) -> tuple:
         block = self.wrapped
         if self.num_iterations == 1:
             self._last_change = None
-            return (block(u), )
-        if hasattr(block, 'prepare'):
-            run, inputs = block.forward_prepared, block.prepare(u)
+            return (block(u, *args, **kwargs), )
+        if hasattr(block, 'prepare') and hasattr(block, 'forward_prepared'):
+            run, inputs, kwargs = block.forward_prepared, block.prepare(u, *args, **kwargs), {}
         else:
-            run, inputs = block, (u, )
+            run, inputs = block, (u, *args)
         version = None if u.is_inference() else u._version
         increments, outputs, changes = self.adapter.initial(), [], []
         for i in range(self.num_iterations):
-            with self._pass(i, increments) as feedback:
-                y = run(*inputs)
+            if self.with_cp and torch.is_grad_enabled():
+                y, z = checkpointed(self._iterate, block, i, [increment.fresh() for increment in increments], run,
+                                    inputs, kwargs)
+            else:
+                y, z = self._iterate(i, increments, run, inputs, kwargs)
             if not u.is_inference() and u._version != version:
                 raise RuntimeError(f'{type(block).__name__} changes its input in place, but each iteration needs it '
                                    'as it was; set inplace=False where the block begins')
             outputs.append(y)
             if i + 1 < self.num_iterations:
-                increments = self.adapter.update(increments, feedback.value if self.feedback else y)
+                increments = self.adapter.update(increments, z)
                 with torch.no_grad():
                     changes.append(torch.stack([increment.norm() for increment in increments]))
         self._last_change = torch.stack(changes)
         return tuple(outputs)
 
+    def _iterate(self, index, increments, run, inputs, kwargs):
+        """One iterate's output, and what ``h`` reads of it."""
+        with self._pass(index, increments) as feedback:
+            y = run(*inputs, **kwargs)
+        if index + 1 == self.num_iterations:
+            return y, None
+        return y, feedback.value if self.feedback else block_output(y)
+
     @contextmanager
     def _pass(self, index, increments):
         """One pass: the increments and the norm statistics of an iterate are in place."""
-        layers = [self.wrapped.get_submodule(name) for name in self.dynamic]
+        layers = {name: self.wrapped.get_submodule(name) for name in self.dynamic}
         feedback = _Feedback(self.feedback)
         read = self.feedback and index + 1 < self.num_iterations  # '' is the output, which is at hand
         handle = self.wrapped.get_submodule(self.feedback).register_forward_hook(feedback) if read else None
-        for layer, increment in zip(layers, increments):
-            layer.increment = increment
+        for layer, increment in zip(layers.values(), increments):
+            layer.increment, layer.calls = increment, 0
         try:
             with iterate_statistics(self.wrapped, index):
                 yield feedback
+            for name, layer in layers.items():
+                if layer.calls != 1:
+                    raise RuntimeError(f'dynamic: the block must call {name!r} once per pass, it did so '
+                                       f'{layer.calls} times; take a layer that it calls once')
         finally:
             if handle:
                 handle.remove()
-            for layer in layers:
+            for layer in layers.values():
                 layer.increment = None
 
     @torch.no_grad()
@@ -183,7 +208,7 @@ class _Feedback:
         self.name, self._outputs = name, []
 
     def __call__(self, module, inputs, output) -> None:
-        self._outputs.append(output.clone())  # what follows may work in place
+        self._outputs.append(block_output(output).clone())  # what follows may work in place
 
     @property
     def value(self) -> Tensor:
@@ -191,6 +216,17 @@ class _Feedback:
             raise RuntimeError(f'feedback: the block must call {self.name!r} once per pass, '
                                f'it did so {len(self._outputs)} times')
         return self._outputs[0]
+
+
+def block_output(output) -> Tensor:
+    """The output of a module, or the first of its outputs where it has several."""
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def nearest(name: str, known) -> str:
+    """For errors: the names that are near to one that does not exist."""
+    near = difflib.get_close_matches(name, [k for k in known if k], n=5, cutoff=0.5)
+    return f'did you mean {", ".join(near)}?' if near else f'it has {", ".join(sorted(k for k in known if k)[:30])}'
 
 
 def check_num_iterations(value: int) -> None:

@@ -20,6 +20,7 @@ from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 
 _BOUNDS = {None: None, 'tanh': torch.tanh}
 _ROW_LAYOUTS = ('channel', 'concatenated')
+FEEDBACK_LAYOUTS = ('channels_first', 'channels_last')
 _POOLS = ((F.avg_pool1d, F.max_pool1d), (F.avg_pool2d, F.max_pool2d), (F.avg_pool3d, F.max_pool3d))
 
 
@@ -34,6 +35,8 @@ class WeightAdapter(nn.Module):
         pool_kernel, pool_stride, pool_padding: Of the parallel max and average pooling, in
             pixels (and frames); an int or one value per spatial dimension. ``pool_kernel=None``
             (default) takes ``z`` as it is. Padded zeros count in the average.
+        feedback_layout: ``'channels_first'`` (default) for maps ``[N, C, *spatial]``, or
+            ``'channels_last'`` for tokens ``[N, L, C]`` and maps ``[N, *spatial, C]``.
         shared_rows: One linear layer shared by the rows of the weight (default), or one full
             layer to all weights.
         row_layout: How pooled values are laid into rows. ``'channel'`` (default): row j gets
@@ -55,6 +58,7 @@ class WeightAdapter(nn.Module):
                  pool_kernel: Union[int, Sequence[int], None] = None,
                  pool_stride: Union[int, Sequence[int]] = 1,
                  pool_padding: Union[int, Sequence[int]] = 0,
+                 feedback_layout: str = 'channels_first',
                  shared_rows: bool = True,
                  row_layout: str = 'channel',
                  bias: bool = False,
@@ -62,6 +66,8 @@ class WeightAdapter(nn.Module):
         super().__init__()
         if bound not in _BOUNDS:
             raise ValueError(f'bound must be None or "tanh", got {bound!r}')
+        if feedback_layout not in FEEDBACK_LAYOUTS:
+            raise ValueError(f'feedback_layout must be one of {FEEDBACK_LAYOUTS}, got {feedback_layout!r}')
         if row_layout not in _ROW_LAYOUTS:
             raise ValueError(f'row_layout must be one of {_ROW_LAYOUTS}, got {row_layout!r}')
         if not (isinstance(alpha, (int, float)) and math.isfinite(alpha) and alpha >= 0):
@@ -71,6 +77,7 @@ class WeightAdapter(nn.Module):
         self.feedback_shape = tuple(int(s) for s in feedback_shape)
         self.weight_shapes = {name: tuple(shape) for name, shape in weight_shapes.items()}
         self.alpha = float(alpha)
+        self.feedback_layout = feedback_layout
         self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
         self.low_rank = shared_rows and bound is None
 
@@ -130,11 +137,14 @@ class WeightAdapter(nn.Module):
 
         Args:
             increments: Those of this iterate, one per dynamic layer.
-            z: This iterate's feedback map, shape ``[N, C, *spatial]``.
+            z: This iterate's feedback map, shape ``[N, C, *spatial]``, or ``[N, *spatial, C]`` with
+                ``feedback_layout='channels_last'``.
 
         Raises:
             ValueError: ``z`` is not of ``feedback_shape``.
         """
+        if self.feedback_layout == 'channels_last':
+            z = z.movedim(-1, 1)
         if tuple(z.shape[1:]) != self.feedback_shape:
             raise ValueError(f'the feedback map has shape {tuple(z.shape[1:])} per sample, but the '
                              f'adapter was built for {self.feedback_shape}; build the network for '
@@ -180,6 +190,6 @@ class WeightAdapter(nn.Module):
     def extra_repr(self) -> str:
         return (f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
                 f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
-                f'pool_padding={self.pool_padding}, shared_rows={self.shared_rows}, '
+                f'pool_padding={self.pool_padding}, feedback_layout={self.feedback_layout!r}, shared_rows={self.shared_rows}, '
                 f'row_layout={self.row_layout!r}, bound={self.bound!r}')
 

@@ -31,7 +31,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
             then kept per iterate.
 
     Shape:
-        Input: tuple of the iterates' features, the last one best.
+        Input: tuple of the iterates' features, the last one best; each a tensor or a tuple of stages.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
@@ -59,7 +59,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
     def pre_logits(self, feats: Sequence[Tensor]) -> Tensor:
         """What the wrapped head's last layer gets, of the last iterate."""
         with iterate_statistics(self.wrapped, len(feats) - 1):
-            return self.wrapped.pre_logits(feats[-1:])
+            return self.wrapped.pre_logits(_stages(feats[-1]))
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Logits ``[N, num_classes]`` of the last iterate."""
@@ -90,7 +90,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         """
         earlier = self._per_iterate(lambda feat: self.wrapped.predict(feat), feats[:-1])
         with iterate_statistics(self.wrapped, len(feats) - 1):
-            predictions = self.wrapped.predict(feats[-1:], data_samples)
+            predictions = self.wrapped.predict(_stages(feats[-1]), data_samples)
         for n, sample in enumerate(predictions):
             scores = [iterate[n].pred_score for iterate in earlier] + [sample.pred_score]
             sample.set_field(torch.stack(scores), 'iterate_scores')
@@ -103,8 +103,13 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         results = []
         for i in range(first, len(feats)):
             with iterate_statistics(self.wrapped, i):
-                results.append(function((feats[i], )))
+                results.append(function(_stages(feats[i])))
         return results
+
+
+def _stages(iterate):
+    """mmpretrain's heads take a tuple of stages; an iterate is one, or the last stage's output alone."""
+    return iterate if isinstance(iterate, (tuple, list)) else (iterate, )
 
 
 def _check_loss(loss: KaizenLoss) -> None:
