@@ -12,7 +12,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     epoch_seed=dict(type='EpochSeedHook'),
-    weight_change=dict(type='WeightChangeHook'),
+    recurrence=dict(type='RecurrenceHook'),
     checkpoint_check=dict(type='CheckpointCheckHook'))
 
 env_cfg = dict(

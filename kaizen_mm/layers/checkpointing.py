@@ -1,33 +1,55 @@
 """Gradient checkpointing that counts no batch twice in running statistics."""
-from contextlib import nullcontext
-from typing import Callable
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Callable, Iterable, Iterator
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+FLAGS = ('with_cp', 'grad_checkpointing')  # attributes of modules that checkpoint: OpenMMLab, timm
 
-def checkpointed(function: Callable, module: nn.Module, *inputs):
+
+def checkpointed(function: Callable, module: nn.Module, *inputs, **kwargs):
     """Calls ``function(*inputs)``, keeps only the inputs and computes the rest again in the backward pass.
 
-    Batch norms of ``module``, whose computation ``function`` is, update their running statistics in the
-    first computation alone, so that statistics and gradients are those without checkpointing.
+    ``module``, whose computation ``function`` is, works on copies of its present buffers in the second
+    computation, so that statistics and gradients are those without checkpointing.
     """
-    return checkpoint(function, *inputs, use_reentrant=False,
-                      context_fn=lambda: (nullcontext(), _BuffersAtRest(module)))
+    at_rest = _BuffersAtRest(module)
+    return checkpoint(partial(function, **kwargs), *inputs, use_reentrant=False,
+                      context_fn=lambda: (nullcontext(), at_rest))
+
+
+def checkpoints(modules: Iterable[nn.Module]) -> bool:
+    """Whether any of the modules has been told to checkpoint what it runs."""
+    return any(module.__dict__.get(flag) is True for module in modules for flag in FLAGS)
+
+
+@contextmanager
+def checkpointing_off(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """The modules run without checkpoints of their own, whose second computation would take place elsewhere."""
+    told = [(module, flag) for module in modules for flag in FLAGS if module.__dict__.get(flag) is True]
+    for module, flag in told:
+        setattr(module, flag, False)
+    try:
+        yield
+    finally:
+        for module, flag in told:
+            setattr(module, flag, True)
 
 
 class _BuffersAtRest:
-    """Context in which a module works on copies of its buffers.
+    """Context in which a module works on copies of the buffers that it had when this was made.
 
     May be entered more than once, as ``backward(retain_graph=True)`` needs.
     """
 
     def __init__(self, module: nn.Module):
-        self.module, self._own = module, []
+        self._buffers, self._own = [(m, dict(m._buffers)) for m in module.modules()], []
 
     def __enter__(self):
-        self._own = [(m, dict(m._buffers)) for m in self.module.modules()]
-        for module, buffers in self._own:
+        self._own = [(m, dict(m._buffers)) for m, _ in self._buffers]
+        for module, buffers in self._buffers:
             module._buffers.update({name: b if b is None else b.clone() for name, b in buffers.items()})
 
     def __exit__(self, *error):

@@ -18,7 +18,6 @@ from typing import Optional, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 
 class LowRankIncrement:
@@ -107,6 +106,7 @@ class DynamicLayer:
 
     increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
     calls: int = 0
+    label: str = ''  # what errors call it
 
     def forward(self, x: Tensor) -> Tensor:
         if self.increment is None:
@@ -129,7 +129,7 @@ class DynamicLayer:
         """
         each, rest = divmod(x.shape[0], increment.shape[0])
         if rest or not each:
-            raise ValueError(f'{type(self).__name__} got an input of batch size {x.shape[0]} and a '
+            raise ValueError(f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
                              f'weight increment for {increment.shape[0]} samples')
         return increment if each == 1 else increment.repeat_interleave(each, dim=0)
 
@@ -224,6 +224,7 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
         TypeError: Any other kind of layer, subclasses with a forward of their own included.
     """
     layer.__class__ = dynamic_kind(layer, name)
+    layer.label = name
     return layer
 
 
@@ -233,8 +234,8 @@ def dynamic_kind(layer: nn.Module, name: str = 'layer') -> type:
     if isinstance(layer, DynamicLayer):
         return kind
     for plain, dynamic in _DYNAMIC.items():
-        if isinstance(layer, plain) and _computes_like(kind, plain) and not parametrize.is_parametrized(layer):
-            return dynamic
+        if isinstance(layer, plain) and _computes_like(kind, plain) and 'weight' in layer._parameters:
+            return dynamic  # a parametrized weight is none of the parameters
     raise TypeError(f'{name} is a {kind.__module__}.{kind.__qualname__}; a dynamic layer must be a torch.nn '
                     f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward or a '
                     'parametrization of its own')

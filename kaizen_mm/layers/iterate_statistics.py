@@ -11,7 +11,7 @@ they survive the conversion to SyncBN, and a checkpoint that lacks them (one of 
 network) fills them with the statistics of the plain network.
 """
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,8 @@ def _tracked_norms(module: nn.Module):
             yield name, norm
 
 
-def add_iterate_statistics(module: nn.Module, num_iterations: int) -> None:
-    """Gives each batch norm in ``module`` statistics for ``num_iterations`` iterates.
+def add_iterate_statistics(module: nn.Module, num_iterations: int, names: Optional[Sequence[str]] = None) -> None:
+    """Gives each batch norm in ``module``, or those that are named, statistics for ``num_iterations`` iterates.
 
     Norms that have them already are extended where needed; with fewer than two iterates
     nothing is added. Loading a state dict without these statistics into ``module`` fills them
@@ -76,7 +76,9 @@ def add_iterate_statistics(module: nn.Module, num_iterations: int) -> None:
     """
     if num_iterations < 2:
         return
-    for _, norm in _tracked_norms(module):
+    for name, norm in _tracked_norms(module):
+        if names is not None and name not in names:
+            continue
         if hasattr(norm, _CHILD):
             getattr(norm, _CHILD).resize(num_iterations - 1)
         else:

@@ -12,16 +12,16 @@ for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it 
 """
 import difflib
 import inspect
-from contextlib import contextmanager
-from typing import List, Optional, Sequence, Tuple
+from contextlib import contextmanager, nullcontext
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
-from kaizen_mm.layers.checkpointing import checkpointed
+from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
-from kaizen_mm.layers.transparent import TransparentWrapper
+from kaizen_mm.layers.transparent import TransparentWrapper, forward_replaced
 from kaizen_mm.layers.weight_adapter import WeightAdapter
 
 NORM_STATISTICS = ('per_iterate', 'shared')
@@ -55,8 +55,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
             ``pool_kernel``, ...
 
-    Where modules of the block checkpoint gradients (``with_cp`` in OpenMMLab), each iteration is
-    checkpointed as a whole instead.
+    Where modules of the block checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in
+    timm), each iteration is checkpointed as a whole instead.
 
     Shape:
         Input ``[N, ...]`` and whatever else the block takes; output a tuple of ``num_iterations`` block
@@ -95,14 +95,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             for name in names:
                 dynamic_kind(known[name], f'dynamic layer {name!r}')
             self.add_own_module('adapter', WeightAdapter(
-                feedback_shape, {name: known[name].weight.shape for name in names}, **adapter))
+                feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(known[names[0]].weight))
             for name in names:
-                make_dynamic(known[name]).weight.requires_grad_(False)
+                make_dynamic(known[name], name).weight.requires_grad_(False)
             self._extend_statistics(num_iterations)
-            self.with_cp = any(getattr(m, 'with_cp', False) for m in block.modules())
-            for module in block.modules():
-                if getattr(module, 'with_cp', False):
-                    module.with_cp = False  # its second computation would lack the increments
 
     @property
     def num_iterations(self) -> int:
@@ -113,7 +109,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     @num_iterations.setter
     def num_iterations(self, value: int):
         check_num_iterations(value)
-        if value > 1 and not hasattr(self, 'adapter'):
+        if value > 1 and 'adapter' not in self._modules:
             raise ValueError(f'num_iterations cannot become {value}: the block was built with '
                              'num_iterations=1 and has no adapter; build it with at least 2')
         self._extend_statistics(value)
@@ -134,10 +130,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             run, inputs = block, (u, *args)
         version = None if u.is_inference() else u._version
         increments, outputs, changes = self.adapter.initial(), [], []
+        in_checkpoints = torch.is_grad_enabled() and checkpoints(block.modules())
         for i in range(self.num_iterations):
-            if self.with_cp and torch.is_grad_enabled():
-                y, z = checkpointed(self._iterate, block, i, [increment.fresh() for increment in increments], run,
-                                    inputs, kwargs)
+            if in_checkpoints:
+                y, z = checkpointed(self._iterate_afresh, block, i, increments, run, inputs, kwargs)
             else:
                 y, z = self._iterate(i, increments, run, inputs, kwargs)
             if not u.is_inference() and u._version != version:
@@ -145,7 +141,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                                    'as it was; set inplace=False where the block begins')
             outputs.append(y)
             if i + 1 < self.num_iterations:
-                increments = self.adapter.update(increments, z)
+                try:
+                    increments = self.adapter.update(increments, z)
+                except ValueError as error:
+                    raise ValueError(f'feedback {self.feedback!r} of {type(block).__name__}: {error}') from error
                 with torch.no_grad():
                     changes.append(torch.stack([increment.norm() for increment in increments]))
         self._last_change = torch.stack(changes)
@@ -157,27 +156,30 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             y = run(*inputs, **kwargs)
         if index + 1 == self.num_iterations:
             return y, None
-        return y, feedback.value if self.feedback else block_output(y)
+        return y, feedback.value if self.feedback else block_output(y).clone()  # what follows may work in place
+
+    def _iterate_afresh(self, index, increments, *args):
+        """The same, with nothing that another computation of it has left to reuse."""
+        return self._iterate(index, [increment.fresh() for increment in increments], *args)
 
     @contextmanager
     def _pass(self, index, increments):
         """One pass: the increments and the norm statistics of an iterate are in place."""
         layers = {name: self.wrapped.get_submodule(name) for name in self.dynamic}
-        feedback = _Feedback(self.feedback)
+        source = self.wrapped.get_submodule(self.feedback)
+        feedback = _Feedback(self.feedback, source.forward)
         read = self.feedback and index + 1 < self.num_iterations  # '' is the output, which is at hand
-        handle = self.wrapped.get_submodule(self.feedback).register_forward_hook(feedback) if read else None
         for layer, increment in zip(layers.values(), increments):
             layer.increment, layer.calls = increment, 0
         try:
-            with iterate_statistics(self.wrapped, index):
+            with iterate_statistics(self.wrapped, index), checkpointing_off(self.wrapped.modules()), \
+                    (forward_replaced(source, feedback) if read else nullcontext()):
                 yield feedback
             for name, layer in layers.items():
                 if layer.calls != 1:
                     raise RuntimeError(f'dynamic: the block must call {name!r} once per pass, it did so '
                                        f'{layer.calls} times; take a layer that it calls once')
         finally:
-            if handle:
-                handle.remove()
             for layer in layers.values():
                 layer.increment = None
 
@@ -202,13 +204,15 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
 
 class _Feedback:
-    """Forward hook that keeps the output of the module that ``h`` reads."""
+    """In the place of the forward of the module that ``h`` reads: keeps its output."""
 
-    def __init__(self, name: str):
-        self.name, self._outputs = name, []
+    def __init__(self, name: str, forward: Callable):
+        self.name, self._forward, self._outputs = name, forward, []
 
-    def __call__(self, module, inputs, output) -> None:
+    def __call__(self, *args, **kwargs):
+        output = self._forward(*args, **kwargs)
         self._outputs.append(block_output(output).clone())  # what follows may work in place
+        return output
 
     @property
     def value(self) -> Tensor:
@@ -219,8 +223,17 @@ class _Feedback:
 
 
 def block_output(output) -> Tensor:
-    """The output of a module, or the first of its outputs where it has several."""
-    return output if isinstance(output, Tensor) else output[0]
+    """The output of a module, or the first of its outputs where it has several.
+
+    Raises:
+        TypeError: That is no tensor.
+    """
+    first = output
+    while isinstance(first, (tuple, list, Mapping)) and len(first):
+        first = next(iter(first.values() if isinstance(first, Mapping) else first))
+    if not isinstance(first, Tensor):
+        raise TypeError(f'feedback must be read from a module whose (first) output is a tensor, got {type(first).__name__}')
+    return first
 
 
 def nearest(name: str, known) -> str:

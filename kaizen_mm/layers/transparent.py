@@ -4,6 +4,9 @@ The wrapped module is registered under one name, and that name is left out of
 the keys on saving and put back on loading, so that a checkpoint of the plain
 network loads into the wrapped one and the other way round.
 """
+from contextlib import contextmanager
+from typing import Callable, Iterator
+
 from torch import nn
 
 
@@ -50,3 +53,32 @@ def _address_wrapped(module, state_dict, prefix, *args):
     for key in [k for k in state_dict if k.startswith(prefix)]:
         if not key.startswith(own):
             state_dict[f'{prefix}wrapped.{key[len(prefix):]}'] = state_dict.pop(key)
+
+
+class DelegatingWrapper(TransparentWrapper):
+    """A wrapper through which the attributes of the wrapped module can be read."""
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            wrapped = self.__dict__.get('_modules', {}).get('wrapped')
+            if wrapped is None or name.startswith('__'):
+                raise
+            return getattr(wrapped, name)
+
+
+@contextmanager
+def forward_replaced(module: nn.Module, forward: Callable) -> Iterator[None]:
+    """Another function in the place of a module's ``forward``.
+
+    Unlike a hook, which compiled code does not notice (``torch._dynamo.config.skip_nnmodule_hook_guards``).
+    """
+    own = module.__dict__.get('forward')
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own

@@ -6,14 +6,17 @@ between modules, only that of the containers around the block runs again.
 """
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
+from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 
 
-class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock):
+class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
     """An adaptive recurrent block in the place of a plain one: its output is that of one iterate.
 
     By default that is the last one. Within :meth:`held` all iterates are computed in the first call, and
@@ -22,9 +25,14 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock):
 
     index: int = -1
     _held = None
+    _was_held = False
 
     def forward(self, u, *args, **kwargs):
         if self._held is None:
+            if self._was_held and torch._C._current_graph_task_id() != -1:  # in a backward pass
+                raise RuntimeError('a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
+                                   'what lies around it, checkpoint by grad_checkpointing or with_cp alone')
+            self._was_held = False
             return super().forward(u, *args, **kwargs)[self.index]
         if not self._held:
             self._held.append(super().forward(u, *args, **kwargs))
@@ -33,78 +41,85 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock):
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keeps the iterates of the first call for the others."""
-        self._held = []
+        self._held, self._was_held = [], True
         try:
             yield
         finally:
             self._held, self.index = None, -1
 
-    @property
-    def has_run(self) -> bool:
-        """Whether iterates are held."""
-        return bool(self._held)
 
-
-def replay(network: nn.Module, block: EmbeddedRecurrentBlock, upstream: Sequence[str],
-           run: Callable[[int], object]) -> tuple:
-    """The results of ``run(0) .. run(K - 1)``, each of which makes one forward pass of ``network``.
+class Replay:
+    """What ran before a block in the first of several passes of a network is given in the others.
 
     Args:
         network: The network.
-        block: Its recurrent block.
+        block: The block.
         upstream: Names of the modules that run before the block and need not run again.
-        run: Makes the forward pass of an iterate.
+        copied: Those of them of whose outputs copies are kept.
     """
-    kept: Dict[str, List] = {name: [] for name in upstream}
-    results = []
-    with block.held():
-        for index in range(block.num_iterations):
-            block.index = index
-            with ExitStack() as stack:
-                for name in upstream:
-                    keep_or_give = _keeping if index == 0 else _giving
-                    stack.enter_context(keep_or_give(network.get_submodule(name), kept[name], block))
-                results.append(run(index))
-    return tuple(results)
 
+    def __init__(self, network: nn.Module, block: nn.Module, upstream: Sequence[str], copied: Sequence[str] = ()):
+        self._modules = {name: network.get_submodule(name) for name in upstream}
+        self._block, self._copied = block, copied
+        self._outputs: Dict[str, List] = {name: [] for name in upstream}
+        self._versions: Optional[Dict[str, List]] = None  # of the outputs, when the block ran
 
-@contextmanager
-def _keeping(module, kept, block):
-    forward = module.forward
+    @contextmanager
+    def first_pass(self) -> Iterator[None]:
+        """A pass in this context is the first one."""
+        with self._forwards(self._keep), forward_replaced(self._block, partial(self._run_block, self._block.forward)):
+            yield
 
-    def keep(*args, **kwargs):
+    @contextmanager
+    def later_pass(self) -> Iterator[None]:
+        """A pass in this context is given what was kept."""
+        remaining = {name: iter(outputs) for name, outputs in self._outputs.items()}
+        with self._forwards(partial(self._give, remaining)):
+            yield
+
+    def changed(self) -> List[str]:
+        """Names of the modules of which something kept has been changed in place since the block ran."""
+        versions = self._versions or {}
+        return [name for name in versions if versions[name] != _versions(self._outputs[name])]
+
+    @contextmanager
+    def _forwards(self, function):
+        with ExitStack() as stack:
+            for name, module in self._modules.items():
+                stack.enter_context(forward_replaced(module, partial(function, name, module.forward)))
+            yield
+
+    def _keep(self, name, forward, *args, **kwargs):
         output = forward(*args, **kwargs)
-        if not block.has_run:
-            kept.append(output)
+        if self._versions is None:
+            self._outputs[name].append(_copy(output) if name in self._copied else output)
         return output
 
-    with _forward_replaced(module, keep):
-        yield
-
-
-@contextmanager
-def _giving(module, kept, block):
-    forward, remaining = module.forward, iter(kept)
-
-    def give(*args, **kwargs):
-        for output in remaining:
-            return output
+    def _give(self, remaining, name, forward, *args, **kwargs):
+        for output in remaining[name]:
+            return _copy(output) if name in self._copied else output
         return forward(*args, **kwargs)
 
-    with _forward_replaced(module, give):
-        yield
+    def _run_block(self, forward, *args, **kwargs):
+        output = forward(*args, **kwargs)
+        self._versions = {name: _versions(outputs) for name, outputs in self._outputs.items()}
+        return output
 
 
-@contextmanager
-def _forward_replaced(module, forward):
-    own = module.__dict__.get('forward')
-    module.forward = forward
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
+def tensors(value: Any) -> List[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return [value]
+    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, (tuple, list)) else ()
+    return [tensor for v in values for tensor in tensors(v)]
+
+
+def _versions(value):
+    return [None if tensor.is_inference() else tensor._version for tensor in tensors(value)]
+
+
+def _copy(value):
+    return tree_map_only(Tensor, torch.clone, value)
 
 
 class CallRecord:
@@ -145,24 +160,26 @@ class CallRecord:
         starts = [name for name, starting in self._events if starting]
         return sorted(names, key=starts.index)
 
-    def around(self, block: str) -> Tuple[List[str], List[str]]:
-        """The outermost modules that are called before a block, and all that are called after it."""
-        around = _ancestors(block)
-        upstream, downstream, open_call, passed = {}, {}, None, False
+    def around(self, block: str) -> Tuple[List[str], List[str], List[str]]:
+        """The outermost modules called before a block, the outermost called after it, and all called only after it."""
+        around = ancestors(block)
+        before, after, upstream, downstream = {}, {}, {}, {}
+        open_call, inside, passed = None, False, False
         for name, starting in self._events:
-            if name == block or name.startswith(f'{block}.'):
-                passed = True
-            elif name in around:
+            if name == block:
+                inside, passed = starting, True
+            elif inside or name in around or name.startswith(f'{block}.'):
                 continue
-            elif starting and passed:
-                downstream[name] = None
-            elif starting and open_call is None:
-                upstream[name], open_call = None, name
-            elif not starting and name == open_call:
+            elif starting:
+                (after if passed else before)[name] = None
+                if open_call is None:
+                    (downstream if passed else upstream)[name], open_call = None, name
+            elif name == open_call:
                 open_call = None
-        return list(upstream), list(downstream)
+        return list(upstream), list(downstream), [name for name in after if name not in before]
 
 
-def _ancestors(name: str) -> Tuple[str, ...]:
+def ancestors(name: str) -> Tuple[str, ...]:
+    """Names of the modules that a module lies within, that of the network, ``''``, first."""
     parts = name.split('.')
     return tuple('.'.join(parts[:i]) for i in range(len(parts)))

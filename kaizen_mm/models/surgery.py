@@ -4,37 +4,45 @@ Battash & Wolf, arXiv:1910.11105, section 3, with any number R of recurrent bloc
 final iterate of the one before, and the last one gives its iterates to what follows and to the loss.
 """
 from contextlib import ExitStack, contextmanager
-from typing import Any, List, Mapping, Sequence, Tuple, Union
+from functools import partial, wraps
+from inspect import ismethod
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.recurrent_block import block_output, check_norm_statistics, check_num_iterations, nearest
-from kaizen_mm.layers.transparent import TransparentWrapper
-from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, replay
+from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
+from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
 
 
-class RecurrentNetwork(TransparentWrapper):
+class RecurrentNetwork(DelegatingWrapper):
     """A network one or more of whose blocks are made adaptive recurrent.
 
     ``forward`` gives what the network gives for the last iterate, :meth:`forward_iterates` a tuple for
     all iterates. What runs after the last recurrent block runs for each iterate. The state dict has the
     names of the network, with those of the adapters and of the later iterates' norm statistics added, so
-    that any checkpoint of the network is phase one. Attributes of the network can be read through this one.
+    that any checkpoint of the network is phase one. Attributes of the network can be read through this one;
+    methods such as ``forward_features`` are those of the last iterate.
 
-    The network is changed in place. It is run a few times on ``example_input``, in evaluation mode and
-    without gradients, to learn shapes and the order of its modules.
+    The network is changed in place, or left as it was where an argument cannot be used. It is run a few times on
+    ``example_input``, in evaluation mode and without gradients, to learn shapes and the order of its modules.
+
+    Where modules checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in timm), the recurrent block
+    checkpoints each iterate, and containers around the last one leave it to what they hold. Checkpoints of other
+    kinds must not lie around it when all iterates are asked for.
 
     Args:
         network: Any network. A block must run once in each of its forward passes.
         block: Name of the block, such as ``'layer4.1'``; or, for R > 1, a mapping of several blocks' names to
             their own arguments (``dynamic``, ``feedback`` and those of ``adapter``), which come before the ones
             given here.
-        example_input: Input of the network, or a sequence of its positional arguments, of the size that it will
-            get, on its device. Batches may be of another size.
+        example_input: Input of the network, a sequence of its positional or a mapping of its keyword arguments, of
+            the size that it will get, on its device. Batches may be of another size.
         dynamic: Names of the layers of the block that make up ``f``; ``''`` is the block itself.
         feedback: Name of the submodule of the block that ``h`` reads; ``''`` (default) is its output.
         num_iterations: ``K``. Default 3.
@@ -52,7 +60,7 @@ class RecurrentNetwork(TransparentWrapper):
     def __init__(self,
                  network: nn.Module,
                  block: Union[str, Mapping[str, dict]],
-                 example_input: Union[Tensor, Sequence],
+                 example_input: Union[Tensor, Sequence, Mapping],
                  dynamic: Union[str, Sequence[str], None] = None,
                  feedback: str = '',
                  num_iterations: int = 3,
@@ -62,32 +70,31 @@ class RecurrentNetwork(TransparentWrapper):
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
         common = dict(dynamic=dynamic, feedback=feedback, **adapter)
-        settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}
-        inputs = (example_input, ) if isinstance(example_input, Tensor) else tuple(example_input)
-        for name in settings:
-            outer = [other for other in settings if name.startswith(f'{other}.')]
-            if outer:
-                raise ValueError(f'block: {name!r} lies within {outer[0]!r}; recurrent blocks must follow one another')
+        settings = _settings(block, common)
+        args, kwargs = _arguments(example_input)
         parts = {name: _block_parts(network, name, **options) for name, options in settings.items()}
         record = CallRecord(network, {path for paths in parts.values() for path in paths})
         with record.recording(), _evaluation(network):
-            network(*inputs)
-        shapes = {name: _feedback_shape(record, name, parts[name], options) for name, options in settings.items()}
+            network(*args, **kwargs)
+        for name, options in settings.items():
+            options['feedback_shape'] = _feedback_shape(record, name, parts[name], options)
+            if num_iterations > 1:
+                _check_adapter(network, name, **options)
         order = record.in_order(list(settings))
-        upstream, downstream = record.around(order[-1])
-        recurrent = {
-            name: EmbeddedRecurrentBlock(network.get_submodule(name), feedback_shape=shapes[name],
-                                         num_iterations=num_iterations, norm_statistics=norm_statistics, **options)
-            for name, options in settings.items()
-        }
-        for name, module in recurrent.items():
-            network.set_submodule(name, module.train(network.training))
+        upstream, downstream, later = record.around(order[-1])
+        with _evaluation(network):
+            copied = _copied(network, order, upstream, args, kwargs)
+        for name, options in settings.items():
+            plain = network.get_submodule(name)
+            _put(network, plain, EmbeddedRecurrentBlock(
+                plain, num_iterations=num_iterations, norm_statistics=norm_statistics, **options))
         self.block_names, self.norm_statistics = tuple(order), norm_statistics
-        self._upstream = tuple(upstream)
-        self._norms = tuple(name for name in downstream if isinstance(network.get_submodule(name), _BatchNorm))
+        self.training = network.training
+        self._upstream, self._downstream, self._copied = tuple(upstream), tuple(downstream), tuple(copied)
+        self._norms = tuple(name for name in later if isinstance(network.get_submodule(name), _BatchNorm))
         self.num_iterations = num_iterations
-        self.train(network.training)
-        _check_replay(self, inputs)
+        with _evaluation(self):
+            self.forward_iterates(*args, **kwargs)
 
     @property
     def recurrent_block(self) -> EmbeddedRecurrentBlock:
@@ -104,45 +111,97 @@ class RecurrentNetwork(TransparentWrapper):
         for name in self.block_names:
             self.wrapped.get_submodule(name).num_iterations = value
         if self.norm_statistics == 'per_iterate':
-            for name in self._norms:
-                add_iterate_statistics(self.wrapped.get_submodule(name), value)
+            add_iterate_statistics(self.wrapped, value, self._norms)
 
     def forward(self, *args, return_iterates: bool = False, **kwargs) -> Any:
         """The network's output for the last iterate; with ``return_iterates`` a tuple for all iterates, as
         wrappers such as DistributedDataParallel need it."""
         if return_iterates:
             return self.forward_iterates(*args, **kwargs)
-        with self._statistics(self.num_iterations - 1):
+        with self._pass(self.num_iterations - 1):
             return self.wrapped(*args, **kwargs)
 
     def forward_iterates(self, *args, **kwargs) -> tuple:
         """The network's output for every iterate, first iterate first.
 
         What comes before the last recurrent block is computed once.
+
+        Raises:
+            RuntimeError: The network changes in place what it computed before the block.
         """
-
-        def run(index):
-            with self._statistics(index):
-                return self.wrapped(*args, **kwargs)
-
-        return replay(self.wrapped, self.recurrent_block, self._upstream, run)
+        if self.num_iterations == 1:
+            return (self.forward(*args, **kwargs), )
+        outputs, block = [], self.recurrent_block
+        replay = Replay(self.wrapped, block, self._upstream, self._copied)
+        with block.held():
+            for block.index in range(self.num_iterations):
+                with self._pass(block.index), (replay.later_pass() if outputs else replay.first_pass()):
+                    outputs.append(self.wrapped(*args, **kwargs))
+                if replay.changed():
+                    raise RuntimeError(f'block: {type(self.wrapped).__name__} changes the output of {replay.changed()[0]!r} in '
+                                       f'place, but each iterate of {self.block_names[-1]!r} needs it as it was; set '
+                                       'inplace=False there')
+        return tuple(outputs)
 
     @contextmanager
-    def _statistics(self, index):
-        """The norms after the block work with the statistics of one iterate."""
+    def _pass(self, index):
+        """One pass: the norms after the last block have the statistics of an iterate, and gradient checkpoints
+        around the block give way to ones of what comes before and after it."""
+        network = self.wrapped
+        if self.num_iterations == 1:
+            yield
+            return
+        around = [network.get_submodule(name) for name in ancestors(self.block_names[-1])]
         with ExitStack() as stack:
+            if torch.is_grad_enabled() and checkpoints(network.modules()):
+                for name in {**dict.fromkeys(self._upstream), **dict.fromkeys(self._downstream)}:
+                    module = network.get_submodule(name)
+                    own = checkpoints(module.modules())
+                    if own and self._has_norms(name) or not own and checkpoints(around) and len(module._modules):
+                        stack.enter_context(forward_replaced(module, partial(_checkpointed, module, module.forward)))
+            stack.enter_context(checkpointing_off(around))
             for name in self._norms:
-                stack.enter_context(iterate_statistics(self.wrapped.get_submodule(name), index))
+                stack.enter_context(iterate_statistics(network.get_submodule(name), index))
             yield
 
+    def _has_norms(self, name):
+        return any(norm == name or norm.startswith(f'{name}.') for norm in self._norms)
+
     def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            wrapped = self.__dict__.get('_modules', {}).get('wrapped')
-            if wrapped is None or name.startswith('__'):
-                raise
-            return getattr(wrapped, name)
+        value = super().__getattr__(name)
+        if not name.startswith(('forward', 'extract_feat')) or not ismethod(value):
+            return value
+
+        @wraps(value)
+        def method(*args, **kwargs):
+            with self._pass(self.num_iterations - 1):
+                return value(*args, **kwargs)
+
+        return method
+
+
+def _settings(block, common: dict) -> Dict[str, dict]:
+    """The arguments of each block."""
+    if not isinstance(block, (str, Mapping)) or not block:
+        raise ValueError(f'block must be the name of a submodule, or a mapping of names to arguments, got {block!r}')
+    settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}
+    for name in settings:
+        for other in settings:
+            if name.startswith(f'{other}.'):
+                raise ValueError(f'block: {name!r} lies within {other!r}; recurrent blocks must follow one another')
+    return settings
+
+
+def _arguments(example_input) -> Tuple[tuple, dict]:
+    """Positional and keyword arguments of the network."""
+    if isinstance(example_input, Mapping):
+        return (), dict(example_input)
+    if isinstance(example_input, (tuple, list)):
+        return tuple(example_input), {}
+    if not isinstance(example_input, Tensor):
+        raise ValueError('example_input must be a tensor, a sequence of positional or a mapping of keyword arguments, got '
+                         f'{type(example_input).__name__}')
+    return (example_input, ), {}
 
 
 def _block_parts(network: nn.Module, name: str, dynamic, feedback: str, **adapter) -> List[str]:
@@ -177,6 +236,10 @@ def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: di
         raise ValueError(f'block: {name!r} must get a tensor as its first positional argument, it gets '
                          f'{[type(value).__name__ for value in block[0][0]]}')
     samples, z = len(block[0][0][0]), block_output(feedback[0][1])
+    for part, calls in zip(parts[1:], layers):
+        if len(calls[0][0][0]) % samples:
+            raise ValueError(f'dynamic: {part!r} gets a batch of {len(calls[0][0][0])} for {samples} samples of the block; '
+                             'take a layer that gets one entry, or as many entries, per sample')
     if len(z) != samples:
         raise ValueError(f'feedback: {parts[-1]!r} gives a batch of {len(z)} for {samples} samples of the block; take a '
                          'module that gives one entry per sample')
@@ -196,24 +259,73 @@ def _evaluation(network: nn.Module):
             module.training = mode
 
 
-def _check_replay(whole: RecurrentNetwork, inputs: tuple) -> None:
-    """That the pass of an iterate gives what a pass of the whole network gives.
+def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:
+    """Raises what is wrong with the arguments of an adapter, before anything of the network is changed."""
+    layers = [dynamic] if isinstance(dynamic, str) else dynamic
+    with torch.device('meta'):
+        WeightAdapter(feedback_shape, {layer: network.get_submodule(f'{name}.{layer}' if layer else name).weight.shape
+                                       for layer in layers}, **adapter)
 
-    It would not where code between modules changes the output of a module in place.
+
+def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tuple, kwargs: dict) -> List[str]:
+    """The modules of whose outputs :class:`Replay` must keep copies, as the network changes them in place.
+
+    Raises:
+        ValueError: A pass that begins at the last block gives something else than a whole one, or the network
+            does not call its submodule of a block's name.
     """
-    with _evaluation(whole):
-        last = whole.forward_iterates(*inputs)[-1]
-        expected = whole(*inputs)
-    for got, want in zip(_tensors(last), _tensors(expected)):
-        if not torch.allclose(got, want, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise ValueError(f'block: {type(whole.wrapped).__name__} cannot go on from {whole.block_names[-1]!r}: a pass that '
-                             'begins there gives something else than a whole one. It changes outputs of its modules in '
-                             'place, or draws random numbers in evaluation mode')
+    plain = {name: network.get_submodule(name) for name in blocks}
+    probes = {name: _Probe(module) for name, module in plain.items()}
+    try:
+        for name, probe in probes.items():
+            _put(network, plain[name], probe)
+        copied = [blocks[-1]]
+        for _ in range(2):
+            replay = Replay(network, probes[blocks[-1]], [*upstream, blocks[-1]], copied)
+            with replay.first_pass():
+                expected = network(*args, **kwargs)
+            expected = [tensor.clone() for tensor in tensors(expected)]
+            with replay.later_pass():
+                again = tensors(network(*args, **kwargs))
+            copied = [*copied, *replay.changed()]
+    finally:
+        for name, probe in probes.items():
+            _put(network, probe, plain[name])
+    for name, probe in probes.items():
+        if not probe.has_run:
+            raise ValueError(f'block: {type(network).__name__} does not call {name!r} by its place among the submodules, but '
+                             'by a reference of its own, such as a list; no other module can be put there')
+    if len(again) != len(expected) or not all(
+            torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in zip(again, expected)):
+        raise ValueError(f'block: {type(network).__name__} cannot go on from {blocks[-1]!r}: a pass that begins there gives '
+                         'something else than a whole one. It changes outputs of its modules in place, or draws random '
+                         'numbers in evaluation mode')
+    return copied[1:]
 
 
-def _tensors(value: Any) -> List[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
-    if isinstance(value, Tensor):
-        return [value]
-    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, (tuple, list)) else ()
-    return [tensor for v in values for tensor in _tensors(v)]
+class _Probe(DelegatingWrapper):
+    """Stands in the place of a block and notes whether it is called."""
+
+    has_run = False
+
+    def forward(self, *args, **kwargs):
+        self.has_run = True
+        return self.wrapped(*args, **kwargs)
+
+
+def _put(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Replaces a submodule wherever it is registered."""
+    for parent in list(network.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new
+    new.training = old.training
+
+
+def _checkpointed(module, forward, *args, **kwargs):
+
+    def run(*args, **kwargs):
+        with checkpointing_off(module.modules()):
+            return forward(*args, **kwargs)
+
+    return checkpointed(run, module, *args, **kwargs)

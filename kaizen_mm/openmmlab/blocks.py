@@ -1,12 +1,14 @@
 """The adaptive recurrent block and the kaizen loss in mmengine's registry, where all of OpenMMLab finds them."""
+from contextlib import contextmanager
 from typing import Optional, Sequence, Union
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, initialize
 from mmengine.registry import MODELS
 from torch import nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
+from kaizen_mm.layers.iterate_statistics import IterateStatistics
 from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models.surgery import RecurrentNetwork
 
@@ -50,13 +52,69 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
                  **kwargs):
         if not all(isinstance(s, int) and s > 0 for s in (*input_shape, input_batch)):
             raise ValueError(f'input_shape and input_batch must be positive ints, got {input_shape!r} and {input_batch!r}')
+        if str(backbone['type']).startswith(('torchvision.', 'timm.')):
+            raise ValueError(f'backbone.type {backbone["type"]!r} is one that mmaction2\'s recognizers build on their own; '
+                             'use mmpretrain.TIMMBackbone, or a backbone of mmaction2 or mmpretrain')
         generator = torch.Generator().manual_seed(0)
-        super().__init__(MODELS.build(backbone), num_iterations=num_iterations,
+        super().__init__(_with_plain_pointwise(MODELS.build(backbone)), num_iterations=num_iterations,
                          example_input=torch.randn(input_batch, *input_shape, generator=generator), **kwargs)
         self.init_cfg = init_cfg
 
+    def init_weights(self) -> None:
+        """As the plain backbone does it; the later iterates' norm statistics become those of the first."""
+        if hasattr(self.wrapped, 'init_weights'):
+            with self._plain_blocks():
+                self.wrapped.init_weights()
+        for norm in self.modules():
+            rows = norm._modules.get('iterates')
+            if isinstance(rows, IterateStatistics):
+                for name, buffer in rows.named_buffers():
+                    buffer.copy_(getattr(norm, name))
+        if self.init_cfg:
+            initialize(self, self.init_cfg)
+        self._is_init = True
+
+    @contextmanager
+    def _plain_blocks(self):
+        """The blocks are in their places without what makes them recurrent.
+
+        Backbones that load weights by the names of their modules (``pretrained`` of mmaction2's ResNets) would
+        pass over them otherwise.
+        """
+        blocks = {name: self.wrapped.get_submodule(name) for name in self.block_names}
+        for name, block in blocks.items():
+            self.wrapped.set_submodule(name, block.wrapped)
+        try:
+            yield
+        finally:
+            for name, block in blocks.items():
+                self.wrapped.set_submodule(name, block)
+
     def forward(self, *args, **kwargs) -> tuple:
-        return self.forward_iterates(*args, **kwargs)
+        iterates = self.forward_iterates(*args, **kwargs)
+        return Iterates(Iterates(y) if type(y) is tuple else y for y in iterates)
+
+
+class Iterates(tuple):
+    """The iterates' outputs; says what is wrong where code takes them for a tensor."""
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            f'a recurrent backbone gives a tuple of iterates, each a tensor or a tuple, which has no {name!r}. Put '
+            'AdaptiveRecurrentNeck around the neck and AdaptiveRecurrentHead (mmaction2) or AdaptiveRecurrentClsHead '
+            '(mmpretrain) around the head; a Recognizer2D that has a neck, or fcn_test in its test_cfg, takes no iterates')
+
+
+def _with_plain_pointwise(network: nn.Module) -> nn.Module:
+    """mmcv's ``Conv2dAdaptivePadding`` of kernel 1 and stride 1, which pads nothing, becomes a ``Conv2d``.
+
+    In mmpretrain's EfficientNet it is the first layer of a block.
+    """
+    for module in network.modules():
+        if (type(module).__name__ == 'Conv2dAdaptivePadding' and module.kernel_size == (1, 1)
+                and module.stride == (1, 1)):
+            module.__class__ = nn.Conv2d
+    return network
 
 
 @MODELS.register_module()

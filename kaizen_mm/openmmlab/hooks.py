@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
 
 
@@ -45,11 +46,13 @@ class EpochSeedHook(Hook):
 
 
 @HOOKS.register_module()
-class WeightChangeHook(Hook):
-    """Logs ``||W_i - W_1|| / ||W_1||`` of each recurrent block, mean over samples and layers.
+class RecurrenceHook(Hook):
+    """Logs what the iterations change, and warns after an epoch in which they changed nothing.
 
-    The keys are ``iterate_2_weight_change`` and so on, with the block's name in between where
-    there are several blocks. Values near 0 mean that the recurrence does nothing.
+    For iterates i = 2..K, mean over samples: ``iterate_i_weight_change``, that is ``||W_i - W_1|| / ||W_1||``, mean over
+    layers, with the block's name in between where there are several blocks; ``iterate_i_logit_change`` and
+    ``iterate_i_prediction_change``, see :mod:`kaizen_mm.introspection`, where the head is one of ours. In training
+    the logits differ by their dropout as well.
 
     Args:
         interval: Training iterations from one value to the next. Default 10.
@@ -57,15 +60,39 @@ class WeightChangeHook(Hook):
 
     def __init__(self, interval: int = 10):
         self.interval = interval
+        self._largest = 0.
+
+    def before_train_epoch(self, runner) -> None:
+        self._largest = 0.
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if not self.every_n_train_iters(runner, self.interval):
             return
-        blocks = [(n, b) for n, b in recurrent_blocks(_unwrapped(runner.model)) if b.num_iterations > 1]
+        model = _unwrapped(runner.model)
+        blocks = [(n, b) for n, b in recurrent_blocks(model) if b.num_iterations > 1]
         for name, block in blocks:
             path = '' if len(blocks) == 1 else f'{name}/'
-            for i, change in enumerate(block.weight_change().mean(dim=(1, 2)), start=2):
-                runner.message_hub.update_scalar(f'train/{path}iterate_{i}_weight_change', change.item())
+            changes = block.weight_change()
+            self._largest = max(self._largest, changes.max().item())
+            self._log(runner, f'{path}iterate_{{}}_weight_change', changes.mean(dim=(1, 2)))
+        head = getattr(model, 'cls_head', None) or getattr(model, 'head', None)
+        scores = getattr(head, 'last_scores', ())
+        if blocks and len(scores) > 1:
+            self._log(runner, 'iterate_{}_logit_change', logit_changes(scores).mean(dim=1))
+            self._log(runner, 'iterate_{}_prediction_change', prediction_changes(scores).float().mean(dim=1))
+
+    def after_train_epoch(self, runner) -> None:
+        blocks = [block for _, block in recurrent_blocks(_unwrapped(runner.model)) if block.num_iterations > 1]
+        if blocks and runner.iter >= self.interval and self._largest < WEIGHT_CHANGE:
+            runner.logger.warning(
+                f'the recurrence does nothing: in this epoch no iteration changed a weight by more than {self._largest:.1g} of '
+                'its norm, so that all iterates are the same network. Raise the rate of h (lr_mult of "adapter" in '
+                'paramwise_cfg) or alpha, or give h an optimizer like Adam')
+
+    @staticmethod
+    def _log(runner, name, values):
+        for i, value in enumerate(values, start=2):
+            runner.message_hub.update_scalar(f'train/{name.format(i)}', value.item())
 
 
 @HOOKS.register_module()

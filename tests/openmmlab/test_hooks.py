@@ -1,9 +1,12 @@
 """Hooks on small runners."""
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
+from kaizen_mm.introspection import logit_changes, prediction_changes
 from kaizen_mm.openmmlab.hooks import EpochSeedHook
 
 
@@ -41,14 +44,28 @@ def test_workers_that_live_on_are_refused():
         EpochSeedHook().before_train(FakeRunner(persistent_workers=True))
 
 
-def test_the_weight_change_is_logged_and_real(phase_two_config):
-    phase_two_config.default_hooks.weight_change.interval = 1
+def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
+    phase_two_config.default_hooks.recurrence.interval = 1
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
-    block = runner.model.backbone.recurrent_block
-    for i, change in ((2, 0), (3, 1)):
-        logged = runner.message_hub.get_scalar(f'train/iterate_{i}_weight_change').current()
-        assert logged == pytest.approx(block.weight_change()[change].mean().item(), rel=1e-5) and logged > 0
+    block, scores = runner.model.backbone.recurrent_block, runner.model.cls_head.last_scores
+    expected = dict(weight_change=block.weight_change().mean(dim=(1, 2)), logit_change=logit_changes(scores).mean(dim=1),
+                    prediction_change=prediction_changes(scores).float().mean(dim=1))
+    for name, values in expected.items():
+        for i, value in enumerate(values, start=2):
+            logged = runner.message_hub.get_scalar(f'train/iterate_{i}_{name}').current()
+            assert logged == pytest.approx(value.item(), rel=1e-5)
+            assert logged > 0 or name == 'prediction_change'
+
+
+@pytest.mark.parametrize('alpha, warns', [(1e-9, True), (0.1, False)])
+def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, warns):
+    phase_two_config.default_hooks.recurrence.interval = 1
+    phase_two_config.model.backbone.alpha = alpha
+    runner = Runner.from_cfg(phase_two_config)
+    runner.train()
+    log = '\n'.join(path.read_text() for path in Path(runner.work_dir).rglob('*.log'))
+    assert ('the recurrence does nothing' in log) == warns
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_path):

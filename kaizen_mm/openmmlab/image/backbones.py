@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
 
@@ -86,3 +87,15 @@ class MnistCNNBigBackbone(MnistCNNBig, BaseModule):
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         return self.forward_iterates(x)
+
+
+@MODELS.register_module(name='CifarResNet')
+class CifarResNetBackbone(CifarResNet, BaseModule):
+    """:class:`kaizen_mm.models.CifarResNet`; yields its logits, for a head without layers."""
+
+    def __init__(self, init_cfg: Optional[dict] = None, **kwargs):
+        super().__init__(**kwargs)
+        self.init_cfg = init_cfg
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        return (super().forward(x), )

@@ -46,6 +46,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         self.init_cfg = init_cfg
         self.loss_over_iterates = ALL_MODELS.build(loss)
         _check_loss(self.loss_over_iterates)
+        self.last_scores: List[Tensor] = []
         if num_iterations is not None:
             add_iterate_statistics(self.wrapped, num_iterations)
         self._needs_num_iterations = num_iterations is None and any(
@@ -71,7 +72,12 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
 
     def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
         """The loss over the iterates; for the log, each iterate's own and its accuracy."""
-        logs = self._per_iterate(lambda feat: self.wrapped.loss(feat, data_samples, **kwargs), feats)
+        self.last_scores = []  # RecurrenceHook reads them
+        handle = self.wrapped.register_forward_hook(lambda head, given, scores: self.last_scores.append(scores.detach()))
+        try:
+            logs = self._per_iterate(lambda feat: self.wrapped.loss(feat, data_samples, **kwargs), feats)
+        finally:
+            handle.remove()
         losses = torch.stack([sum(v for k, v in log.items() if 'loss' in k) for log in logs])
         result = dict(loss=self.loss_over_iterates.combine(losses))
         for i, log in enumerate(logs, start=1):

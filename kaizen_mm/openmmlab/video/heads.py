@@ -48,6 +48,7 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
         self.init_cfg = init_cfg
         self.loss_over_iterates = MODELS.build(loss_cls)
         self.return_iterates = return_iterates
+        self.last_scores: List[Tensor] = []
         if num_iterations is not None:
             add_iterate_statistics(self.wrapped, num_iterations)
         self._needs_num_iterations = num_iterations is None and any(
@@ -63,7 +64,7 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
             return tuple(self.iterate_scores(feats, **kwargs))
         feats = feats if isinstance(feats, (tuple, list)) else (feats, )
         with iterate_statistics(self.wrapped, len(feats) - 1):
-            return self.wrapped(feats[-1], **kwargs)
+            return self.wrapped(_single(feats[-1]), **kwargs)
 
     def iterate_scores(self, feats: Union[Tensor, Sequence], **kwargs) -> List[Tensor]:
         """Scores of every iterate, each ``[N, num_classes]``."""
@@ -74,12 +75,13 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
         scores = []
         for i, feat in enumerate(feats):
             with iterate_statistics(self.wrapped, i):
-                scores.append(self.wrapped(feat, **kwargs))
+                scores.append(self.wrapped(_single(feat), **kwargs))
         return scores
 
     def loss(self, feats: Union[Tensor, tuple], data_samples: list, **kwargs) -> dict:
         """The loss over the iterates, and their cross entropies and accuracies for the log."""
         scores = self.iterate_scores(feats, **kwargs)
+        self.last_scores = [score.detach() for score in scores]  # RecurrenceHook reads them
         labels = torch.stack([sample.gt_label for sample in data_samples]).to(scores[-1].device)
         if labels.shape[1] == 1:
             labels = labels.squeeze(1)
@@ -121,3 +123,8 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
         for sample, per_sample in zip(data_samples, probabilities):
             sample.iterate_clip_scores = per_sample
         return self.wrapped.predict_by_feat(scores[-1], data_samples)
+
+
+def _single(iterate):
+    """The map of an iterate that is a tuple of one, as those of mmpretrain's backbones are."""
+    return iterate[0] if isinstance(iterate, tuple) and len(iterate) == 1 and isinstance(iterate[0], Tensor) else iterate

@@ -1,0 +1,23 @@
+# ResNet for CIFAR: as for ImageNet, with a last map of 4 x 4
+_base_ = [
+    'mmpretrain::resnet/resnet18_8xb16_cifar10.py',
+    '../_base_/schedules/fine_tuning.py'
+]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='AdaptiveRecurrentBackbone',
+        backbone=_base_.model.backbone,
+        input_shape=(3, 32, 32),
+        num_iterations=3,
+        block='layer4.1', dynamic='conv1', feedback='bn2',
+        pool_kernel=2, pool_stride=2),
+    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck, num_iterations=3),
+    head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
+
+optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)
+param_scheduler = _base_.fine_tuning.param_scheduler
+custom_hooks = _base_.fine_tuning.custom_hooks
+train_cfg = dict(max_epochs=10)
+val_evaluator = test_evaluator = dict(type='IterateAccuracy')
+load_from = 'https://download.openmmlab.com/mmclassification/v0/resnet/resnet18_b16x8_cifar10_20210528-bd6371c8.pth'
