@@ -40,7 +40,6 @@ def main():
     out = args.out or (folder if args.quick else Path('results')) / f'{name}.json'
     table = TABLES[args.table]
     stages = plan(table, CONFIGS, folder.resolve(), range(args.seeds), args.quick)
-    results = {}
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('epochs,'),
                TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, speed_estimate_period=1e5) as progress:
@@ -50,8 +49,7 @@ def main():
             progress.advance(task, run.epochs)
             progress.console.print(f'{run.row}, seed {run.seed}: {result["metrics"]}')
 
-        for stage in stages:
-            results.update(measure(stage, args.jobs, done))
+        results = measure(stages, args.jobs, done)
     rows = summary(table, results)
     content = dict(
         rows=rows, seeds=list(range(args.seeds)), quick=args.quick, command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',

@@ -6,8 +6,9 @@ their seed, which is a row itself. What is complete is not done again, what was 
 import multiprocessing
 import os
 import statistics
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import redirect_stdout
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -84,38 +85,62 @@ def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick:
     return independent, dependent
 
 
-def measure(runs: Sequence[Run], jobs: int, done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
-    """Trains and tests all runs, ``jobs`` at a time in processes of one thread each.
+def measure(stages: Sequence[Sequence[Run]], jobs: int,
+            done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
+    """Trains and tests all runs, stage by stage, ``jobs`` at a time in processes of one thread each.
 
     Args:
         done: Called with each run and its result as it ends.
 
     Returns:
         What :func:`~kaizen_mm.openmmlab.experiment.train_and_test` returns, by row and seed.
+
+    Raises:
+        RuntimeError: A run has failed; it is named. Those under way are let to end first.
     """
     results = {}
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1, )) as pool:
-        pending = {pool.submit(_train_and_test, run): run for run in runs}
+    with ProcessPoolExecutor(jobs, context, initializer=_start_worker) as pool:
         try:
-            while pending:
-                ended, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    run = pending.pop(future)
-                    results[run.row, run.seed] = future.result()
-                    done(run, results[run.row, run.seed])
+            for runs in stages:
+                pending = {pool.submit(_train_and_test, run): run for run in runs}
+                while pending:
+                    ended, _ = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        run = pending.pop(future)
+                        results[run.row, run.seed] = _result(future, run)
+                        done(run, results[run.row, run.seed])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     return results
 
 
+def _result(future: Future, run: Run) -> dict:
+    try:
+        return future.result()
+    except Exception as error:
+        raise RuntimeError(
+            f'{run.row}, seed {run.seed}, in {run.work_dir}: {type(error).__name__}: {error}') from error
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    sys.stdout = open(os.devnull, 'w')  # for good: mmengine's loggers keep it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker of a killed process would train on, and beside the one that resumes it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _train_and_test(run: Run) -> dict:
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
-        cfg = Config.fromfile(run.config)
-        cfg.merge_from_dict(run.options)
-        cfg.work_dir = run.work_dir
-        return train_and_test(cfg, output='nothing')
+    cfg = Config.fromfile(run.config)
+    cfg.merge_from_dict(run.options)
+    cfg.work_dir = run.work_dir
+    return train_and_test(cfg, output='nothing')
 
 
 def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:

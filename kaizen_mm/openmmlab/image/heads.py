@@ -108,6 +108,8 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
 
 
 def _check_loss(loss: KaizenLoss) -> None:
+    if not isinstance(loss, KaizenLoss):
+        raise ValueError(f'loss must be a KaizenLoss, got {type(loss).__name__}; the loss of each iterate is head.loss')
     for name, default in (('label_smoothing', 0), ('class_weight', None), ('hinge', 'batch')):
         value = getattr(loss, name)
         if value is not default and value != default:
