@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.config import Config
 
+from kaizen_mm.measures import MEASURES, Measure
 from kaizen_mm.openmmlab.experiment import train_and_test
 
 
@@ -22,12 +23,12 @@ class Table(NamedTuple):
     """A table to be measured.
 
     ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all configs with the
-    paper's top-1 accuracy in percent (None where it has none), ``metric`` is the evaluator's name of top-1
-    accuracy with a place for ``'iterate_2/'`` and so on, and ``quick`` are the changes of a smoke test.
+    paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared by, and
+    ``quick`` are the changes of a smoke test.
     """
     phase_one: str
     rows: Dict[str, Optional[float]]
-    metric: str
+    measure: Measure
     quick: dict
 
 
@@ -39,15 +40,15 @@ TABLES = {
             'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
             'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
         },
-        metric='accuracy/{}top1',
-        quick={'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
+        measure=MEASURES['top1'],
+        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
                'test_dataloader.dataset.max_images': 200}),
     'tiny_imagenet': Table(
         phase_one='mfnet2d_tiny_imagenet',
         rows=dict.fromkeys([
             'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
             'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
-        metric='accuracy/{}top1',
+        measure=MEASURES['top1'],
         quick={'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20,
                'test_dataloader.dataset.indices': 20}),
 }
@@ -153,7 +154,7 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
     rows = {}
     for row, paper in table.rows.items():
         runs = [results[key] for key in sorted(results) if key[0] == row]
-        per_iterate = [_iterates(run['metrics'], table.metric) for run in runs]
+        per_iterate = [table.measure.iterates(run['metrics']) for run in runs]
         top1 = [iterates[-1] for iterates in per_iterate]
         rows[row] = dict(
             parameters=runs[0]['parameters'],
@@ -163,13 +164,6 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             per_iterate=per_iterate,
             paper_top1=paper)
     return rows
-
-
-def _iterates(metrics: dict, name: str) -> List[float]:
-    values = []
-    while name.format(f'iterate_{len(values) + 1}/') in metrics:
-        values.append(metrics[name.format(f'iterate_{len(values) + 1}/')])
-    return values or [metrics[name.format('')]]
 
 
 def markdown(rows: dict) -> str:

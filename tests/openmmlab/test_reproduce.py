@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from kaizen_mm.openmmlab.compat import load_weights
 from kaizen_mm.openmmlab.experiment import train_and_test
 from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.measures import MEASURES
 from kaizen_mm.openmmlab.reproduce import TABLES, Run, Table, markdown, measure, plan, summary
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -64,7 +65,7 @@ def test_quick_takes_a_few_images(tmp_path, mnist_data, image_folders, monkeypat
         assert sizes == [train, test, test]
 
 
-TABLE = Table(phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, metric='accuracy/{}top1', quick={})
+TABLE = Table(phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={})
 
 
 def results(seeds):
