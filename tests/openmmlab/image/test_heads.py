@@ -57,13 +57,6 @@ def assert_eq_5(log, losses):
 
 
 @every_head
-@pytest.mark.parametrize('num_iterations', [0, -1, 2.0])
-def test_a_number_of_iterations_that_cannot_be_is_refused(num_iterations):
-    head = dict(type='LinearClsHead', num_classes=3, in_channels=4)
-    with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got'):
-        MODELS.build(dict(type='AdaptiveRecurrentClsHead', head=head, num_iterations=num_iterations))
-
-
 def test_one_iterate_gives_the_wrapped_head(head):
     ours, feats = build(head), features(1)
     feats[0].requires_grad_()
@@ -237,3 +230,10 @@ def test_weights_of_the_loss_have_their_effect():
     log = build(loss=dict(type='KaizenLoss', gammas=(0.5, 0.25), kaizen_weight=0.)).loss(feats, given)
     one, two, three = (log[f'iterate_{i}_criterion'] for i in (1, 2, 3))
     torch.testing.assert_close(log['loss'], three + 0.5 * one + 0.25 * two)
+
+
+@pytest.mark.parametrize('num_iterations', [0, -1, 2.0])
+def test_a_number_of_iterations_that_cannot_be_is_refused(num_iterations):
+    head = dict(type='LinearClsHead', num_classes=3, in_channels=4)
+    with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got'):
+        MODELS.build(dict(type='AdaptiveRecurrentClsHead', head=head, num_iterations=num_iterations))
