@@ -102,7 +102,7 @@ def test_the_table_by_hand():
 
 def small_table(folder, seeds=(0, )):
     """The runs of ``mnist`` and ``kaizen_mnist_k2``."""
-    table = Table('mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, 'accuracy/{}top1', TABLES['table1'].quick)
+    table = Table('mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
     return table, [run for stage in plan(table, CONFIGS, folder, seeds, quick=True) for run in stage]
 
 
