@@ -53,8 +53,8 @@ def main():
     rows = summary(table, results)
     content = dict(
         rows=rows, seeds=list(range(args.seeds)), quick=args.quick, command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
-        hardware=f'{platform.machine()} CPU, {args.jobs} trainings at a time, one thread each', torch=torch.__version__,
-        hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600 / args.jobs)
+        hardware=f'{platform.machine()} CPU, one thread per training', torch=torch.__version__,
+        core_hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600)
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
     plot_table(rows, out.with_suffix('.png'))
