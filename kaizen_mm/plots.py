@@ -8,7 +8,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-MEASURES = {'clip_top1': 'clip accuracy', 'video_top1': 'video accuracy'}
+from kaizen_mm.measures import MEASURES  # noqa: E402
 
 
 def plot_iterates(results: dict, path: str) -> None:
@@ -19,8 +19,10 @@ def plot_iterates(results: dict, path: str) -> None:
             mean and standard deviation are drawn.
         path: File to write.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout='constrained')
-    for axis, (key, title) in zip(axes, MEASURES.items()):
+    titles = {key: measure.title for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
+    figure, axes = plt.subplots(1, len(titles), figsize=(4.5 * len(titles), 3.6), sharey=True, squeeze=False,
+                                layout='constrained')
+    for axis, (key, title) in zip(axes[0], titles.items()):
         iterates = np.array([run[key] for run in results['kaizen']['per_seed']])  # [seeds, K]
         numbers = np.arange(1, iterates.shape[1] + 1)
         spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
@@ -28,8 +30,8 @@ def plot_iterates(results: dict, path: str) -> None:
         for row, style in (('static_control', '--'), ('phase_one', ':')):
             axis.axhline(results[row][key], color='0.35', linestyle=style, label=row.replace('_', ' '))
         axis.set(title=title, xlabel='iterate', xticks=numbers)
-    axes[0].set_ylabel('top-1 [%]')
-    axes[1].legend()
+    axes[0, 0].set_ylabel('accuracy [%]')
+    axes[0, -1].legend()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -1,12 +1,22 @@
 """Tiny data and configs that the tests make themselves."""
+import gzip
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def configs(scope: str) -> dict:
+    """The configs of this repository that are for ``'mmaction'`` or ``'mmpretrain'``, by name."""
+    from mmengine.config import Config
+    loaded = {path.name: Config.fromfile(path) for path in sorted((ROOT / 'configs').glob('*.py'))}
+    return {name: cfg for name, cfg in loaded.items() if cfg.default_scope == scope}
 
 
 @pytest.fixture(scope='session')
@@ -32,6 +42,46 @@ def tiny_configs(tmp_path_factory):
             'test_dataloader = dict(num_workers=0, persistent_workers=False)\n'
             'phase_one = dict(train_cfg=dict(max_epochs=3))\n'
             'train_cfg = dict(max_epochs=3)\n')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def mnist_data(tmp_path_factory):
+    """Folder whose ``mnist/`` has four files in MNIST's format, of scikit-learn's digits: 1,400 to train on
+    (packed) and 397 to test."""
+    from sklearn.datasets import load_digits
+    folder = tmp_path_factory.mktemp('data') / 'mnist'
+    folder.mkdir()
+    images, labels = load_digits(return_X_y=True)
+    images = np.pad((images.reshape(-1, 8, 8) * 15).repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
+    for name, part, pack in (('train', slice(1400), True), ('t10k', slice(1400, None), False)):
+        write_idx(folder / f'{name}-images-idx3-ubyte', images[part], pack)
+        write_idx(folder / f'{name}-labels-idx1-ubyte', labels[part], pack)
+    return folder.parent
+
+
+def write_idx(path, values, pack=False):
+    """Writes uint8 values as MNIST's files have them; ``pack`` makes a .gz of it."""
+    values = np.asarray(values).astype(np.uint8)
+    content = struct.pack(f'>{1 + values.ndim}i', 0x0800 + values.ndim, *values.shape) + values.tobytes()
+    if pack:
+        path.with_name(f'{path.name}.gz').write_bytes(gzip.compress(content))
+    else:
+        path.write_bytes(content)
+
+
+@pytest.fixture(scope='session')
+def image_folders(tmp_path_factory):
+    """Folder with ``train/`` and ``val/`` of four classes: 5 and 3 images each, 64 px and a little more, told
+    apart by their colour."""
+    from PIL import Image
+    folder, random = tmp_path_factory.mktemp('images'), np.random.default_rng(0)
+    for split, count in (('train', 5), ('val', 3)):
+        for label, colour in enumerate(((200, 60, 60), (60, 200, 60), (60, 60, 200), (200, 200, 60))):
+            (folder / split / f'class_{label}').mkdir(parents=True)
+            for i in range(count):
+                pixels = np.array(colour) + random.integers(-40, 40, (64 + 4 * i, 64 + 2 * i, 3))
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / f'class_{label}' / f'{i}.png')
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Every config builds and takes one training step and one ten-clip test step on tiny input."""
+"""Every config for videos builds and takes one training step and one ten-clip test step on tiny input."""
 import math
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from mmengine.registry import init_default_scope
 
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.openmmlab.phase_one import phase_one_config
+from tests.conftest import configs
 from tests.openmmlab.samples import batch
 
 FOLDER = Path(__file__).resolve().parent.parent / 'configs'
-CONFIGS = sorted(p.name for p in FOLDER.glob('*.py'))
+CONFIGS = list(configs('mmaction'))
 TINY = (10, 96, 96)
 # the paper's tables 2 and 3 and the exact counts of our networks
 PARAMETERS = {

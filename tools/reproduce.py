@@ -40,7 +40,6 @@ def main():
     out = args.out or (folder if args.quick else Path('results')) / f'{name}.json'
     table = TABLES[args.table]
     stages = plan(table, CONFIGS, folder.resolve(), range(args.seeds), args.quick)
-    results = {}
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('epochs,'),
                TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, speed_estimate_period=1e5) as progress:
@@ -50,13 +49,12 @@ def main():
             progress.advance(task, run.epochs)
             progress.console.print(f'{run.row}, seed {run.seed}: {result["metrics"]}')
 
-        for stage in stages:
-            results.update(measure(stage, args.jobs, done))
+        results = measure(stages, args.jobs, done)
     rows = summary(table, results)
     content = dict(
         rows=rows, seeds=list(range(args.seeds)), quick=args.quick, command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
-        hardware=f'{platform.machine()} CPU, {args.jobs} trainings at a time, one thread each', torch=torch.__version__,
-        hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600 / args.jobs)
+        hardware=f'{platform.machine()} CPU, one thread per training', torch=torch.__version__,
+        core_hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600)
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
     plot_table(rows, out.with_suffix('.png'))

@@ -1,4 +1,4 @@
-"""Tests a checkpoint: with the configs of this repository ten clips per video."""
+"""Tests a checkpoint; the video configs of this repository take ten clips per video."""
 import argparse
 
 from mmengine.config import DictAction

@@ -1,4 +1,4 @@
-"""Trains a recognizer, in both phases where the config asks for it."""
+"""Trains a recognizer or a classifier, in both phases where the config asks for it."""
 import argparse
 
 from mmengine.config import DictAction

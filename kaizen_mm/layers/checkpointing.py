@@ -20,6 +20,13 @@ def checkpointed(function: Callable, module: nn.Module, *inputs, **kwargs):
                       context_fn=lambda: (nullcontext(), at_rest))
 
 
+def checkpoint_children(module: nn.Module, x):
+    """Runs the children of ``module`` one after the other, as in :class:`torch.nn.Sequential`, each :func:`checkpointed`."""
+    for child in module.children():
+        x = checkpointed(child, child, x)
+    return x
+
+
 def checkpoints(modules: Iterable[nn.Module]) -> bool:
     """Whether any of the modules has been told to checkpoint what it runs."""
     return any(module.__dict__.get(flag) is True for module in modules for flag in FLAGS)

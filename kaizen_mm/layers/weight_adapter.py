@@ -121,8 +121,8 @@ class WeightAdapter(nn.Module):
             spatial, self.pool_kernel, self.pool_stride, self.pool_padding))
         if min(size) < 1:
             raise ValueError(f'pool_kernel {self.pool_kernel} with pool_padding {self.pool_padding} does '
-                             f'not fit into a feedback map of size {spatial}; use a larger input or a '
-                             'smaller kernel')
+                             f'not fit into a feedback map of size {spatial}; use a larger input, a '
+                             'smaller pool_kernel or a larger pool_padding')
         return size
 
     def initial(self) -> List[Union[LowRankIncrement, DenseIncrement]]:

@@ -3,6 +3,7 @@
 One small function per fault, with where it is discussed and the versions it is for. Each
 leaves a release without the fault alone. They are applied by ``import kaizen_mm``.
 """
+import atexit
 import functools
 import importlib.util
 import pickle
@@ -108,7 +109,9 @@ def distribute_without_gpu() -> None:
     """Distributed training on CPUs: gloo where there is no accelerator.
 
     mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend, and
-    passes ``device_ids`` to the model wrapper (``dist/utils.py``, ``runner/runner.py``).
+    passes ``device_ids`` to the model wrapper (``dist/utils.py``, ``runner/runner.py``). It never ends the
+    process group, and gloo's threads now and then abort a process that ends with it
+    (https://github.com/pytorch/pytorch/pull/179291).
     """
     import mmengine.dist.utils as dist_utils
     from mmengine.device import get_device
@@ -123,6 +126,7 @@ def distribute_without_gpu() -> None:
         def init_dist(backend, *args, **kwargs):
             if get_device() != 'cpu':
                 return init(backend, *args, **kwargs)
+            atexit.register(_destroy_process_group)
             with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
                 return init('gloo', *args, **kwargs)
 
@@ -141,3 +145,8 @@ def distribute_without_gpu() -> None:
 
     MMDistributedDataParallel.__init__ = init
     MMDistributedDataParallel._works_without_gpu = True
+
+
+def _destroy_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.measures import MEASURES
 from kaizen_mm.openmmlab.cli import build_runner
 from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
 
@@ -38,8 +39,8 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
             stay as they are. Default False.
 
     Returns:
-        For each row ``clip_top1``, ``video_top1`` (percent; for ``kaizen`` a list, one entry per
-        iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
+        For each row ``clip_top1`` and ``video_top1``, or ``top1`` for images (percent; for ``kaizen`` a list, one
+        entry per iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
         over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
 
     Raises:
@@ -58,7 +59,7 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
             announce(f'{row}, seed {seed}: {cfg.train_cfg.max_epochs} epochs in {cfg.work_dir}')
             run = train_and_test(cfg, 'bar' if quiet else 'log')
             metrics = run.pop('metrics')
-            per_seed[row].append({**_accuracies(metrics, cfg.model.backbone.num_iterations), **run})
+            per_seed[row].append({**_accuracies(metrics), **run})
     results = {row: {**_mean(runs), 'per_seed': runs} for row, runs in per_seed.items()}
     results['seeds'] = list(seeds)
     write_lines(Path(folder, 'results.json'), [json.dumps(results, indent=2)])
@@ -74,11 +75,12 @@ def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int
     return phase_one_config(cfg, cfg.work_dir) if row == 'phase_one' else cfg
 
 
-def _accuracies(metrics: dict, num_iterations: int) -> dict:
+def _accuracies(metrics: dict) -> dict:
     result = {}
-    for key in ('clip_top1', 'video_top1'):
-        iterates = [100 * metrics[f'acc/iterate_{i + 1}/{key}'] for i in range(num_iterations)] if num_iterations > 1 else None
-        result[key] = iterates or 100 * metrics[f'acc/{key}']
+    for key, measure in MEASURES.items():
+        if measure.name.format('') in metrics:
+            iterates = measure.iterates(metrics)
+            result[key] = iterates if len(iterates) > 1 else iterates[0]
     return result
 
 
@@ -144,15 +146,16 @@ def _mean(runs: List[dict]) -> dict:
 
 def markdown_table(results: dict) -> str:
     """Mean and standard deviation (of the sample, over seeds) of every row and iterate."""
-    lines = ['| network | parameters | clip top-1 | video top-1 |', '| --- | --- | --- | --- |']
+    measures = {key: measure for key, measure in MEASURES.items() if key in results[ROWS[0]]['per_seed'][0]}
+    lines = ['| network | parameters | ' + ''.join(f'{measure.title} | ' for measure in measures.values()).rstrip(),
+             '| --- | --- |' + ' --- |' * len(measures)]
     for row in ROWS:
-        runs = results[row]['per_seed']
-        last = np.ndim(results[row]['video_top1']) and len(results[row]['video_top1'])
-        for i in range(max(last, 1)):
-            cells = [_spread([run[key][i] if last else run[key] for run in runs])
-                     for key in ('clip_top1', 'video_top1')]
-            name = f'{row}, iterate {i + 1}' if last else row
-            lines.append(f'| {name} | {results[row]["parameters"]:,} | {cells[0]} | {cells[1]} |')
+        values = {key: np.array([np.atleast_1d(run[key]) for run in results[row]['per_seed']]) for key in measures}
+        iterates = next(iter(values.values())).shape[1]  # [seeds, iterates]
+        for i in range(iterates):
+            name = f'{row}, iterate {i + 1}' if iterates > 1 else row
+            cells = ''.join(f' {_spread(values[key][:, i])} |' for key in measures)
+            lines.append(f'| {name} | {results[row]["parameters"]:,} |{cells}')
     return '\n'.join(lines)
 
 

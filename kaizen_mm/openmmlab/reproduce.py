@@ -6,14 +6,16 @@ their seed, which is a row itself. What is complete is not done again, what was 
 import multiprocessing
 import os
 import statistics
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import redirect_stdout
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
 
+from kaizen_mm.measures import MEASURES, Measure
 from kaizen_mm.openmmlab.experiment import train_and_test
 
 
@@ -21,12 +23,12 @@ class Table(NamedTuple):
     """A table to be measured.
 
     ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all configs with the
-    paper's top-1 accuracy in percent (None where it has none), ``metric`` is the evaluator's name of top-1
-    accuracy with a place for ``'iterate_2/'`` and so on, and ``quick`` are the changes of a smoke test.
+    paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared by, and
+    ``quick`` are the changes of a smoke test.
     """
     phase_one: str
     rows: Dict[str, Optional[float]]
-    metric: str
+    measure: Measure
     quick: dict
 
 
@@ -38,15 +40,15 @@ TABLES = {
             'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
             'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
         },
-        metric='accuracy/{}top1',
-        quick={'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
+        measure=MEASURES['top1'],
+        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
                'test_dataloader.dataset.max_images': 200}),
     'tiny_imagenet': Table(
         phase_one='mfnet2d_tiny_imagenet',
         rows=dict.fromkeys([
             'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
             'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
-        metric='accuracy/{}top1',
+        measure=MEASURES['top1'],
         quick={'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20,
                'test_dataloader.dataset.indices': 20}),
 }
@@ -84,38 +86,62 @@ def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick:
     return independent, dependent
 
 
-def measure(runs: Sequence[Run], jobs: int, done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
-    """Trains and tests all runs, ``jobs`` at a time in processes of one thread each.
+def measure(stages: Sequence[Sequence[Run]], jobs: int,
+            done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
+    """Trains and tests all runs, stage by stage, ``jobs`` at a time in processes of one thread each.
 
     Args:
         done: Called with each run and its result as it ends.
 
     Returns:
         What :func:`~kaizen_mm.openmmlab.experiment.train_and_test` returns, by row and seed.
+
+    Raises:
+        RuntimeError: A run has failed; it is named. Those under way are let to end first.
     """
     results = {}
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1, )) as pool:
-        pending = {pool.submit(_train_and_test, run): run for run in runs}
+    with ProcessPoolExecutor(jobs, context, initializer=_start_worker) as pool:
         try:
-            while pending:
-                ended, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    run = pending.pop(future)
-                    results[run.row, run.seed] = future.result()
-                    done(run, results[run.row, run.seed])
+            for runs in stages:
+                pending = {pool.submit(_train_and_test, run): run for run in runs}
+                while pending:
+                    ended, _ = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        run = pending.pop(future)
+                        results[run.row, run.seed] = _result(future, run)
+                        done(run, results[run.row, run.seed])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     return results
 
 
+def _result(future: Future, run: Run) -> dict:
+    try:
+        return future.result()
+    except Exception as error:
+        raise RuntimeError(
+            f'{run.row}, seed {run.seed}, in {run.work_dir}: {type(error).__name__}: {error}') from error
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    sys.stdout = open(os.devnull, 'w')  # for good: mmengine's loggers keep it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker of a killed process would train on, and beside the one that resumes it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _train_and_test(run: Run) -> dict:
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
-        cfg = Config.fromfile(run.config)
-        cfg.merge_from_dict(run.options)
-        cfg.work_dir = run.work_dir
-        return train_and_test(cfg, output='nothing')
+    cfg = Config.fromfile(run.config)
+    cfg.merge_from_dict(run.options)
+    cfg.work_dir = run.work_dir
+    return train_and_test(cfg, output='nothing')
 
 
 def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
@@ -128,7 +154,7 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
     rows = {}
     for row, paper in table.rows.items():
         runs = [results[key] for key in sorted(results) if key[0] == row]
-        per_iterate = [_iterates(run['metrics'], table.metric) for run in runs]
+        per_iterate = [table.measure.iterates(run['metrics']) for run in runs]
         top1 = [iterates[-1] for iterates in per_iterate]
         rows[row] = dict(
             parameters=runs[0]['parameters'],
@@ -138,13 +164,6 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             per_iterate=per_iterate,
             paper_top1=paper)
     return rows
-
-
-def _iterates(metrics: dict, name: str) -> List[float]:
-    values = []
-    while name.format(f'iterate_{len(values) + 1}/') in metrics:
-        values.append(metrics[name.format(f'iterate_{len(values) + 1}/')])
-    return values or [metrics[name.format('')]]
 
 
 def markdown(rows: dict) -> str:

@@ -110,6 +110,31 @@ def test_gradient_of_the_hinges(hinge):
     torch.testing.assert_close(torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits))
 
 
+@pytest.mark.parametrize('count, options', [
+    (1, dict()), (2, dict()), (4, dict()), (4, dict(kaizen_weight=0)), (4, dict(gammas=(0.5, 0.25, 0.125), kaizen_weight=2.0))],
+    ids=str)
+def test_combine_over_cross_entropies_is_the_loss(count, options):
+    logits, target = random_logits(count, seed=3)
+    losses = torch.stack([F.cross_entropy(x, target) for x in logits])
+    assert count == 1 or (losses.diff() > 0).any() and (count == 2 or (losses.diff() < 0).any()), 'hinges of both kinds'
+    combined, loss = KaizenLoss(**options).combine(losses), KaizenLoss(**options)(logits, target)
+    torch.testing.assert_close(combined, loss)
+    assert combined.shape == ()
+    for ours, expected in zip(torch.autograd.grad(combined, logits), torch.autograd.grad(loss, logits)):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_combine_takes_the_losses_of_any_criterion():
+    losses = torch.tensor([1.0, 3.0, 2.0, 2.5], dtype=torch.float64, requires_grad=True)
+    value = KaizenLoss().combine(losses)
+    assert value.item() == pytest.approx(2.5 + 0.003 * 1 + 0.001 * (3 + 2) + 0.1 * (2 + 0.5))
+    # of the hinges, those from 1 to 2 and from 3 to 4 are open
+    gradient = torch.autograd.grad(value, losses)[0]
+    assert gradient.tolist() == pytest.approx([0.003 - 0.1, 0.001 + 0.1, 0.001 - 0.1, 1 + 0.1])
+    with pytest.raises(ValueError, match='gammas must have one value for each iterate but the last, 3 here, got 1'):
+        KaizenLoss(gammas=(0.1, )).combine(losses)
+
+
 @pytest.mark.parametrize('options', [dict(), dict(class_weight=[1.0, 2, 3, 4, 5])], ids=str)
 def test_half_precision_logits_are_compared_in_single_precision(options):
     logits, target = random_logits(2)

@@ -8,8 +8,8 @@ from torch import nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
 from kaizen_mm.losses import KaizenLoss
-from kaizen_mm.models import (MFNet, kaizen_mfnet2d, kaizen_mfnet3d_n9, mfnet2d, mfnet2d_n9, mfnet3d,
-                              mfnet3d_n9)
+from kaizen_mm.models import (MFNet, kaizen_mfnet2d, kaizen_mfnet2d_n9, kaizen_mfnet3d_n9, mfnet2d, mfnet2d_n9,
+                              mfnet3d, mfnet3d_n9)
 from tests.layers.reference import recurrence
 
 # networks of nine units for tiny inputs, [N, 3, (4,) 64, 64]: the last maps are 2 (x 2) x 2
@@ -185,6 +185,16 @@ def test_every_trainable_parameter_gets_a_gradient(dims, num_iterations):
             assert parameter.grad.any(), name
 
 
+def test_freezing_the_dynamic_layers():
+    x, target = tiny_input(2), torch.tensor([0, 3])
+    moving, frozen = recurrent(2, alpha=0.1, freeze_dynamic=False), recurrent(2, alpha=0.1)
+    for net in (moving, frozen):
+        KaizenLoss()(net.forward_iterates(x), target).backward()
+    assert all(p.requires_grad and p.grad.any() for p in moving.parameters())
+    dynamic = {name for name, p in frozen.named_parameters() if not p.requires_grad}
+    assert dynamic == {f'conv5.B02.wrapped.{name}.weight' for name in DYNAMIC}
+
+
 @two_and_three
 def test_autocast_is_near_single_precision(dims):
     net, x = recurrent(dims).eval(), tiny_input(dims)
@@ -271,7 +281,8 @@ def test_num_iterations_may_change():
 def test_defaults_of_the_recurrent_networks():
     video, image = on_meta(kaizen_mfnet3d_n9), on_meta(kaizen_mfnet2d)
     for net, shape, kernel, stride in ((video, (192, 8, 7, 7), (5, 3, 3), (4, 1, 1)),
-                                       (image, (768, 7, 7), (3, 3), (1, 1))):
+                                       (image, (768, 7, 7), (3, 3), (1, 1)),
+                                       (on_meta(kaizen_mfnet2d_n9), (192, 7, 7), (3, 3), (1, 1))):
         block, adapter = net.recurrent_block, net.recurrent_block.adapter
         assert isinstance(net.conv5[-1], AdaptiveRecurrentBlock) and net.num_iterations == 3
         assert (block.dynamic, block.feedback, block.norm_statistics) == (DYNAMIC, 'conv_m2', 'per_iterate')
@@ -294,10 +305,21 @@ def test_defaults_of_the_recurrent_networks():
      r'input_size must be 3 positive ints, \(T, H, W\), got \(64, 64\)'),
     (mfnet2d_n9, dict(num_iterations=2, input_size=64), r'input_size must be 2 positive ints, \(H, W\), got 64'),
     (mfnet2d_n9, dict(num_iterations=2, input_size=(64, 64)), r'pool_kernel \(3, 3\) .* size \(2, 2\); use a larger'),
+    (mfnet2d_n9, dict(global_pool='mean'), r"global_pool must be one of .*'avgmax', ''\), got 'mean'"),
+    (mfnet2d_n9, dict(global_pool=''), "global_pool='' keeps the map and needs num_classes=0, got num_classes=1000"),
+    (mfnet2d_n9, dict(num_classes=2.5), 'num_classes must be an int >= 0, got 2.5'),
+    (mfnet2d_n9, dict(in_chans=0), 'in_chans must be an int >= 1, got 0'),
+    (mfnet2d_n9, dict(drop_rate=-1), 'drop_rate must be a number from 0 to 1, got -1'),
     (mfnet2d_n9, dict(num_iterations=2, norm_statistics='none'), "norm_statistics must be one of .* got 'none'")])
 def test_arguments_that_cannot_be_used(build, options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+@pytest.mark.parametrize('options', [dict(alfa=0.1), dict(num_iterations=2, alfa=0.1)])
+def test_unknown_arguments(options):
+    with pytest.raises(TypeError, match=r"unknown arguments \['alfa'\]; MFNet takes dims, widths, .* alpha, "):
+        mfnet2d_n9(**options)
 
 
 def test_another_input_size_than_the_network_was_built_for():

@@ -73,3 +73,11 @@ def test_the_table_gives_mean_and_deviation_of_the_sample():
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen))
     assert '| phase_one | 1,234 | 50.0 ± 1.4 | 50.0 ± 1.4 |' in table
     assert '| kaizen, iterate 2 | 1,300 | 60.0 ± 2.8 | 70.0 ± 2.8 |' in table
+
+
+def test_the_table_of_images_has_one_measure():
+    plain = dict(parameters=9, per_seed=[dict(top1=50.), dict(top1=52.)])
+    kaizen = dict(parameters=10, per_seed=[dict(top1=[v, v + 1]) for v in (58., 62.)])
+    table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen)).splitlines()
+    assert table[0] == '| network | parameters | top-1 |' and table[1] == '| --- | --- | --- |'
+    assert table[2] == '| phase_one | 9 | 51.0 ± 1.4 |' and table[-1] == '| kaizen, iterate 2 | 10 | 61.0 ± 2.8 |'

@@ -79,11 +79,16 @@ class MnistCNNBackbone(MnistCNN, BaseModule):
 
 @MODELS.register_module(name='MnistCNNBig')
 class MnistCNNBigBackbone(MnistCNNBig, BaseModule):
-    """:class:`kaizen_mm.models.MnistCNNBig`; yields its logits, for a head without layers."""
+    """:class:`kaizen_mm.models.MnistCNNBig`; yields its logits, for a head without layers.
 
-    def __init__(self, init_cfg: Optional[dict] = None, **kwargs):
+    ``channels_last`` is that of :class:`MFNet2d`.
+    """
+
+    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
         super().__init__(**kwargs)
         self.init_cfg = init_cfg
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         return self.forward_iterates(x)

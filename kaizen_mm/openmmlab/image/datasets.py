@@ -1,5 +1,6 @@
 """Image data sets that are checked before training starts."""
 import gzip
+import zlib
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -29,7 +30,8 @@ class ImageFolderDataset(CustomDataset):
 
     Raises:
         FileNotFoundError: The folder or the list is missing, or there is no image in it.
-        ValueError: The number of classes or a label does not fit ``num_classes``.
+        ValueError: A line of the list has no label, or the number of classes or a label does not fit
+            ``num_classes``.
     """
 
     def __init__(self, data_root: str = '', data_prefix: str = '', ann_file: str = '',
@@ -44,8 +46,8 @@ class ImageFolderDataset(CustomDataset):
                                     f'{"the images of ann_file" if self.ann_file else "one folder of images per class"}')
         if self.ann_file and not Path(self.ann_file).is_file():
             raise FileNotFoundError(f'ann_file: no file {self.ann_file}; it must be a list of "file label" lines')
-        if not self.ann_file:
-            self._check_classes(folder)
+        if self.with_label:
+            self._check_list() if self.ann_file else self._check_classes(folder)
         images = super().load_data_list()
         if not images:
             raise FileNotFoundError(f'ann_file: {self.ann_file} lists no image')
@@ -56,13 +58,21 @@ class ImageFolderDataset(CustomDataset):
                                  f'{self.num_classes}, so labels go from 0 to {self.num_classes - 1}')
         return images
 
+    def _check_list(self):
+        with open(self.ann_file, encoding='utf-8') as lines:
+            for number, line in enumerate(lines, start=1):
+                name, _, label = line.strip().rpartition(' ')
+                if not name or not label.isdecimal():
+                    raise ValueError(f'{self.ann_file}:{number}: expected "file label" with a label >= 0, got '
+                                     f'{line.rstrip()!r}')
+
     def _check_classes(self, folder):
         classes = sorted(p for p in folder.iterdir() if p.is_dir())
         if self.num_classes is not None and len(classes) != self.num_classes:
             raise ValueError(f'num_classes is {self.num_classes}, but {folder} has {len(classes)} folders; there must '
                              'be one for each class')
         for path in classes:
-            if not any(p.suffix.lower() in self.extensions for p in path.rglob('*')):
+            if not any(self.is_valid_file(p.name) for p in path.rglob('*')):
                 raise FileNotFoundError(f'no image in {path}; images end in {", ".join(sorted(self.extensions))}')
         if not classes:
             raise FileNotFoundError(f'no folder in {folder}; there must be one for each class, with its images')
@@ -99,9 +109,9 @@ class MnistInMemory(Dataset):
             raise ValueError(f'split must be one of {sorted(_SPLITS)}, got {split!r}')
         images = _read_idx(Path(data_root), f'{_SPLITS[split]}-images-idx3-ubyte', 3)
         labels = _read_idx(Path(data_root), f'{_SPLITS[split]}-labels-idx1-ubyte', 1)
-        if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max() > 9:
+        if not 0 < len(labels) == len(images) or images.shape[1:] != (28, 28) or labels.max() > 9:
             raise ValueError(f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
-                             f'{images.shape} and {len(labels)} labels up to {labels.max()}')
+                             f'{images.shape} and {len(labels)} labels up to {labels.max(initial=0)}')
         if max_images is not None:
             if not isinstance(max_images, int) or not 1 <= max_images <= len(images):
                 raise ValueError(f'max_images must be an int from 1 to {len(images)}, got {max_images!r}')
@@ -109,17 +119,21 @@ class MnistInMemory(Dataset):
             images, labels = images[chosen], labels[chosen]
         self.images = torch.from_numpy(images).unsqueeze(1)  # [N, 1, 28, 28]
         self.labels = labels
-        self.samples = [DataSample().set_gt_label(label) for label in labels.tolist()]
+        self._gt_labels = torch.from_numpy(labels.astype(np.int64)).split(1)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict:
-        return dict(inputs=self.images[index], data_samples=self.samples[index])
+        return dict(inputs=self.images[index], data_samples=self._sample(index))
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
         """A batch: inputs ``[len(indices), 1, 28, 28]`` (uint8) and as many data samples."""
-        return dict(inputs=self.images[indices], data_samples=[self.samples[i] for i in indices])
+        return dict(inputs=self.images[indices], data_samples=[self._sample(i) for i in indices])
+
+    def _sample(self, index):
+        # made anew: mmpretrain writes soft labels and predictions to it
+        return DataSample(gt_label=self._gt_labels[index])
 
     def get_gt_labels(self) -> np.ndarray:
         """All labels, ``[N]``."""
@@ -146,6 +160,6 @@ def _read_idx(folder: Path, name: str, dims: int) -> np.ndarray:
         if header[0] != 0x0800 + dims:
             raise ValueError(f'it starts with {header[0]:#x} instead of {0x0800 + dims:#x}')
         return values.reshape(header[1:]).copy()
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         used = path if path.is_file() else packed
         raise ValueError(f'{used} is no idx file of {dims} dimensions, or cut off: {error}') from error

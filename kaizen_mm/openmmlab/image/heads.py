@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.layers.transparent import TransparentWrapper
 from kaizen_mm.losses import KaizenLoss
 
@@ -48,6 +49,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         _check_loss(self.loss_over_iterates)
         self.last_scores: List[Tensor] = []
         if num_iterations is not None:
+            check_num_iterations(num_iterations)
             add_iterate_statistics(self.wrapped, num_iterations)
         self._needs_num_iterations = num_iterations is None and any(
             isinstance(m, _BatchNorm) for m in self.wrapped.modules())
@@ -119,6 +121,8 @@ def _stages(iterate):
 
 
 def _check_loss(loss: KaizenLoss) -> None:
+    if not isinstance(loss, KaizenLoss):
+        raise ValueError(f'loss must be a KaizenLoss, got {type(loss).__name__}; the loss of each iterate is head.loss')
     for name, default in (('label_smoothing', 0), ('class_weight', None), ('hinge', 'batch')):
         value = getattr(loss, name)
         if value is not default and value != default:

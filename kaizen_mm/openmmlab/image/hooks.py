@@ -12,14 +12,16 @@ from torch import nn
 class LabelCheckHook(Hook):
     """Refuses labels that the classifier has no class for, before the first iteration.
 
-    Data sets without ``get_gt_labels``, and multi-label ones, are not checked.
+    Data sets without labels or without ``get_gt_labels``, and multi-label ones, are not checked.
 
     Raises:
         ValueError: A label is not below the number of classes of the head.
     """
 
     def before_train(self, runner) -> None:
-        self._check(runner.model, train_dataloader=runner.train_dataloader, val_dataloader=runner.val_dataloader)
+        # runner.val_dataloader is an error where there is no validation
+        self._check(runner.model, train_dataloader=runner.train_dataloader,
+                    val_dataloader=getattr(runner.val_loop, 'dataloader', None))
 
     def before_test(self, runner) -> None:
         self._check(runner.model, test_dataloader=runner.test_dataloader)
@@ -30,6 +32,8 @@ class LabelCheckHook(Hook):
         for name, loader in loaders.items():
             dataset = getattr(loader, 'dataset', None)
             if num_classes is None or not hasattr(dataset, 'get_gt_labels') or isinstance(dataset, MultiLabelDataset):
+                continue
+            if not getattr(dataset, 'with_label', True):
                 continue
             largest = int(dataset.get_gt_labels().max())
             if largest >= num_classes:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.layers.transparent import TransparentWrapper
 
 
@@ -50,6 +51,7 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
         self.return_iterates = return_iterates
         self.last_scores: List[Tensor] = []
         if num_iterations is not None:
+            check_num_iterations(num_iterations)
             add_iterate_statistics(self.wrapped, num_iterations)
         self._needs_num_iterations = num_iterations is None and any(
             isinstance(m, _BatchNorm) for m in self.wrapped.modules())

@@ -31,7 +31,7 @@ class IterateAccuracy(BaseMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5), collect_device: str = 'cpu', prefix: Optional[str] = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not topk or not all(isinstance(k, int) and k > 0 for k in topk):
+        if not isinstance(topk, (tuple, list)) or not topk or not all(isinstance(k, int) and k > 0 for k in topk):
             raise ValueError(f'topk must be positive ints, got {topk!r}')
         self.topk = tuple(topk)
 

@@ -1,0 +1,24 @@
+"""The accuracies that trainings are compared by."""
+from typing import List, NamedTuple
+
+
+class Measure(NamedTuple):
+    """``title`` for plots and tables, ``name`` in an evaluator's metrics, with a place for ``iterate_2/``
+    and so on, and the ``factor`` from there to percent."""
+    title: str
+    name: str
+    factor: float
+
+    def iterates(self, metrics: dict) -> List[float]:
+        """The measure of every iterate in percent; of a plain network one value."""
+        values = []
+        while self.name.format(f'iterate_{len(values) + 1}/') in metrics:
+            values.append(metrics[self.name.format(f'iterate_{len(values) + 1}/')])
+        return [self.factor * value for value in values or [metrics[self.name.format('')]]]
+
+
+MEASURES = {
+    'clip_top1': Measure('clip top-1', 'acc/{}clip_top1', 100),  # videos
+    'video_top1': Measure('video top-1', 'acc/{}video_top1', 100),
+    'top1': Measure('top-1', 'accuracy/{}top1', 1),  # images
+}

@@ -1,0 +1,153 @@
+"""Tables: what is run for them, what is kept, what they say."""
+import copy
+import functools
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.experiment import train_and_test
+from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.measures import MEASURES
+from kaizen_mm.openmmlab.reproduce import TABLES, Run, Table, markdown, measure, plan, summary
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+@functools.lru_cache(maxsize=None)
+def loaded(path: str) -> Config:
+    return Config.fromfile(path)
+
+
+def config(run: Run, cfg: Optional[Config] = None, **options) -> Config:
+    """The config that a run trains."""
+    init_default_scope('mmpretrain')
+    cfg = Config.fromfile(run.config) if cfg is None else copy.deepcopy(cfg)
+    cfg.merge_from_dict({**run.options, **options})
+    cfg.work_dir = run.work_dir
+    return cfg
+
+
+@pytest.mark.parametrize('quick', [False, True])
+@pytest.mark.parametrize('name', TABLES)
+def test_every_row_is_planned_for_every_seed_and_phase_one_is_shared(name, quick, tmp_path):
+    table = TABLES[name]
+    independent, dependent = plan(table, CONFIGS, tmp_path, [0, 3], quick)
+    assert sorted((run.row, run.seed) for run in independent + dependent) == sorted(
+        (row, seed) for row in table.rows for seed in (0, 3))
+    first = {run.seed: run for run in independent if run.row == table.phase_one}
+    for run in independent + dependent:
+        plain = loaded(run.config)
+        cfg = config(run, plain)
+        assert run.work_dir == str(tmp_path / f'seed_{run.seed}' / run.row) and run.config == str(CONFIGS / f'{run.row}.py')
+        assert cfg.randomness.seed == run.seed
+        assert cfg.train_cfg.max_epochs == run.epochs == (1 if quick else plain.train_cfg.max_epochs)
+        assert cfg.model == plain.model and (quick or cfg.train_dataloader == plain.train_dataloader)
+        assert (run in dependent) == bool(plain.get('phase_one'))
+        if run in dependent:  # what the hook would train is the row that is there already
+            one, row = phase_one_config(cfg, cfg.work_dir), config(first[run.seed], loaded(first[run.seed].config))
+            assert one.work_dir == row.work_dir
+            for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'randomness'):
+                assert one[key] == row[key], key
+
+
+def test_quick_takes_a_few_images(tmp_path, mnist_data, image_folders, monkeypatch):
+    monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
+    monkeypatch.setenv('KAIZEN_IMAGE_ROOT', str(image_folders))
+    monkeypatch.setenv('KAIZEN_IMAGE_CLASSES', '4')
+    for name, train, test in (('table1', 512, 200), ('tiny_imagenet', 20, 12)):  # of 20 and 12 images
+        cfg = config(plan(TABLES[name], CONFIGS, tmp_path, [0], quick=True)[0][0])
+        sizes = [len(Runner.build_dataloader(cfg[f'{loader}_dataloader'], seed=0).dataset) for loader in ('train', 'val', 'test')]
+        assert sizes == [train, test, test]
+
+
+TABLE = Table(phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={})
+
+
+def results(seeds):
+    """Accuracies of 10, 20, ... in turn."""
+    both = {}
+    for seed in seeds:
+        both['plain', seed] = dict(metrics={'accuracy/top1': 90. + seed}, parameters=880, epochs=20, seconds=2. + seed)
+        iterates = {f'accuracy/iterate_{i}/top1': 80. + i + 2 * seed for i in (1, 2, 3)}
+        both['net_k3', seed] = dict(metrics={'accuracy/top1': iterates['accuracy/iterate_3/top1'], **iterates},
+                                    parameters=5680, epochs=10, seconds=7.)
+    return both
+
+
+def test_the_summary_by_hand():
+    rows = summary(TABLE, results([2, 0]))  # in whichever order they have ended
+    assert rows == {
+        'plain': dict(
+            parameters=880, epochs=20, seconds=3., top1=dict(mean=91., std=pytest.approx(2**0.5), per_seed=[90., 92.]),
+            per_iterate=[[90.], [92.]], paper_top1=96.5),
+        'net_k3': dict(
+            parameters=5680, epochs=10, seconds=7., top1=dict(mean=85., std=pytest.approx(8**0.5), per_seed=[83., 87.]),
+            per_iterate=[[81., 82., 83.], [85., 86., 87.]], paper_top1=None)}
+    assert summary(TABLE, results([1]))['net_k3']['top1'] == dict(mean=85., std=None, per_seed=[85.])
+
+
+def test_the_table_by_hand():
+    lines = markdown(summary(TABLE, results([0, 2]))).splitlines()
+    assert lines[2:] == [
+        '| `plain.py` | 880 | 91.00 ± 1.41 | 90.00, 92.00 | - | 96.50 |',
+        '| `net_k3.py` | 5,680 | 85.00 ± 2.83 | 83.00, 87.00 | 83.00, 84.00, 85.00 | - |']
+    assert {line.count('|') for line in lines} == {7}
+    assert markdown(summary(TABLE, results([0]))).splitlines()[2] == '| `plain.py` | 880 | 90.00 | 90.00 | - | 96.50 |'
+
+
+def small_table(folder, seeds=(0, )):
+    """The runs of ``mnist`` and ``kaizen_mnist_k2``."""
+    table = Table('mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
+    return table, [run for stage in plan(table, CONFIGS, folder, seeds, quick=True) for run in stage]
+
+
+def test_what_is_complete_is_not_done_again(mnist_data, monkeypatch, tmp_path):
+    monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
+    table, runs = small_table(tmp_path)
+    first = [train_and_test(config(run), 'nothing') for run in runs]
+    assert [result['parameters'] for result in first] == [880, 5680]
+    assert [result['trained_parameters'] for result in first] == [880, 5200]
+    assert not list(tmp_path.rglob('phase_one')), 'phase one is the row'
+
+    # without its result a complete training is tested again, and gives the same
+    Path(runs[1].work_dir, 'result.json').unlink()
+    for method in ('train', 'test'):
+        calls, real = [], getattr(Runner, method)
+        monkeypatch.setattr(Runner, method, lambda self, calls=calls, real=real: calls.append(1) or real(self))
+        if method == 'train':
+            trained = calls
+    again = [train_and_test(config(run), 'nothing') for run in runs]
+    assert (len(trained), len(calls)) == (0, 1)
+    assert again[0] == first[0] and again[1]['metrics'] == first[1]['metrics']
+    assert [train_and_test(config(run), 'nothing') for run in runs] == again and len(calls) == 1
+
+    # an unfinished one is trained again
+    Path(runs[0].work_dir, 'last_checkpoint').unlink()
+    assert train_and_test(config(runs[0]), 'nothing')['metrics'] == first[0]['metrics'] and len(trained) == 1
+
+
+def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
+    monkeypatch.setenv('KAIZEN_DATA', str(tmp_path))
+    monkeypatch.setenv('PYTHONWARNINGS', 'ignore')
+    ended = []
+    with pytest.raises(RuntimeError, match=r'(?s)mnist, seed 7, in .*seed_7/mnist: FileNotFoundError: .*neither train-images'):
+        measure([small_table(tmp_path / 'work', seeds=[7])[1][:1]], 1, lambda run, result: ended.append(run))
+    assert not ended
+
+
+def test_the_real_digits_are_learned(real_data, tmp_path):
+    table, runs = small_table(tmp_path)
+    more = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
+        ('train', 30_000), ('val', 2_000), ('test', 2_000))}
+    measured = {(run.row, run.seed): train_and_test(config(run, **more), 'nothing') for run in runs}
+    rows = summary(table, measured)
+    assert rows['mnist']['top1']['mean'] > 70 and rows['kaizen_mnist_k2']['top1']['mean'] > rows['mnist']['top1']['mean']
+    assert len(rows['kaizen_mnist_k2']['per_iterate'][0]) == 2
+    one, two = (load_weights(Path(run.work_dir, 'epoch_1.pth'))['state_dict'] for run in runs)
+    assert one['backbone.fc1.weight'].equal(two['backbone.fc1.weight']), 'W_1 is that of phase one'
+    assert not one['backbone.conv1.0.weight'].equal(two['backbone.conv1.0.weight'])
