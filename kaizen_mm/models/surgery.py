@@ -130,7 +130,7 @@ class RecurrentNetwork(DelegatingWrapper):
             RuntimeError: The network changes in place what it computed before the block.
         """
         if self.num_iterations == 1:
-            return (self.forward(*args, **kwargs), )
+            return (self.wrapped(*args, **kwargs), )
         outputs, block = [], self.recurrent_block
         replay = Replay(self.wrapped, block, self._upstream, self._copied)
         with block.held():

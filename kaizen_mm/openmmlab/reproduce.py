@@ -32,6 +32,8 @@ class Table(NamedTuple):
     quick: dict
 
 
+_TINY_IMAGENET_QUICK = {
+    'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
 TABLES = {
     'table1': Table(
         phase_one='mnist',
@@ -49,8 +51,21 @@ TABLES = {
             'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
             'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
         measure=MEASURES['top1'],
-        quick={'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20,
-               'test_dataloader.dataset.indices': 20}),
+        quick=_TINY_IMAGENET_QUICK),
+    'tiny_imagenet_resnet18': Table(
+        phase_one='resnet18_tiny_imagenet',
+        rows=dict.fromkeys([
+            'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
+            'kaizen_resnet18_tiny_imagenet_k3_shared', 'kaizen_resnet18_tiny_imagenet_k3_one_rate',
+            'kaizen_resnet18_tiny_imagenet_k3_sgd']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
+    'tiny_imagenet_timm_resnet18': Table(
+        phase_one='timm_resnet18_tiny_imagenet',
+        rows=dict.fromkeys([
+            'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
 }
 _QUICK_EPOCHS = 1
 
