@@ -45,13 +45,15 @@ def plot_table(rows: dict, path: str) -> None:
 
     Args:
         rows: What :func:`kaizen_mm.openmmlab.reproduce.summary` returns. Names that end in ``_k2`` and so on are
-            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without;
-            ``..._control`` is the static control.
+            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without, where there are
+            any; ``..._control`` is the static control. Other rows are left to the table.
         path: File to write.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
     for kind, label, color in (('kaizen', 'ours', 'tab:blue'), ('recurrent', 'ours, no kaizen loss', 'tab:orange')):
         found = {int(m[1]): row for name, row in rows.items() if (m := re.fullmatch(rf'{kind}_.*_k(\d+)', name))}
+        if not found:
+            continue
         ks = sorted(found)
         top1 = [found[k]['top1'] for k in ks]
         spread = None if top1[0]['std'] is None else [t['std'] for t in top1]
