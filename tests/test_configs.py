@@ -1,5 +1,6 @@
 """Every config for videos builds and takes one training step and one ten-clip test step on tiny input."""
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.openmmlab.samples import batch
 FOLDER = Path(__file__).resolve().parent.parent / 'configs'
 CONFIGS = list(configs('mmaction'))
 TINY = (10, 96, 96)
+# names of the frozen weights W_1
+W_1 = ('conv5.B02.wrapped.conv_i1.conv.weight', 'conv5.B02.wrapped.conv_i2.conv.weight', 'layer4.1.wrapped.conv1.conv.weight')
 # the paper's tables 2 and 3 and the exact counts of our networks
 PARAMETERS = {
     'mfnet_ucf101.py': 496_921, 'mfnet_ucf101_control.py': 496_921, 'mfnet_big_ucf101.py': 7_766_437,
@@ -51,6 +54,8 @@ def test_parameter_counts(name):
 def test_one_training_and_one_test_step(name):
     cfg = load(name)
     backbone = cfg.model.backbone
+    size = tuple(backbone.input_shape)[1:] if 'input_shape' in backbone else TINY
+    frames = cfg.model.type == 'Recognizer2D'
     if 'input_size' in backbone or backbone.type == 'RecurrentMFNet3d':
         backbone.input_size = TINY
     iterations = backbone.get('num_iterations', 1)
@@ -58,18 +63,17 @@ def test_one_training_and_one_test_step(name):
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
     before = {k: v.clone() for k, v in model.named_parameters()}
-    log = model.train_step(batch(1, TINY), optimizer)
+    log = model.train_step(batch(3 if frames else 1, size), optimizer)
     assert math.isfinite(float(log['loss'])) and float(log['loss']) == pytest.approx(float(log['loss_cls']))
     assert len([k for k in log if k.endswith('_ce')]) == (iterations if iterations > 1 else 0)
     for key, value in model.named_parameters():
         moved = not torch.equal(before[key], value)
-        frozen = iterations > 1 and key.endswith(('conv5.B02.wrapped.conv_i1.conv.weight',
-                                                  'conv5.B02.wrapped.conv_i2.conv.weight'))
+        frozen = iterations > 1 and key.endswith(W_1)
         assert moved != frozen, key
     model.eval()
     metric = METRICS.build(cfg.test_evaluator)
     with torch.no_grad():
-        samples = model.test_step(batch(10, TINY))
+        samples = model.test_step(batch(10, size))
     metric.process(None, [s.to_dict() for s in samples])
     values = metric.evaluate(2)
     assert ('acc/iterate_1/clip_top1' in values) == (iterations > 1)
@@ -77,18 +81,17 @@ def test_one_training_and_one_test_step(name):
     assert cfg.auto_scale_lr.base_batch_size > 0
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if not n.startswith(('mfnet_ucf101.', 'mfnet_hmdb51.',
-                                                                          'mfnet_big', 'mfnet_list.'))])
+@pytest.mark.parametrize('name', [n for n in CONFIGS if load(n).get('phase_one')])
 def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     cfg = load(name)
     one = phase_one_config(cfg, 'somewhere')
     model = MODELS.build(one.model)
     assert all(b.num_iterations == 1 for _, b in recurrent_blocks(model))
     assert all(p.requires_grad for p in model.parameters())
-    data = name.rsplit('.', 1)[0].replace('_control', '').replace('_k2', '').replace('_k3', '').rsplit('_', 1)[1]
-    if data == 'digits':
+    family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_control|_k\d)?\.py', name)[1]
+    if family == 'mfnet_digits':
         return  # has no config for phase one alone
-    plain = load(f'mfnet_{data}.py')
+    plain = load(f'{family}.py')
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'val_dataloader',
                 'test_dataloader', 'auto_scale_lr'):
         assert one[key] == plain[key], key
@@ -97,13 +100,23 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize('name', ['mfnet_ucf101.py', 'mfnet_hmdb51.py', 'mfnet_list.py', 'kaizen_mfnet_digits.py'])
+@pytest.mark.parametrize('name', ['mfnet_ucf101.py', 'mfnet_hmdb51.py', 'mfnet_list.py', 'kaizen_mfnet_digits.py',
+                                  'slowonly_r18_list.py'])
 @pytest.mark.parametrize('loader, clips', [('train_dataloader', 1), ('val_dataloader', 1), ('test_dataloader', 10)])
 def test_pipelines_give_the_clips_that_the_networks_take(name, loader, clips, digits):
-    cfg = load(name)
-    dataset = cfg[loader].dataset
+    frames = 4 if 'slowonly' in name else 16
+    size = 112 if '_list' in name else 32 if 'digits' in name else 224
+    assert inputs(name, loader, digits).shape == (clips, 3, frames, size, size)
+
+
+@pytest.mark.parametrize('loader, frames', [('train_dataloader', 3), ('val_dataloader', 3), ('test_dataloader', 25)])
+def test_pipelines_give_the_frames_that_tsn_takes(loader, frames, digits):
+    assert inputs('tsn_r18_list.py', loader, digits).shape == (frames, 3, 112, 112)
+
+
+def inputs(name: str, loader: str, digits: Path) -> torch.Tensor:
+    """The first item of a dataset that reads the tiny digits."""
+    dataset = load(name)[loader].dataset
     split = 'train' if loader == 'train_dataloader' else 'val'
     dataset.update(ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
-    item = DATASETS.build(dataset)[0]
-    size = {'mfnet_list.py': 112, 'kaizen_mfnet_digits.py': 32}.get(name, 224)
-    assert item['inputs'].shape == (clips, 3, 16, size, size)
+    return DATASETS.build(dataset)[0]['inputs']

@@ -28,9 +28,14 @@ FAMILIES = {
     'mnist': (880, 5_680, (1, 28, 28)),
     'mfnet2d_imagenet': (5_716_488, 5_879_688, (3, 96, 96)),
     'mfnet2d_tiny_imagenet': (288_808, 295_336, (3, 64, 64)),
+    'timm_resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
+    'resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
 }
+# the ablations of the optimizer
+OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_one_rate.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py')
 # names of the frozen weights W_1
-W_1 = ('backbone.fc1.wrapped.weight', 'wrapped.conv_i1.conv.weight', 'wrapped.conv_i2.conv.weight')
+W_1 = ('backbone.fc1.wrapped.weight', 'wrapped.conv_i1.conv.weight', 'wrapped.conv_i2.conv.weight',
+       'layer4.1.wrapped.conv1.weight')
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +75,7 @@ def test_the_rows_of_the_tables_are_there():
 @pytest.mark.parametrize('name', CONFIGS)
 def test_parameter_counts(name):
     cfg = load(name)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
     plain, recurrent, _ = FAMILIES[family(name)]
     expected = 5_685 if name == 'mnist_big.py' else recurrent if iterations(cfg) > 1 else plain
     assert sum(p.numel() for p in model.parameters()) == expected
@@ -84,6 +88,9 @@ def test_one_training_and_one_test_step(name):
     count, data = iterations(cfg), batch(cfg, name)
     model = MODELS.build(cfg.model)
     model.init_weights()
+    for p in model.parameters():
+        if not p.any():  # in a residual branch that starts at zero, nothing would move in the first step
+            torch.nn.init.constant_(p, 0.5)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
     before = {k: v.clone() for k, v in model.named_parameters()}
@@ -92,7 +99,7 @@ def test_one_training_and_one_test_step(name):
     assert log.keys() == {'loss', *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1)}
     frozen = [key for key, value in model.named_parameters() if torch.equal(before[key], value)]
     assert frozen == [key for key in before if count > 1 and key.endswith(W_1)]
-    assert len(frozen) == ({'mnist': 1}.get(family(name), 2) if count > 1 else 0)
+    assert len(frozen) == ((2 if 'mfnet' in name else 1) if count > 1 else 0)
     model.eval()
     metric = METRICS.build(cfg.test_evaluator)
     with torch.no_grad():
@@ -111,8 +118,7 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'val_dataloader', 'test_dataloader',
                 'val_evaluator', 'test_evaluator', 'auto_scale_lr', 'randomness'):
         assert one[key] == plain[key], key
-    with torch.device('meta'):
-        model, other = MODELS.build(one.model), MODELS.build(plain.model)
+    model, other = MODELS.build(one.model), MODELS.build(plain.model)
     assert all(block.num_iterations == 1 for _, block in recurrent_blocks(model))
     assert all(p.requires_grad for p in model.parameters())
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, other)]
@@ -129,7 +135,7 @@ def test_control_and_recurrent_network_are_trained_alike(name):
     assert iterations(control) == 1
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'phase_one', 'auto_scale_lr',
                 'randomness'):
-        assert cfg[key] == control[key], key
+        assert cfg[key] == control[key] or key == 'optim_wrapper' and name in OPTIMIZERS, key
 
 
 @pytest.mark.parametrize('name, size', [('mfnet2d_imagenet.py', 224), ('mfnet2d_tiny_imagenet.py', 64)])

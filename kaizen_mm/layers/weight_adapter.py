@@ -84,6 +84,9 @@ class WeightAdapter(nn.Module):
         dims = len(self.feedback_shape) - 1
         if dims == 0 and pool_kernel is not None:
             raise ValueError(f'pool_kernel must be None for a feedback vector, got {pool_kernel!r}')
+        for argument, value, default in (('pool_stride', pool_stride, 1), ('pool_padding', pool_padding, 0)):
+            if pool_kernel is None and value != default:
+                raise ValueError(f'{argument} must be left at {default} without a pool_kernel, got {value!r}')
         self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
         self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)

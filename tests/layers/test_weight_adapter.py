@@ -127,6 +127,8 @@ def test_every_layer_name_gets_a_linear_layer(names):
     (dict(pool_kernel=(3, 3, 3)), r'pool_kernel must be .* 2 of them.*got \(3, 3, 3\)'),
     (dict(pool_kernel=2, pool_stride=0), r'pool_stride must be an int >= 1 or 2 of them.*got 0'),
     (dict(pool_kernel=2, pool_padding=-1), r'pool_padding must be an int >= 0 or 2 of them.*got -1'),
+    (dict(pool_padding=1), 'pool_padding must be left at 0 without a pool_kernel, got 1'),
+    (dict(pool_stride=2), 'pool_stride must be left at 1 without a pool_kernel, got 2'),
     (dict(pool_kernel=3, pool_padding=2), r'pool_padding must be at most half of pool_kernel \(3, 3\), got \(2, 2\)'),
     (dict(pool_kernel=6), r'pool_kernel \(6, 6\) .* does not fit into .* size \(5, 4\); use a larger input'),
 ])

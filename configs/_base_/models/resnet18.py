@@ -9,6 +9,7 @@ model = dict(
         dynamic='conv1',
         feedback='bn2',
         num_iterations=1,
+        pool_kernel=3,
         pool_padding=1),
     neck=dict(type='AdaptiveRecurrentNeck', neck=dict(type='GlobalAveragePooling'), num_iterations=1),
     head=dict(
