@@ -34,11 +34,11 @@ TINY = {
     'tpn_slowonly_r50': (MAP_3D, dict(base_channels=16), {}, TPN),
     'slowfast_r50': (MAP_3D, dict(slow_pathway=dict(base_channels=32), fast_pathway=dict(base_channels=4)),
                      dict(in_channels=1152)),
-    'csn_r50': (MAP_3D, NARROW, dict(in_channels=256)),
+    'csn_r50': (dict(MAP_3D, alpha=1.), NARROW, dict(in_channels=256)),
     'r2plus1d_r34': (dict(input_shape=(3, 8, 96, 96), pool_kernel=1, pool_stride=1), NARROW, dict(in_channels=64)),
     'c3d': (dict(input_shape=(3, 16, 32, 32), pool_kernel=2), dict(out_dim=2048), {}),
     'x3d_s': (dict(input_shape=(3, 4, 96, 96), pool_kernel=(4, 1, 1), pool_stride=1), {}, {}),
-    'tsn_r50': (MAP_2D, {}, {}),
+    'tsn_r50': (dict(MAP_2D, alpha=1e-3), {}, {}),
     'tsm_r50': (MAP_2D, {}, {}),
     'timesformer_b16': (dict(input_shape=(3, 8, 32, 32), pool_kernel=17, pool_stride=16),
                         dict(img_size=32, embed_dims=48), dict(in_channels=48)),
@@ -76,7 +76,7 @@ def tiny(name: str) -> Config:
     cfg = load(name)
     recurrent, network, head, *neck = TINY[name]
     backbone = cfg.model.backbone
-    backbone.update(recurrent, alpha=0.01)  # iterates of untrained networks differ visibly
+    backbone.update({'alpha': 0.01, **recurrent})  # iterates of untrained networks differ visibly
     for key, value in network.items():
         if isinstance(value, dict) and key != 'arch':
             backbone.backbone[key].update(value)
