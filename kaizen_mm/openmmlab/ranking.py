@@ -1,5 +1,14 @@
-"""How many classes score above the true one."""
+"""What the accuracy metrics of images and videos share: ranks of the true class, and names of the results."""
+from typing import Dict, List, Sequence, Tuple
+
 from torch import Tensor
+
+
+def check_topk(topk: Sequence[int]) -> Tuple[int, ...]:
+    """The k of top-k; raises ValueError unless they are positive ints."""
+    if not isinstance(topk, (tuple, list)) or not topk or not all(isinstance(k, int) and k > 0 for k in topk):
+        raise ValueError(f'topk must be positive ints, got {topk!r}')
+    return tuple(topk)
 
 
 def rank_of_label(scores: Tensor, label: int) -> Tensor:
@@ -7,3 +16,13 @@ def rank_of_label(scores: Tensor, label: int) -> Tensor:
     lower class."""
     true = scores[..., label:label + 1]
     return (scores > true).sum(dim=-1) + (scores[..., :label] == true).sum(dim=-1)
+
+
+def named_by_iterate(per_iterate: List[Dict[str, float]]) -> Dict[str, float]:
+    """The last iterate's results and, where there are two or more, those of each with ``iterate_1/`` and so on before
+    their names."""
+    metrics = dict(per_iterate[-1])
+    if len(per_iterate) > 1:
+        for i, values in enumerate(per_iterate, start=1):
+            metrics.update({f'iterate_{i}/{key}': value for key, value in values.items()})
+    return metrics

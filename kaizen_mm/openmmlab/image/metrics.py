@@ -6,7 +6,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from kaizen_mm.openmmlab.ranking import rank_of_label
+from kaizen_mm.openmmlab.ranking import check_topk, named_by_iterate, rank_of_label
 
 
 @METRICS.register_module()
@@ -30,9 +30,7 @@ class IterateAccuracy(BaseMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5), collect_device: str = 'cpu', prefix: Optional[str] = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not isinstance(topk, (tuple, list)) or not topk or not all(isinstance(k, int) and k > 0 for k in topk):
-            raise ValueError(f'topk must be positive ints, got {topk!r}')
-        self.topk = tuple(topk)
+        self.topk = check_topk(topk)
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keeps, for every image, how many classes score above the true one."""
@@ -51,8 +49,4 @@ class IterateAccuracy(BaseMetric):
         ranks = np.stack([rank for rank, _ in results], axis=1)  # [K, images]
         topk = [k for k in self.topk if k == 1 or k < results[0][1]]
         per_iterate = [{f'top{k}': 100 * float((rank < k).mean()) for k in topk} for rank in ranks]
-        metrics = dict(per_iterate[-1])
-        if len(per_iterate) > 1:
-            for i, values in enumerate(per_iterate, start=1):
-                metrics.update({f'iterate_{i}/{key}': value for key, value in values.items()})
-        return metrics
+        return named_by_iterate(per_iterate)

@@ -6,7 +6,7 @@ import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
-from kaizen_mm.openmmlab.ranking import rank_of_label
+from kaizen_mm.openmmlab.ranking import check_topk, named_by_iterate, rank_of_label
 
 
 @METRICS.register_module()
@@ -31,9 +31,7 @@ class IterateAccuracy(BaseMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5), collect_device: str = 'cpu', prefix: Optional[str] = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not isinstance(topk, (tuple, list)) or not topk or not all(isinstance(k, int) and k > 0 for k in topk):
-            raise ValueError(f'topk must be positive ints, got {topk!r}')
-        self.topk = tuple(topk)
+        self.topk = check_topk(topk)
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keeps, for every clip and video, how many classes score above the true one."""
@@ -65,8 +63,4 @@ class IterateAccuracy(BaseMetric):
                 values[f'{name}_mean_class'] = float(
                     np.mean([right[labels == label].mean() for label in np.unique(labels)]))
             per_iterate.append(values)
-        metrics = dict(per_iterate[-1])
-        if len(per_iterate) > 1:
-            for i, values in enumerate(per_iterate, start=1):
-                metrics.update({f'iterate_{i}/{key}': value for key, value in values.items()})
-        return metrics
+        return named_by_iterate(per_iterate)
