@@ -12,7 +12,7 @@ model = dict(
         num_iterations=3,
         block='layers.5.4', dynamic='expand_conv.conv',
         pool_kernel=3, pool_stride=2),
-    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck, num_iterations=3),
+    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
 optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)

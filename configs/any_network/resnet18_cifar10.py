@@ -12,7 +12,7 @@ model = dict(
         num_iterations=3,
         block='layer4.1', dynamic='conv1', feedback='bn2',
         pool_kernel=2, pool_stride=2),
-    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck, num_iterations=3),
+    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
 optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)

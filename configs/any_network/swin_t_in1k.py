@@ -12,7 +12,7 @@ model = dict(
         num_iterations=3,
         block='stages.3.blocks.1.ffn.layers', dynamic='0.0',
         feedback_layout='channels_last', pool_kernel=25, pool_stride=24),
-    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck, num_iterations=3),
+    neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
 optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)

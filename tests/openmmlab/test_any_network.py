@@ -313,7 +313,7 @@ IMAGE_BACKBONE = dict(
 def test_an_image_neck(wrapped):
     init_default_scope('mmpretrain')
     neck = dict(type='GlobalAveragePooling')
-    recurrent = MODELS.build(dict(type='AdaptiveRecurrentNeck', neck=neck, num_iterations=2)) if wrapped else MODELS.build(neck)
+    recurrent = MODELS.build(dict(type='AdaptiveRecurrentNeck', neck=neck)) if wrapped else MODELS.build(neck)
     images = torch.randn(2, 3, 32, 32)
     iterates = MODELS.build(IMAGE_BACKBONE).eval()(images)
     if wrapped:  # an iterate is a tuple of stages, and stays one
@@ -324,6 +324,20 @@ def test_an_image_neck(wrapped):
     if not wrapped:
         with pytest.raises(AttributeError, match='Put AdaptiveRecurrentNeck around the neck'):
             recurrent(iterates)
+
+
+def test_a_neck_with_batch_norm_must_know_how_many_iterates_there_are():
+    init_default_scope('mmpretrain')
+    neck = dict(type='LinearNeck', in_channels=4, out_channels=4, gap_dim=0, norm_cfg=dict(type='BN1d'))
+    iterates = [torch.randn(2, 4), torch.randn(2, 4)]
+    recurrent = MODELS.build(dict(type='AdaptiveRecurrentNeck', neck=neck))
+    assert len(recurrent(iterates[:1])) == 1
+    with pytest.raises(ValueError, match='num_iterations must be given to AdaptiveRecurrentNeck: its LinearNeck.* 2 iterates'):
+        recurrent(iterates)
+    recurrent = MODELS.build(dict(type='AdaptiveRecurrentNeck', neck=neck, num_iterations=2))
+    recurrent(iterates)
+    norm = recurrent.wrapped.norm
+    assert not torch.equal(norm.running_mean, norm.iterates.running_mean[0])
 
 
 def recognizer_2d(backbone, **kwargs):

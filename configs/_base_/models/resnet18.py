@@ -11,7 +11,7 @@ model = dict(
         num_iterations=1,
         pool_kernel=3,
         pool_padding=1),
-    neck=dict(type='AdaptiveRecurrentNeck', neck=dict(type='GlobalAveragePooling'), num_iterations=1),
+    neck=dict(type='AdaptiveRecurrentNeck', neck=dict(type='GlobalAveragePooling')),
     head=dict(
         type='AdaptiveRecurrentClsHead',
         head=dict(type='LinearClsHead', num_classes=20, in_channels=512, loss=dict(type='CrossEntropyLoss')),
