@@ -98,6 +98,9 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                 feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(known[names[0]].weight))
             for name in names:
                 make_dynamic(known[name], name).weight.requires_grad_(False)
+            for module in block.modules():
+                if isinstance(module, nn.TransformerEncoderLayer):
+                    module.register_forward_pre_hook(_keep_from_fused_kernel)
             self._extend_statistics(num_iterations)
 
     @property
@@ -201,6 +204,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     def extra_repr(self) -> str:
         return (f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='
                 f'{self.num_iterations}, norm_statistics={self.norm_statistics!r}')
+
+
+def _keep_from_fused_kernel(module, inputs):
+    """Does nothing, but a ``TransformerEncoderLayer`` with a hook calls its layers in evaluation too."""
 
 
 class _Feedback:

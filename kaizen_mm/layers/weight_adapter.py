@@ -91,7 +91,8 @@ class WeightAdapter(nn.Module):
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
         self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
         positions = math.prod(self._pooled_size())
-        values = self.feedback_shape[0] * positions * (1 if self.pool_kernel is None else 2)
+        per_position = self.feedback_shape[0] * (1 if self.pool_kernel is None else 2)
+        values = per_position * positions
 
         self.linears = nn.ModuleList()  # in the order of weight_shapes
         for name, shape in self.weight_shapes.items():
@@ -99,8 +100,8 @@ class WeightAdapter(nn.Module):
             if values % rows:
                 raise ValueError(
                     f'layer {name!r} has {rows} rows (output channels), which do not divide the '
-                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; '
-                    'change the pooling, or set shared_rows=False')
+                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; choose a pooling that leaves '
+                    f'a multiple of {rows // math.gcd(rows, per_position)} positions, not {positions}, or set shared_rows=False')
             self.linears.append(nn.Linear(values // rows, math.prod(shape) // rows, bias))
 
     def _per_dim(self, argument, value, dims):

@@ -149,7 +149,7 @@ def test_no_layers():
 
 def test_rows_that_do_not_divide_the_pooled_values():
     with pytest.raises(ValueError, match=r"layer 'odd' has 5 rows .* do not divide the 32 pooled values .*"
-                                         r'\(8, 3, 3\); change the pooling, or set shared_rows=False'):
+                                         r'\(8, 3, 3\); choose a pooling that leaves a multiple of 5 positions, not 2, or set'):
         adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'even': (4, 3), 'odd': (5, 3)})
     adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'odd': (5, 3)}, shared_rows=False)
 

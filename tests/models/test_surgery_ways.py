@@ -212,3 +212,28 @@ def test_a_forward_of_the_users_own_on_a_module_stays():
     expected = plain(x)
     torch.testing.assert_close(net.forward_iterates(x)[1], expected)
     assert plain.stem.__dict__['forward'] is own and not torch.allclose(expected, case.plain()(x))
+
+
+def test_the_fused_kernel_of_transformer_layers_does_not_pass_over_dynamic_layers():
+    class Encoder(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+            self.fc = nn.Linear(16, 5)
+
+        def forward(self, x):
+            return self.fc(self.layer(x).mean(dim=1))
+
+    torch.manual_seed(0)
+    tokens = torch.randn(2, 7, 16)
+    plain = Encoder().eval()
+    expected = plain(tokens)
+    net = RecurrentNetwork(plain, 'layer', dynamic='linear1', feedback='linear2', example_input=tokens,
+                           feedback_layout='channels_last', pool_kernel=7, alpha=0.1)
+    with_gradients = copy.deepcopy(net).forward_iterates(tokens)
+    with torch.no_grad():
+        outputs = net.forward_iterates(tokens)
+    torch.testing.assert_close(outputs, with_gradients)
+    torch.testing.assert_close(outputs[0], expected)
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-4
