@@ -22,6 +22,12 @@ def test_defaults():
     assert cfg.randomness == dict(seed=0) and cfg.optim_wrapper.type == 'OptimWrapper'
 
 
+def test_stock_configs_have_no_randomness():
+    config = str(Path(CONFIG).parent / 'any_network' / 'tsn_r50.py')
+    assert cli.train_config(arguments(config=config)).randomness == dict(seed=None)
+    assert cli.train_config(arguments(config=config, seed=3)).randomness == dict(seed=3)
+
+
 def test_every_argument_has_its_effect():
     cfg = cli.train_config(arguments(
         work_dir='w', amp=True, no_validate=True, auto_scale_lr=True, seed=3, diff_rank_seed=True, deterministic=True,
