@@ -33,7 +33,9 @@ def train_config(args: argparse.Namespace) -> Config:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
-    randomness = cfg.setdefault('randomness', dict(seed=None))  # stock configs have none
+    if 'randomness' not in cfg:  # as in stock configs
+        cfg.randomness = dict(seed=None)
+    randomness = cfg.randomness
     if args.seed is not None:
         randomness.seed = args.seed
     if args.diff_rank_seed:

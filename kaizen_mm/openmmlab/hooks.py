@@ -60,10 +60,10 @@ class RecurrenceHook(Hook):
 
     def __init__(self, interval: int = 10):
         self.interval = interval
-        self._largest = 0.
+        self._changes = []  # the largest change of a weight, of each iteration looked at in this epoch
 
     def before_train_epoch(self, runner) -> None:
-        self._largest = 0.
+        self._changes = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if not self.every_n_train_iters(runner, self.interval):
@@ -73,7 +73,7 @@ class RecurrenceHook(Hook):
         for name, block in blocks:
             path = '' if len(blocks) == 1 else f'{name}/'
             changes = block.weight_change()
-            self._largest = max(self._largest, changes.max().item())
+            self._changes.append(changes.max().item())
             self._log(runner, f'{path}iterate_{{}}_weight_change', changes.mean(dim=(1, 2)))
         head = getattr(model, 'cls_head', None) or getattr(model, 'head', None)
         scores = getattr(head, 'last_scores', ())
@@ -82,10 +82,9 @@ class RecurrenceHook(Hook):
             self._log(runner, 'iterate_{}_prediction_change', prediction_changes(scores).float().mean(dim=1))
 
     def after_train_epoch(self, runner) -> None:
-        blocks = [block for _, block in recurrent_blocks(_unwrapped(runner.model)) if block.num_iterations > 1]
-        if blocks and runner.iter >= self.interval and self._largest < WEIGHT_CHANGE:
+        if self._changes and max(self._changes) < WEIGHT_CHANGE:
             runner.logger.warning(
-                f'the recurrence does nothing: in this epoch no iteration changed a weight by more than {self._largest:.1g} of '
+                f'the recurrence does nothing: in this epoch no iteration changed a weight by more than {max(self._changes):.1g} of '
                 'its norm, so that all iterates are the same network. Raise the rate of h (lr_mult of "adapter" in '
                 'paramwise_cfg) or alpha, or give h an optimizer like Adam')
 

@@ -58,9 +58,9 @@ def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
             assert logged > 0 or name == 'prediction_change'
 
 
-@pytest.mark.parametrize('alpha, warns', [(1e-9, True), (0.1, False)])
-def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, warns):
-    phase_two_config.default_hooks.recurrence.interval = 1
+@pytest.mark.parametrize('alpha, interval, warns', [(1e-9, 1, True), (0.1, 1, False), (1e-9, 1000, False)])
+def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, interval, warns):
+    phase_two_config.default_hooks.recurrence.interval = interval  # a thousand is more than there are iterations
     phase_two_config.model.backbone.alpha = alpha
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
