@@ -52,7 +52,8 @@ def main():
         results = measure(stages, args.jobs, done)
     rows = summary(table, results)
     content = dict(
-        rows=rows, seeds=list(range(args.seeds)), quick=args.quick, command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
+        rows=rows, seeds=list(range(args.seeds)), quick=args.quick,
+        command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
         hardware=f'{platform.machine()} CPU, one thread per training', torch=torch.__version__,
         core_hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600)
     write_lines(out, [json.dumps(content, indent=2)])

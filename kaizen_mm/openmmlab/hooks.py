@@ -84,8 +84,8 @@ class RecurrenceHook(Hook):
     def after_train_epoch(self, runner) -> None:
         if self._changes and max(self._changes) < WEIGHT_CHANGE:
             runner.logger.warning(
-                f'the recurrence does nothing: in this epoch no iteration changed a weight by more than {max(self._changes):.1g} of '
-                'its norm, so that all iterates are the same network. Raise the rate of h (lr_mult of "adapter" in '
+                'the recurrence does nothing: in this epoch no iteration changed a weight by more than '
+                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. Raise the rate of h (lr_mult of "adapter" in '
                 'paramwise_cfg) or alpha, or give h an optimizer like Adam')
 
     @staticmethod

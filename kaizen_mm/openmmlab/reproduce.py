@@ -43,8 +43,8 @@ TABLES = {
             'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
         },
         measure=MEASURES['top1'],
-        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512, 'val_dataloader.dataset.max_images': 200,
-               'test_dataloader.dataset.max_images': 200}),
+        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
+               'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}),
     'tiny_imagenet': Table(
         phase_one='mfnet2d_tiny_imagenet',
         rows=dict.fromkeys([
@@ -183,7 +183,8 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
 
 def markdown(rows: dict) -> str:
     """The rows of :func:`summary` as a table, with the paper's number beside ours."""
-    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | paper |', '| --- | --- | --- | --- | --- | --- |']
+    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | paper |',
+             '| --- | --- | --- | --- | --- | --- |']
     for name, row in rows.items():
         top1 = row['top1']
         std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'

@@ -121,7 +121,7 @@ def test_with_batch_norm_in_training(norm_statistics):
     block = AdaptiveRecurrentBlock(copy.deepcopy(plain), DYNAMIC, (8, 3, 3), 'inner', 3, alpha=0.5,
                                    norm_statistics=norm_statistics).double()
     norms = [copy.deepcopy(plain.inner.norm) for _ in range(3 if norm_statistics == 'per_iterate' else 1)]
-    first, second = (l.weight for l in block.adapter.linears)
+    first, second = (linear.weight for linear in block.adapter.linears)
     expected, changes = [], [(0, 0)] * 4
     for i in range(3):
         x = torch.tanh(torch.cat([F.conv2d(u[n:n + 1], plain.first.weight + changes[n][0], plain.first.bias, padding=1)

@@ -58,7 +58,8 @@ def test_images_without_labels(image_folders):
 
 
 def test_missing_folders(copied, tmp_path):
-    with pytest.raises(FileNotFoundError, match='data_root, data_prefix: no folder .*nowhere/train.*one folder of images per class'):
+    with pytest.raises(FileNotFoundError,
+                       match='data_root, data_prefix: no folder .*nowhere/train.*one folder of images per class'):
         folders(tmp_path / 'nowhere')
     with pytest.raises(FileNotFoundError, match='no folder in .*train/class_0; there must be one for each class'):
         folders(copied, data_prefix='train/class_0', num_classes=None)

@@ -30,8 +30,9 @@ def test_plain_gives_a_map_and_recurrent_a_tuple():
 
 
 def test_the_block_is_in_the_registry():
-    block = MODELS.build(dict(type='AdaptiveRecurrentBlock', block=dict(type='ConvModule', in_channels=4, out_channels=4, kernel_size=3,
-                                                                        padding=1), dynamic=['conv'], feedback_shape=(4, 5, 5)))
+    block = MODELS.build(dict(
+        type='AdaptiveRecurrentBlock', block=dict(type='ConvModule', in_channels=4, out_channels=4, kernel_size=3, padding=1),
+        dynamic=['conv'], feedback_shape=(4, 5, 5)))
     assert len(block(torch.randn(2, 4, 5, 5))) == 2
     assert MODELS.build(dict(type='KaizenLoss', kaizen_weight=0.)).kaizen_weight == 0
 
