@@ -85,8 +85,8 @@ class RecurrenceHook(Hook):
         if self._changes and max(self._changes) < WEIGHT_CHANGE:
             runner.logger.warning(
                 'the recurrence does nothing: in this epoch no iteration changed a weight by more than '
-                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. Raise the rate of h (lr_mult of "adapter" in '
-                'paramwise_cfg) or alpha, or give h an optimizer like Adam')
+                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. Raise the rate of h '
+                '(lr_mult of "adapter" in paramwise_cfg) or alpha, or give h an optimizer like Adam')
 
     @staticmethod
     def _log(runner, name, values):
