@@ -3,7 +3,7 @@
 A recurrent network can train well while its recurrence does nothing; then what it gains is
 fine-tuning. These figures tell.
 """
-from typing import Dict, NamedTuple, Sequence
+from typing import Callable, Dict, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,24 +62,31 @@ def prediction_changes(logits: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def recurrence_report(network: nn.Module, *inputs) -> RecurrenceReport:
+def recurrence_report(network: nn.Module, *inputs,
+                      forward_iterates: Optional[Callable[..., Sequence[Tensor]]] = None) -> RecurrenceReport:
     """Runs a batch through a recurrent network, in evaluation mode, and says what its iterations change.
 
     Args:
-        network: One with ``forward_iterates`` that gives K logits ``[N, C]``: a
-            :class:`~kaizen_mm.models.RecurrentNetwork`, one of :mod:`kaizen_mm.models`, or one of timm's names of ours.
+        network: A :class:`~kaizen_mm.models.RecurrentNetwork`, a network of :mod:`kaizen_mm.models`, one of timm's names
+            of ours, or, with ``forward_iterates``, any other with a recurrent block.
         inputs: What ``forward_iterates`` takes.
+        forward_iterates: What gives the K logits ``[N, C]``; by default the network's own. For a classifier of mmpretrain
+            ``lambda x: net.head.iterate_scores(net.extract_feat(x))``, for a recognizer of mmaction2
+            ``lambda x: net.cls_head.iterate_scores(net.extract_feat(x)[0])``.
 
     Raises:
-        ValueError: The network has no recurrent block of two or more iterations.
+        ValueError: The network has no recurrent block of two or more iterations, or no ``forward_iterates``.
     """
     blocks = {name.replace('wrapped.', ''): block for name, block in recurrent_blocks(network) if block.num_iterations > 1}
     if not blocks:
         raise ValueError(f'network must have a recurrent block with num_iterations >= 2, {type(network).__name__} has none')
+    forward_iterates = forward_iterates or getattr(network, 'forward_iterates', None)
+    if forward_iterates is None:
+        raise ValueError(f'forward_iterates must be given for a {type(network).__name__}, which has none of its own')
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
-        logits = network.forward_iterates(*inputs)
+        logits = forward_iterates(*inputs)
     finally:
         for module in training:
             module.training = True

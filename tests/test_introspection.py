@@ -1,3 +1,4 @@
+"""What a recurrence changes, by hand and on networks."""
 import pytest
 import torch
 from torch import nn
