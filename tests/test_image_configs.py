@@ -32,7 +32,7 @@ FAMILIES = {
     'resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
 }
 # the ablations of the optimizer
-OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_one_rate.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py')
+OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_rate01.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py')
 # names of the frozen weights W_1
 W_1 = ('backbone.fc1.wrapped.weight', 'wrapped.conv_i1.conv.weight', 'wrapped.conv_i2.conv.weight',
        'layer4.1.wrapped.conv1.weight')

@@ -1,3 +1,0 @@
-# h has the rate of the rest
-_base_ = 'kaizen_resnet18_tiny_imagenet_k3.py'
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1.))))
