@@ -6,8 +6,8 @@ _base_ = [
 model = dict(
     backbone=dict(num_iterations=3),
     cls_head=dict(head=dict(num_classes={{_base_.num_classes}})))
-phase_one = dict(train_cfg=dict(max_epochs=24, val_interval=6))
-train_cfg = dict(max_epochs=12, val_interval=6)
+phase_one = dict(train_cfg=dict(max_epochs=16, val_interval=8))
+train_cfg = dict(max_epochs=8, val_interval=8)
 # the rate of h is then 2, as for ResNet-18 (docs/any_network.md)
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=4000.))))
 auto_scale_lr = dict(base_batch_size=8)

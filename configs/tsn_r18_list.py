@@ -4,5 +4,5 @@ _base_ = [
     '_base_/default_runtime.py'
 ]
 model = dict(cls_head=dict(head=dict(num_classes={{_base_.num_classes}})))
-train_cfg = dict(max_epochs=24, val_interval=6)
+train_cfg = dict(max_epochs=16, val_interval=8)
 auto_scale_lr = dict(base_batch_size=8)

@@ -56,8 +56,7 @@ TABLES = {
         phase_one='resnet18_tiny_imagenet',
         rows=dict.fromkeys([
             'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
-            'kaizen_resnet18_tiny_imagenet_k3_shared', 'kaizen_resnet18_tiny_imagenet_k3_rate01',
-            'kaizen_resnet18_tiny_imagenet_k3_sgd']),
+            'kaizen_resnet18_tiny_imagenet_k3_shared']),
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK),
     'tiny_imagenet_timm_resnet18': Table(
