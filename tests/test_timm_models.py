@@ -393,7 +393,7 @@ def test_mmaction_recognizer_2d(name):
     net = MODELS.build(dict(
         type='mmaction.Recognizer2D', data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
         backbone=dict(type=f'timm.{name}', **size),
-        cls_head=dict(type='TSNHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
+        cls_head=dict(type='mmaction.TSNHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
     clips = torch.randn(2, 3, 3, 64, 64)  # two videos of three frames
     samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
     net.init_weights()
@@ -416,7 +416,7 @@ def test_mmaction_recognizer_3d(name):
     net = MODELS.build(dict(
         type='mmaction.Recognizer3D', data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
         backbone=dict(type=f'timm.{name}', global_pool='', **size),
-        cls_head=dict(type='I3DHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
+        cls_head=dict(type='mmaction.I3DHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
     clips = torch.randn(2, 1, 3, 4, 64, 64)
     samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
     loss = net(clips, samples, mode='loss')['loss_cls']
