@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.layers.evaluation import evaluation
 
 # below these a recurrence is said to do nothing
 WEIGHT_CHANGE, LOGIT_CHANGE = 1e-3, 1e-2
@@ -61,7 +62,6 @@ def prediction_changes(logits: Sequence[Tensor]) -> Tensor:
     return predicted[1:] != predicted[:-1]
 
 
-@torch.no_grad()
 def recurrence_report(network: nn.Module, *inputs,
                       forward_iterates: Optional[Callable[..., Sequence[Tensor]]] = None) -> RecurrenceReport:
     """Runs a batch through a recurrent network, in evaluation mode, and says what its iterations change.
@@ -83,13 +83,8 @@ def recurrence_report(network: nn.Module, *inputs,
     forward_iterates = forward_iterates or getattr(network, 'forward_iterates', None)
     if forward_iterates is None:
         raise ValueError(f'forward_iterates must be given for a {type(network).__name__}, which has none of its own')
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
+    with evaluation(network):
         logits = forward_iterates(*inputs)
-    finally:
-        for module in training:
-            module.training = True
     return RecurrenceReport(
         weight_change={name: block.weight_change() for name, block in blocks.items()},
         layers={name: block.dynamic for name, block in blocks.items()},

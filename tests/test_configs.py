@@ -16,7 +16,8 @@ from tests.conftest import configs
 from tests.openmmlab.samples import batch
 
 FOLDER = Path(__file__).resolve().parent.parent / 'configs'
-CONFIGS = list(configs('mmaction'))
+LOADED = configs('mmaction')
+CONFIGS = list(LOADED)
 TINY = (10, 96, 96)
 # names of the frozen weights W_1
 W_1 = ('conv5.B02.wrapped.conv_i1.conv.weight', 'conv5.B02.wrapped.conv_i2.conv.weight', 'layer4.1.wrapped.conv1.conv.weight')
@@ -81,7 +82,7 @@ def test_one_training_and_one_test_step(name):
     assert cfg.auto_scale_lr.base_batch_size > 0
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if load(n).get('phase_one')])
+@pytest.mark.parametrize('name', [name for name, cfg in LOADED.items() if cfg.get('phase_one')])
 def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     cfg = load(name)
     one = phase_one_config(cfg, 'somewhere')

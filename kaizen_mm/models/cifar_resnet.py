@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-
 class CifarBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, and a shortcut without parameters."""
 

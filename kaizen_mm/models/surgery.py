@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
+from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.recurrent_block import block_output, check_norm_statistics, check_num_iterations, nearest
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
@@ -74,7 +75,7 @@ class RecurrentNetwork(DelegatingWrapper):
         args, kwargs = _arguments(example_input)
         parts = {name: _block_parts(network, name, **options) for name, options in settings.items()}
         record = CallRecord(network, {path for paths in parts.values() for path in paths})
-        with record.recording(), _evaluation(network):
+        with record.recording(), evaluation(network):
             network(*args, **kwargs)
         for name, options in settings.items():
             options['feedback_shape'] = _feedback_shape(record, name, parts[name], options)
@@ -82,7 +83,7 @@ class RecurrentNetwork(DelegatingWrapper):
                 _check_adapter(network, name, **options)
         order = record.in_order(list(settings))
         upstream, downstream, later = record.around(order[-1])
-        with _evaluation(network):
+        with evaluation(network):
             copied = _copied(network, order, upstream, args, kwargs)
         for name, options in settings.items():
             plain = network.get_submodule(name)
@@ -93,7 +94,7 @@ class RecurrentNetwork(DelegatingWrapper):
         self._upstream, self._downstream, self._copied = tuple(upstream), tuple(downstream), tuple(copied)
         self._norms = tuple(name for name in later if isinstance(network.get_submodule(name), _BatchNorm))
         self.num_iterations = num_iterations
-        with _evaluation(self):
+        with evaluation(self):
             self.forward_iterates(*args, **kwargs)
 
     @property
@@ -244,19 +245,6 @@ def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: di
         raise ValueError(f'feedback: {parts[-1]!r} gives a batch of {len(z)} for {samples} samples of the block; take a '
                          'module that gives one entry per sample')
     return tuple((z.movedim(-1, 1) if options.get('feedback_layout') == 'channels_last' else z).shape[1:])
-
-
-@contextmanager
-def _evaluation(network: nn.Module):
-    """Evaluation mode without gradients; the modes of all modules are put back."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:

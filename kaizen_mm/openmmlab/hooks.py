@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 
 from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.models.convert import without_prefix
 
 
 @HOOKS.register_module()
@@ -110,7 +111,7 @@ class CheckpointCheckHook(Hook):
         state_dict = checkpoint.get('state_dict', checkpoint)
         if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
-        loaded = {k[len('module.'):] if k.startswith('module.') else k: v for k, v in state_dict.items()}
+        loaded = without_prefix(state_dict)
         model = _unwrapped(runner.model)
         # names of modules have the wrappers that state dicts leave out
         added = tuple(f'{name}.adapter.'.replace('wrapped.', '') for name, _ in recurrent_blocks(model))
