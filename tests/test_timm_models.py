@@ -338,7 +338,7 @@ def test_sizes_of_the_input():
 @pytest.mark.parametrize('options, error, message', [
     (dict(img_size=64), ValueError, r'pool_padding \(0, 0\) does not fit into a feedback map of size \(2, 2\); '
      'use a larger input, a smaller pool_kernel or a larger pool_padding'),
-    (dict(num_iterations=0), ValueError, 'num_iterations must be an int >= 1, got 0'),
+    (dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
     (dict(input_size=(16, 96, 96)), ValueError, r'input_size must be 2 positive ints, \(H, W\), got \(16, 96, 96\)'),
     (dict(img_size=(0, 96)), ValueError, r'input_size must be 2 positive ints, \(H, W\), got \(0, 96\)'),
     (dict(img_size=96, input_size=(96, 96)), ValueError, 'input_size and img_size exclude each other'),

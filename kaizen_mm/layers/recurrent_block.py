@@ -13,11 +13,12 @@ for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it 
 import difflib
 import inspect
 from contextlib import contextmanager, nullcontext
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import check_choice, check_int, check_text
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
@@ -25,6 +26,7 @@ from kaizen_mm.layers.transparent import TransparentWrapper, forward_replaced
 from kaizen_mm.layers.weight_adapter import WeightAdapter
 
 NORM_STATISTICS = ('per_iterate', 'shared')
+MAX_ITERATIONS = 1000  # each has memory and norm statistics of its own: more must be a slip
 
 
 class AdaptiveRecurrentBlock(TransparentWrapper):
@@ -78,9 +80,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         super().__init__(block)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
-        names = [dynamic] if isinstance(dynamic, str) else list(dynamic)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f'dynamic must name at least one layer of the block and none twice, got {dynamic!r}')
+        names = dynamic_names(dynamic)
+        check_text('feedback', feedback, "the name of a submodule, '' for the block itself")
         known = dict(block.named_modules())
         for argument, name in [('dynamic', n) for n in names] + [('feedback', feedback)]:
             if name not in known:
@@ -249,16 +250,23 @@ def nearest(name: str, known) -> str:
     return f'did you mean {", ".join(near)}?' if near else f'it has {", ".join(sorted(k for k in known if k)[:30])}'
 
 
+def dynamic_names(dynamic: Union[str, Sequence[str]], block: str = 'the block') -> List[str]:
+    """The names of the dynamic layers; raises ValueError unless there is one or more and none twice."""
+    names = [dynamic] if isinstance(dynamic, str) else dynamic
+    if not isinstance(names, (tuple, list)) or not names or not all(isinstance(name, str) for name in names) \
+            or len(set(names)) < len(names):
+        raise ValueError(f'dynamic must name at least one layer of {block} and none twice, got {dynamic!r}')
+    return list(names)
+
+
 def check_num_iterations(value: int) -> None:
-    """Raises ValueError unless ``value`` is an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f'num_iterations must be an int >= 1, got {value!r}')
+    """Raises ValueError unless ``value`` is an int from 1 to :data:`MAX_ITERATIONS`."""
+    check_int('num_iterations', value, 1, MAX_ITERATIONS)
 
 
 def check_norm_statistics(value: str) -> None:
     """Raises ValueError unless ``value`` is a way to keep norm statistics."""
-    if value not in NORM_STATISTICS:
-        raise ValueError(f'norm_statistics must be one of {NORM_STATISTICS}, got {value!r}')
+    check_choice('norm_statistics', value, NORM_STATISTICS)
 
 
 def recurrent_blocks(module: nn.Module) -> List[Tuple[str, AdaptiveRecurrentBlock]]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import check_choice, check_flag, check_number, check_shape, is_int
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 
 _BOUNDS = {None: None, 'tanh': torch.tanh}
@@ -64,18 +65,17 @@ class WeightAdapter(nn.Module):
                  bias: bool = False,
                  bound: Optional[str] = None):
         super().__init__()
-        if bound not in _BOUNDS:
-            raise ValueError(f'bound must be None or "tanh", got {bound!r}')
-        if feedback_layout not in FEEDBACK_LAYOUTS:
-            raise ValueError(f'feedback_layout must be one of {FEEDBACK_LAYOUTS}, got {feedback_layout!r}')
-        if row_layout not in _ROW_LAYOUTS:
-            raise ValueError(f'row_layout must be one of {_ROW_LAYOUTS}, got {row_layout!r}')
-        if not (isinstance(alpha, (int, float)) and math.isfinite(alpha) and alpha >= 0):
-            raise ValueError(f'alpha must be a finite number >= 0, got {alpha!r}')
-        if not weight_shapes:
-            raise ValueError('weight_shapes must name at least one dynamic layer, got none')
-        self.feedback_shape = tuple(int(s) for s in feedback_shape)
-        self.weight_shapes = {name: tuple(shape) for name, shape in weight_shapes.items()}
+        check_choice('bound', bound, tuple(_BOUNDS))
+        check_choice('feedback_layout', feedback_layout, FEEDBACK_LAYOUTS)
+        check_choice('row_layout', row_layout, _ROW_LAYOUTS)
+        check_number('alpha', alpha)
+        check_flag('shared_rows', shared_rows)
+        check_flag('bias', bias)
+        if not isinstance(weight_shapes, Mapping) or not weight_shapes:
+            raise ValueError(f'weight_shapes must map the name of at least one dynamic layer to its shape, got {weight_shapes!r}')
+        self.feedback_shape = check_shape('feedback_shape', feedback_shape, '(C, *spatial) of one sample')
+        self.weight_shapes = {name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
+                              for name, shape in weight_shapes.items()}
         self.alpha = float(alpha)
         self.feedback_layout = feedback_layout
         self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
@@ -85,7 +85,7 @@ class WeightAdapter(nn.Module):
         if dims == 0 and pool_kernel is not None:
             raise ValueError(f'pool_kernel must be None for a feedback vector, got {pool_kernel!r}')
         for argument, value, default in (('pool_stride', pool_stride, 1), ('pool_padding', pool_padding, 0)):
-            if pool_kernel is None and value != default:
+            if pool_kernel is None and not (is_int(value) and value == default):
                 raise ValueError(f'{argument} must be left at {default} without a pool_kernel, got {value!r}')
         self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
@@ -107,12 +107,12 @@ class WeightAdapter(nn.Module):
     def _per_dim(self, argument, value, dims):
         if value is None:
             return None
-        sizes = (value, ) * dims if isinstance(value, int) else tuple(value)
+        sizes = (value, ) * dims if is_int(value) else value
         low = 0 if argument == 'pool_padding' else 1
-        if len(sizes) != dims or not all(isinstance(s, int) and s >= low for s in sizes):
+        if not isinstance(sizes, (tuple, list)) or len(sizes) != dims or not all(is_int(s) and low <= s < 2**31 for s in sizes):
             raise ValueError(f'{argument} must be an int >= {low} or {dims} of them, one per spatial '
                              f'dimension of the feedback map, got {value!r}')
-        return sizes
+        return tuple(sizes)
 
     def _pooled_size(self) -> tuple:
         spatial = self.feedback_shape[1:]

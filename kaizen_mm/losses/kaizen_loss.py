@@ -6,13 +6,14 @@ Battash & Wolf, arXiv:1910.11105, eq. 5. With ``L_i`` the cross entropy of itera
 
 The last sum is the kaizen loss: no iterate may be worse than the one before.
 """
-import math
 from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kaizen_mm.arguments import check_choice, check_number, check_numbers
 
 HINGES = ('batch', 'sample')
 
@@ -37,7 +38,9 @@ class KaizenLoss(nn.Module):
         ``[N]`` or class probabilities ``[N, C]``. Result: scalar.
 
     Raises:
-        ValueError: An argument that cannot be used, named with what would be accepted.
+        ValueError: An argument that cannot be used, named with what would be accepted; logits of different shapes;
+            a label that is none of the classes, the -100 included with which
+            :func:`torch.nn.functional.cross_entropy` leaves samples out.
     """
 
     def __init__(self,
@@ -49,16 +52,14 @@ class KaizenLoss(nn.Module):
                  class_weight: Optional[Sequence[float]] = None,
                  hinge: str = 'batch'):
         super().__init__()
-        if hinge not in HINGES:
-            raise ValueError(f'hinge must be one of {HINGES}, got {hinge!r}')
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f'label_smoothing must be within [0, 1], got {label_smoothing!r}')
-        weights = {'gamma_first': gamma_first, 'gamma_others': gamma_others,
-                   'kaizen_weight': kaizen_weight}
-        weights.update({f'gammas[{i}]': g for i, g in enumerate(gammas or ())})
-        for name, value in weights.items():
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
+        check_choice('hinge', hinge, HINGES)
+        check_number('label_smoothing', label_smoothing, 0, 1)
+        for name, value in (('gamma_first', gamma_first), ('gamma_others', gamma_others), ('kaizen_weight', kaizen_weight)):
+            check_number(name, value)
+        if gammas is not None:
+            check_numbers('gammas', gammas, 'one for each iterate but the last')
+        if class_weight is not None:
+            check_numbers('class_weight', class_weight, 'one for each class')
         self.gamma_first, self.gamma_others = gamma_first, gamma_others
         self.gammas = None if gammas is None else tuple(gammas)
         self.kaizen_weight, self.label_smoothing, self.hinge = kaizen_weight, label_smoothing, hinge
@@ -66,8 +67,6 @@ class KaizenLoss(nn.Module):
         self.register_buffer('class_weight', weight, persistent=False)
 
     def forward(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
-        if len(logits) == 0:
-            raise ValueError('logits must hold those of at least one iterate, got none')
         losses = self.iterate_losses(logits, target)
         if self.hinge == 'batch' or len(logits) == 1 or self.kaizen_weight == 0:
             return self.combine(losses)
@@ -94,6 +93,7 @@ class KaizenLoss(nn.Module):
         return self._cross_entropy(logits, target, 'mean')
 
     def _cross_entropy(self, logits, target, reduction):
+        _check_batch(logits, target)
         # float32 whatever the autocast type: the differences of iterates are small
         return torch.stack([
             F.cross_entropy(iterate if iterate.dtype == torch.float64 else iterate.float(), target,
@@ -125,6 +125,31 @@ class KaizenLoss(nn.Module):
     def extra_repr(self) -> str:
         gammas = self.gammas or f'({self.gamma_first}, {self.gamma_others}, ...)'
         return f'gammas={gammas}, kaizen_weight={self.kaizen_weight}, hinge={self.hinge!r}'
+
+
+def _check_batch(logits: Sequence[Tensor], target: Tensor) -> None:
+    """Raises ValueError unless ``logits`` and ``target`` are what :class:`KaizenLoss` takes."""
+    if isinstance(logits, Tensor) and logits.dim() != 3 or not len(logits):
+        raise ValueError('logits must be a sequence of tensors [N, C], one for each of at least one iterate, got '
+                         f'{tuple(logits.shape) if isinstance(logits, Tensor) else logits!r}')
+    shapes = {tuple(iterate.shape) for iterate in logits}
+    if len(shapes) > 1 or len(logits[0].shape) != 2:
+        raise ValueError(f'logits must have one shape [N, C] in all iterates, got {[tuple(y.shape) for y in logits]}')
+    samples, classes = logits[0].shape
+    if not isinstance(target, Tensor):
+        raise ValueError(f'target must be a tensor, got {type(target).__name__}')
+    if target.is_floating_point():
+        if target.shape != logits[0].shape:
+            raise ValueError(f'target: probabilities must have the shape {(samples, classes)} of the logits, got '
+                             f'{tuple(target.shape)}')
+        return
+    if target.dtype != torch.int64 or target.shape != (samples, ):
+        raise ValueError(f'target must be {samples} class indices (int64), or probabilities [N, C], got '
+                         f'{target.dtype} of shape {tuple(target.shape)}')
+    wrong = (target < 0) | (target >= classes)
+    if not torch.compiler.is_compiling() and wrong.any():
+        raise ValueError(f'target: labels must be from 0 to {classes - 1}, got {sorted(set(target[wrong].tolist()))[:5]}; '
+                         'none is left out, not that of -100: take such samples out of the batch')
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:

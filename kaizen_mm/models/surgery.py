@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kaizen_mm.arguments import check_text
 from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.evaluation import evaluation
-from kaizen_mm.layers.recurrent_block import block_output, check_norm_statistics, check_num_iterations, nearest
+from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
+                                              nearest)
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
 
@@ -185,6 +187,8 @@ def _settings(block, common: dict) -> Dict[str, dict]:
     """The arguments of each block."""
     if not isinstance(block, (str, Mapping)) or not block:
         raise ValueError(f'block must be the name of a submodule, or a mapping of names to arguments, got {block!r}')
+    if isinstance(block, Mapping) and not all(isinstance(n, str) and isinstance(own, Mapping) for n, own in block.items()):
+        raise ValueError(f'block must map names of submodules to their arguments, got {block!r}')
     settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}
     for name in settings:
         for other in settings:
@@ -210,9 +214,8 @@ def _block_parts(network: nn.Module, name: str, dynamic, feedback: str, **adapte
     known = dict(network.named_modules())
     if not name or name not in known:
         raise ValueError(f'block: {type(network).__name__} has no submodule {name!r}; {nearest(name, known)}')
-    layers = [dynamic] if isinstance(dynamic, str) else list(dynamic or ())
-    if not layers:
-        raise ValueError(f'dynamic must name at least one layer of block {name!r}, got {dynamic!r}')
+    layers = dynamic_names(dynamic, f'block {name!r}')
+    check_text('feedback', feedback, "the name of a submodule of the block, '' for its output")
     inside = dict(known[name].named_modules())
     for argument, part in [('dynamic', layer) for layer in layers] + [('feedback', feedback)]:
         if part not in inside:
@@ -249,10 +252,9 @@ def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: di
 
 def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:
     """Raises what is wrong with the arguments of an adapter, before anything of the network is changed."""
-    layers = [dynamic] if isinstance(dynamic, str) else dynamic
     with torch.device('meta'):
         WeightAdapter(feedback_shape, {layer: network.get_submodule(f'{name}.{layer}' if layer else name).weight.shape
-                                       for layer in layers}, **adapter)
+                                       for layer in dynamic_names(dynamic)}, **adapter)
 
 
 def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tuple, kwargs: dict) -> List[str]:

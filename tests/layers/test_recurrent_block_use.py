@@ -130,7 +130,7 @@ def test_one_name_needs_no_list():
 
 @pytest.mark.parametrize('value', [0, -1, 2.0, '2', None, True])
 def test_num_iterations_is_a_positive_int(value):
-    message = f'num_iterations must be an int >= 1, got {value!r}'
+    message = f'num_iterations must be an int from 1 to 1000, got {value!r}'
     with pytest.raises(ValueError, match=message):
         recurrent(value)
     block = recurrent(2)

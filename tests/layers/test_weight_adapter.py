@@ -118,7 +118,7 @@ def test_every_layer_name_gets_a_linear_layer(names):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(bound='relu'), "bound must be None or \"tanh\", got 'relu'"),
+    (dict(bound='relu'), r"bound must be one of \(None, 'tanh'\), got 'relu'"),
     (dict(row_layout='rows'), r"row_layout must be one of \('channel', 'concatenated'\), got 'rows'"),
     (dict(alpha=-1.0), r'alpha must be a finite number >= 0, got -1.0'),
     (dict(alpha=float('nan')), r'alpha must be a finite number >= 0, got nan'),
@@ -143,7 +143,7 @@ def test_a_vector_takes_no_pooling():
 
 
 def test_no_layers():
-    with pytest.raises(ValueError, match='weight_shapes must name at least one dynamic layer, got none'):
+    with pytest.raises(ValueError, match='weight_shapes must map the name of at least one dynamic layer'):
         adapter_for((8, ), shapes={})
 
 

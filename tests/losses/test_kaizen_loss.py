@@ -152,7 +152,7 @@ def test_class_weights_add_nothing_to_the_checkpoint():
 
 @pytest.mark.parametrize('options, message', [
     (dict(hinge='mean'), r"hinge must be one of \('batch', 'sample'\), got 'mean'"),
-    (dict(label_smoothing=1.5), r'label_smoothing must be within \[0, 1\], got 1.5'),
+    (dict(label_smoothing=1.5), r'label_smoothing must be a number from 0 to 1, got 1.5'),
     (dict(gamma_first=-1), 'gamma_first must be a finite number >= 0, got -1'),
     (dict(gamma_others=math.inf), 'gamma_others must be a finite number >= 0, got inf'),
     (dict(kaizen_weight='0.1'), "kaizen_weight must be a finite number >= 0, got '0.1'"),

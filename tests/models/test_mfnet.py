@@ -269,7 +269,7 @@ def test_num_iterations_may_change():
         assert all(torch.equal(a, b) for a, b in zip(iterates, expected))
     assert len(net.tail.wrapped.bn.iterates) == len(net.recurrent_block.wrapped.conv_m2.bn.iterates) == 4
     for value in (0, 1.5):
-        with pytest.raises(ValueError, match=f'num_iterations must be an int >= 1, got {value}'):
+        with pytest.raises(ValueError, match=f'num_iterations must be an int from 1 to 1000, got {value}'):
             net.num_iterations = value
     with pytest.raises(ValueError, match='num_iterations cannot become 2: .* no adapter; build it with at least 2'):
         recurrent(2, 1).num_iterations = 2
@@ -298,7 +298,7 @@ def test_defaults_of_the_recurrent_networks():
     (mfnet2d_n9, dict(groups=0), 'groups must divide 16 .* got groups=0'),
     (mfnet2d_n9, dict(groups=1, widths=(24, 48, 96, 190)), r'4 must divide all widths; .*190\)'),
     (mfnet2d_n9, dict(alpha=0.1), r"num_iterations must be given along with \['alpha'\], got None"),
-    (mfnet2d_n9, dict(num_iterations=0), 'num_iterations must be an int >= 1, got 0'),
+    (mfnet2d_n9, dict(num_iterations=0), 'num_iterations must be an int from 1 to 1000, got 0'),
     (mfnet2d_n9, dict(num_iterations=2, input_size=(16, 64, 64)),
      r'input_size must be 2 positive ints, \(H, W\), got \(16, 64, 64\)'),
     (mfnet3d_n9, dict(num_iterations=2, input_size=(64, 64)),

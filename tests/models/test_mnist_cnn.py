@@ -97,7 +97,7 @@ def test_h_is_one_full_layer_and_w_1_is_frozen():
 def test_arguments_that_cannot_be_used():
     with pytest.raises(ValueError, match=r"num_iterations must be given along with \['alpha'\], got None"):
         MnistCNN(alpha=1)
-    with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got 0'):
+    with pytest.raises(ValueError, match='num_iterations must be an int from 1 to 1000, got 0'):
         MnistCNN(num_iterations=0)
     with pytest.raises(ValueError, match='alpha must be a finite number >= 0, got -1'):
         MnistCNN(num_iterations=2, alpha=-1)

@@ -183,7 +183,7 @@ def test_num_iterations_may_change(kind):
             torch.testing.assert_close(a, b)
     torch.testing.assert_close(net.forward_iterates(*args), expected)
     for value in (0, True, 2.0):
-        with pytest.raises(ValueError, match='num_iterations must be an int >= 1'):
+        with pytest.raises(ValueError, match='num_iterations must be an int from 1 to 1000'):
             net.num_iterations = value
     assert net.num_iterations == 3
 

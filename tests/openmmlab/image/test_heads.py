@@ -235,5 +235,5 @@ def test_weights_of_the_loss_have_their_effect():
 @pytest.mark.parametrize('num_iterations', [0, -1, 2.0])
 def test_a_number_of_iterations_that_cannot_be_is_refused(num_iterations):
     head = dict(type='LinearClsHead', num_classes=3, in_channels=4)
-    with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got'):
+    with pytest.raises(ValueError, match='num_iterations must be an int from 1 to 1000, got'):
         MODELS.build(dict(type='AdaptiveRecurrentClsHead', head=head, num_iterations=num_iterations))
