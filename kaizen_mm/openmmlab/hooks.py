@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 
 from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
-from kaizen_mm.models.convert import without_prefix
+from kaizen_mm.models.weights_check import num_iterations, weights_difference
 
 
 @HOOKS.register_module()
@@ -101,33 +101,50 @@ class CheckpointCheckHook(Hook):
 
     mmengine loads what fits and only warns of the rest. Here the checkpoint must have every
     tensor of the model, in its shape; only what phase two adds (adapters, statistics of later
-    iterates) may be missing.
+    iterates) may be missing. What is saved says with how many iterations the network was trained, as
+    ``num_iterations`` in its ``meta``.
+
+    Args:
+        new_classifier: Whether tensors of the head whose number of classes alone is another are left out, by name and
+            with a message, rather than refused. Default False.
 
     Raises:
         ValueError: A tensor is missing or of another shape.
     """
 
+    def __init__(self, new_classifier: bool = False):
+        self.new_classifier = new_classifier
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        checkpoint['meta']['num_iterations'] = num_iterations(_unwrapped(runner.model))
+
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)
         if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
-        loaded = without_prefix(state_dict)
         model = _unwrapped(runner.model)
-        # names of modules have the wrappers that state dicts leave out
-        added = tuple(f'{name}.adapter.'.replace('wrapped.', '') for name, _ in recurrent_blocks(model))
-        missing, different = [], []
-        for key, value in model.state_dict().items():
-            statistics = '.iterates.' in key or key.endswith('num_batches_tracked')
-            if key not in loaded:
-                if not (key.startswith(added) or statistics):
-                    missing.append(key)
-            elif loaded[key].shape != value.shape and not statistics:
-                different.append(f'{key} {tuple(loaded[key].shape)} for {tuple(value.shape)}')
-        if missing or different:
+        difference = weights_difference(model, state_dict)
+        if self.new_classifier:
+            left_out = self._leave_out_classifier(runner, difference.shapes, state_dict)
+            difference = difference._replace(shapes={k: v for k, v in difference.shapes.items() if k not in left_out})
+        if difference.missing or difference.shapes:
             raise ValueError(
-                f'the checkpoint is of another architecture: {len(missing)} tensors are missing {missing[:3]}, '
-                f'{len(different)} have another shape {different[:3]}. It must come from the same network; to '
-                'start from weights that fit in part, use init_cfg')
+                f'the checkpoint is of another architecture: {difference}. It must come from the same network; to '
+                'start from weights that fit in part, use init_cfg, and to fine-tune one of other classes in phase one, '
+                'phase_one.load_from with new_classifier=True of CheckpointCheckHook')
+
+    @staticmethod
+    def _leave_out_classifier(runner, shapes, state_dict):
+        left_out = {name: theirs for name, (theirs, ours) in shapes.items()
+                    if name.startswith(('cls_head.', 'head.')) and theirs[1:] == ours[1:]}
+        for name in left_out:
+            for key in (name, f'module.{name}'):
+                state_dict.pop(key, None)
+        if left_out:
+            names = ', '.join(f'{name} {shape}' for name, shape in left_out.items())
+            runner.logger.info(f'The checkpoint is of {next(iter(left_out.values()))[0]} classes: its classifier is left '
+                               f'out and starts anew ({names})')
+        return left_out
 
 
 def _unwrapped(model):

@@ -1,13 +1,15 @@
 """Hooks on small runners."""
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from kaizen_mm.introspection import logit_changes, prediction_changes
-from kaizen_mm.openmmlab.hooks import EpochSeedHook
+from kaizen_mm.openmmlab.hooks import CheckpointCheckHook, EpochSeedHook
 
 
 class FakeLoader:
@@ -94,3 +96,35 @@ def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_co
         torch.save(dict(state_dict=MODELS.build(model).state_dict()), tmp_path / f'{iterations}.pth')
         runner = Runner.from_cfg(phase_two_config)
         runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))
+
+
+class Log(list):
+    info = list.append
+
+
+@pytest.mark.parametrize('classes, message', [(400, ['The checkpoint is of 400 classes: its classifier is left out']), (8, [])])
+def test_a_classifier_of_other_classes_is_left_out_by_name_where_that_is_asked_for(config, classes, message):
+    config.model.backbone.num_iterations = 1
+    model = MODELS.build(config.model)
+    config.model.cls_head.head.num_classes = classes
+    checkpoint = dict(state_dict=MODELS.build(config.model).state_dict())
+    names = set(checkpoint['state_dict'])
+    runner = SimpleNamespace(model=model, logger=Log())
+    if classes == 400:
+        with pytest.raises(ValueError, match=r'\(400, 192\) for \(8, 192\).*phase_one.load_from'):
+            CheckpointCheckHook().after_load_checkpoint(runner, checkpoint)
+    CheckpointCheckHook(new_classifier=True).after_load_checkpoint(runner, checkpoint)
+    assert [line[:len(text)] for line, text in zip(runner.logger, message)] == message
+    left_out = names - set(checkpoint['state_dict'])
+    assert left_out == ({'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'} if message else set())
+    assert all(name in runner.logger[0] for name in left_out)
+
+
+def test_only_the_classifier_may_be_left_out(config):
+    config.model.backbone.num_iterations = 1
+    runner = SimpleNamespace(model=MODELS.build(config.model), logger=Log())
+    config.model.backbone.widths = (24, 48, 96, 200)
+    config.model.cls_head.head.in_channels = 200
+    with pytest.raises(ValueError, match='of another architecture'):
+        CheckpointCheckHook(new_classifier=True).after_load_checkpoint(
+            runner, dict(state_dict=MODELS.build(config.model).state_dict()))

@@ -12,6 +12,8 @@ from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
+from kaizen_mm.data.class_names import names_beside, names_of_folders
+
 _SPLITS = {'train': 'train', 'test': 't10k'}
 
 
@@ -20,7 +22,9 @@ class ImageFolderDataset(CustomDataset):
     """Images in one folder per class, or from a list of ``file label`` lines.
 
     As mmpretrain's ``CustomDataset``, but folder, classes and list are checked when the data set is
-    built, and an image that cannot be decoded is named when it comes up.
+    built, and an image that cannot be decoded is named when it comes up. The names of the classes, which checkpoints
+    keep, are those of ``metainfo`` or ``classes``, or those of a ``classes.txt`` in ``data_root`` (or beside the list),
+    see :func:`~kaizen_mm.data.class_names.names_of_folders`, or the folders'.
 
     Args:
         data_root: Folder that ``data_prefix`` and ``ann_file`` are relative to.
@@ -31,7 +35,7 @@ class ImageFolderDataset(CustomDataset):
     Raises:
         FileNotFoundError: The folder or the list is missing, or there is no image in it.
         ValueError: A line of the list has no label, or the number of classes or a label does not fit
-            ``num_classes``.
+            ``num_classes``; ``classes.txt`` names another number of classes.
     """
 
     def __init__(self, data_root: str = '', data_prefix: str = '', ann_file: str = '',
@@ -48,6 +52,7 @@ class ImageFolderDataset(CustomDataset):
             raise FileNotFoundError(f'ann_file: no file {self.ann_file}; it must be a list of "file label" lines')
         if self.with_label:
             self._check_list() if self.ann_file else self._check_classes(folder)
+            self._name_classes(folder)
         images = super().load_data_list()
         if not images:
             raise FileNotFoundError(f'ann_file: {self.ann_file} lists no image')
@@ -76,6 +81,16 @@ class ImageFolderDataset(CustomDataset):
                 raise FileNotFoundError(f'no image in {path}; images end in {", ".join(sorted(self.extensions))}')
         if not classes:
             raise FileNotFoundError(f'no folder in {folder}; there must be one for each class, with its images')
+
+    def _name_classes(self, folder):
+        if self.CLASSES is not None:
+            return
+        if self.ann_file:
+            names = names_beside(self.ann_file, self.num_classes)
+        else:
+            names = names_of_folders(self.data_root, sorted(p.name for p in folder.iterdir() if p.is_dir()))
+        if names:
+            self._metainfo['classes'] = tuple(names)
 
     def prepare_data(self, idx: int):
         try:

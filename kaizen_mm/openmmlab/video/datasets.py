@@ -6,13 +6,16 @@ from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.fileio import exists, list_from_file
 
+from kaizen_mm.data.class_names import names_beside
+
 
 @DATASETS.register_module()
 class VideoListDataset(VideoDataset):
     """Videos from a list of ``file label`` lines.
 
     As mmaction2's ``VideoDataset``, but the whole list is checked when the data set is built, and
-    a video that cannot be decoded is named when it comes up.
+    a video that cannot be decoded is named when it comes up. The names of the classes, which checkpoints keep, are
+    those of ``metainfo``, or of a ``classes.txt`` beside the list with one name a line.
 
     Args:
         ann_file: The list, one ``file label`` line per video, labels from 0. File names are
@@ -23,7 +26,8 @@ class VideoListDataset(VideoDataset):
 
     Raises:
         FileNotFoundError: The list or a video is missing.
-        ValueError: A malformed line, a label out of range, or an empty list.
+        ValueError: A malformed line, a label out of range, an empty list, or a ``classes.txt`` with another number of
+            names than ``num_classes``.
     """
 
     def __init__(self, ann_file: str, *args, num_classes: Optional[int] = None, check_files: bool = True, **kwargs):
@@ -48,6 +52,7 @@ class VideoListDataset(VideoDataset):
             videos.append(dict(filename=osp.join(root, name), label=int(label)))
         if not videos:
             raise ValueError(f'{self.ann_file} lists no video')
+        self._name_classes()
         if self.check_files:
             missing = [v['filename'] for v in videos if not exists(v['filename'])]
             if missing:
@@ -55,6 +60,12 @@ class VideoListDataset(VideoDataset):
                                         f'first {missing[:3]}; is data_prefix right? tools/prepare_data.py list '
                                         'leaves missing ones out')
         return videos
+
+    def _name_classes(self):
+        if 'classes' not in self._metainfo:
+            names = names_beside(self.ann_file, self.num_classes)
+            if names:
+                self._metainfo['classes'] = tuple(names)
 
     def prepare_data(self, idx: int) -> dict:
         try:

@@ -51,6 +51,16 @@ def test_a_good_list(image_folders, copied):
     assert torch.equal(dataset[1]['inputs'], expected[10]['inputs'])
 
 
+def test_names_of_classes(copied):
+    assert folders(copied).metainfo['classes'] == tuple(f'class_{i}' for i in range(4))
+    (copied / 'classes.txt').write_text('class_2\tblue, dark\nclass_0\tred\n')
+    assert folders(copied).metainfo['classes'] == ('red', 'class_1', 'blue, dark', 'class_3')
+    assert folders(copied, classes=list('abcd')).metainfo['classes'] == tuple('abcd')
+    (copied / 'classes.txt').write_text('a\nb\nc\nd\n')
+    dataset = listed(copied, 'class_0/0.png 0\n', num_classes=4)
+    assert dataset.metainfo['classes'] == tuple('abcd')
+
+
 def test_images_without_labels(image_folders):
     dataset = folders(image_folders, with_label=False, num_classes=None)
     assert len(dataset) == 20 and 'gt_label' not in dataset[0]['data_samples']

@@ -61,3 +61,13 @@ def test_a_truncated_video_is_named(build, digits, tmp_path):
     dataset = build('cut.mp4 0\n', data_prefix=dict(video=str(tmp_path)))
     with pytest.raises(RuntimeError, match=r'cannot load .*cut.mp4.*prepare_data.py list'):
         dataset[0]
+
+
+def test_names_of_classes(build, tmp_path):
+    assert 'classes' not in build().metainfo
+    names = [f'motion {i}' for i in range(8)]
+    (tmp_path / 'classes.txt').write_text('\n'.join(names))
+    assert build().metainfo['classes'] == tuple(names)
+    assert build(metainfo=dict(classes='abcdefgh')).metainfo['classes'] == 'abcdefgh'
+    with pytest.raises(ValueError, match='classes.txt names 8 classes, but there are 9'):
+        build(num_classes=9)
