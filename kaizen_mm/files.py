@@ -1,4 +1,5 @@
 """Files that are written whole or not at all."""
+import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,13 +8,38 @@ from typing import Iterable, Iterator
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a name to write to; ``path`` appears at the end, whole or not."""
+    """Yields a name to write to; ``path`` appears at the end, whole or not.
+
+    What was written is on the disk before it takes its name, so that a power cut leaves the old file or the
+    new one.
+
+    Raises:
+        OSError: It cannot be written, as on a full disk; the error names ``path``.
+    """
     part = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         yield part
+        _sync(part)
         os.replace(part, path)
+        _sync(path.parent)
+    except OSError as error:
+        if error.filename not in (None, str(part)):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot do this for folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
