@@ -97,6 +97,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                 dynamic_kind(known[name], f'dynamic layer {name!r}')
             self.add_own_module('adapter', WeightAdapter(
                 feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(known[names[0]].weight))
+            self._adapter_at_start = [p.detach().clone() for p in self.adapter.parameters()]
             for name in names:
                 make_dynamic(known[name], name).weight.requires_grad_(False)
             for module in block.modules():
@@ -201,6 +202,12 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             raise RuntimeError('weight_change() needs a forward pass with num_iterations >= 2 first')
         norms = torch.stack([self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic])
         return self._last_change / norms[:, None]
+
+    def adapter_is_fresh(self) -> bool:
+        """Whether ``h`` still has the weights that it was made with: neither trained nor loaded."""
+        return self.num_iterations > 1 and all(
+            torch.equal(now.detach().cpu(), start.to(now.dtype).cpu())
+            for now, start in zip(self.adapter.parameters(), self._adapter_at_start))
 
     def extra_repr(self) -> str:
         return (f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='

@@ -48,7 +48,7 @@ class EpochSeedHook(Hook):
 
 @HOOKS.register_module()
 class RecurrenceHook(Hook):
-    """Logs what the iterations change, and warns after an epoch in which they changed nothing.
+    """Logs what the iterations change, at least once an epoch, and warns after an epoch in which they changed nothing.
 
     For iterates i = 2..K, mean over samples: ``iterate_i_weight_change``, that is ``||W_i - W_1|| / ||W_1||``, mean over
     layers, with the block's name in between where there are several blocks; ``iterate_i_logit_change`` and
@@ -56,10 +56,16 @@ class RecurrenceHook(Hook):
     the logits differ by their dropout as well.
 
     Args:
-        interval: Training iterations from one value to the next. Default 10.
+        interval: Training iterations of an epoch from one value to the next; the last one of an epoch always gives one.
+            Default 10.
+
+    Raises:
+        ValueError: ``interval`` is no int of at least 1.
     """
 
     def __init__(self, interval: int = 10):
+        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+            raise ValueError(f'interval must be an int >= 1, got {interval!r}')
         self.interval = interval
         self._changes = []  # the largest change of a weight, of each iteration looked at in this epoch
 
@@ -67,7 +73,8 @@ class RecurrenceHook(Hook):
         self._changes = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if not self.every_n_train_iters(runner, self.interval):
+        if not (self.every_n_inner_iters(batch_idx, self.interval) or self.is_last_train_iter(runner)
+                or self.end_of_epoch(runner.train_dataloader, batch_idx)):
             return
         model = _unwrapped(runner.model)
         blocks = [(n, b) for n, b in recurrent_blocks(model) if b.num_iterations > 1]
@@ -84,10 +91,12 @@ class RecurrenceHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         if self._changes and max(self._changes) < WEIGHT_CHANGE:
-            runner.logger.warning(
-                'the recurrence does nothing: in this epoch no iteration changed a weight by more than '
-                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. Raise the rate of h '
-                '(lr_mult of "adapter" in paramwise_cfg) or alpha, or give h an optimizer like Adam')
+            if max(self._changes) == 0:
+                why = ('h reads zeros, or gives zeros, or alpha is 0: recurrence_report tells which (docs/any_network.md)')
+            else:
+                why = ('Raise the rate of h (lr_mult of "adapter" in paramwise_cfg) or alpha, or give h an optimizer like Adam')
+            runner.logger.warning('the recurrence does nothing: in this epoch no iteration changed a weight by more than '
+                                  f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. {why}')
 
     @staticmethod
     def _log(runner, name, values):

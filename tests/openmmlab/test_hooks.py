@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from kaizen_mm.introspection import logit_changes, prediction_changes
-from kaizen_mm.openmmlab.hooks import CheckpointCheckHook, EpochSeedHook
+from kaizen_mm.openmmlab.hooks import CheckpointCheckHook, EpochSeedHook, RecurrenceHook
 
 
 class FakeLoader:
@@ -60,14 +60,41 @@ def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
             assert logged > 0 or name == 'prediction_change'
 
 
-@pytest.mark.parametrize('alpha, interval, warns', [(1e-9, 1, True), (0.1, 1, False), (1e-9, 1000, False)])
-def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, interval, warns):
+@pytest.mark.parametrize('alpha, interval, message', [
+    (1e-9, 1, 'Raise the rate of h'), (0.1, 1, ''), (1e-9, 1000, 'Raise the rate of h'), (0., 1000, 'h reads zeros')])
+def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, interval, message):
     phase_two_config.default_hooks.recurrence.interval = interval  # a thousand is more than there are iterations
     phase_two_config.model.backbone.alpha = alpha
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
     log = '\n'.join(path.read_text() for path in Path(runner.work_dir).rglob('*.log'))
-    assert ('the recurrence does nothing' in log) == warns
+    assert ('the recurrence does nothing' in log) == bool(message) and message in log
+
+
+@pytest.mark.parametrize('interval, looks', [(1, 8), (3, 4), (4, 2), (1000, 2)])
+def test_every_epoch_is_looked_at_however_short_it_is(phase_two_config, interval, looks):
+    phase_two_config.default_hooks.recurrence.interval = interval
+    phase_two_config.train_cfg.max_epochs = 2  # of four iterations each
+    runner = Runner.from_cfg(phase_two_config)
+    runner.train()
+    assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) == looks
+
+
+@pytest.mark.parametrize('max_iters, looks', [(5, 1), (12, 2)])
+def test_trainings_without_epochs_are_looked_at(phase_two_config, max_iters, looks):
+    phase_two_config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
+    phase_two_config.param_scheduler = None
+    phase_two_config.custom_hooks[0].allow_untrained = True
+    phase_two_config.default_hooks.pop('epoch_seed')
+    runner = Runner.from_cfg(phase_two_config)
+    runner.train()
+    assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) >= looks
+
+
+@pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])
+def test_an_interval_that_is_none_is_refused(interval):
+    with pytest.raises(ValueError, match='interval must be an int >= 1, got'):
+        RecurrenceHook(interval=interval)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_path):
