@@ -11,7 +11,8 @@ own scripts train and test them; ``forward_iterates`` gives those of all iterate
     loss = KaizenLoss()(net.forward_iterates(images), labels)
 
 timm's train.py sets the size of the images alone; a recurrent network, whose ``h`` is built for one
-size, is told by ``--img-size 64 --model-kwargs img_size=64 pool_padding=1``.
+size, is told by ``--img-size 64 --model-kwargs img_size=64 pool_padding=1``. With ``adapter='global'`` it takes any
+size and needs ``--img-size 64 --model-kwargs adapter=global`` alone.
 
 There are no published weights. A checkpoint file of the plain network fills all of a recurrent one
 but ``h``, as above. ``freeze_dynamic`` is False by default here, where a network may well start from
@@ -44,7 +45,7 @@ def _video_cfg(**kwargs):
     return _cfg(num_classes=400, input_size=(3, 16, 224, 224), pool_size=(8, 7, 7)) | kwargs
 
 
-# h is built for one size of its feedback map
+# the paper's h is built for one size of its feedback map
 _RECURRENT = dict(
     fixed_input_size=True, paper_ids='arXiv:1910.11105',
     paper_name='Adaptive and Iteratively Improving Recurrent Lateral Connections', origin_url='')
@@ -69,6 +70,8 @@ def _create_mfnet(variant: str,
                   img_size: Union[int, Sequence[int], None] = None,
                   **kwargs) -> MFNet:
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
+    if kwargs.get('adapter') == 'global':
+        cfg = replace(cfg, fixed_input_size=False)
     channels, *size = cfg.input_size
     if input_size is not None and img_size is not None:
         raise ValueError(f'input_size and img_size exclude each other, got {input_size!r} and {img_size!r}')

@@ -8,7 +8,7 @@ arXiv:1910.11105, section 3. A block of a feed-forward network is split into a d
     z_i     = g(f(u, W_i))            eq. 1
     W_{i+1} = W_i + alpha * h(z_i)    eq. 2, per sample,
 
-for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; it is frozen.
+for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; by default it is frozen.
 """
 import difflib
 import inspect
@@ -18,7 +18,7 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_choice, check_int, check_text
+from kaizen_mm.arguments import check_choice, check_flag, check_int, check_text
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
@@ -54,6 +54,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         norm_statistics: ``'per_iterate'`` (default): batch norms of the block keep running
             statistics for each iterate, affine parameters being shared; ``'shared'``:
             one set for all, as in the authors' released code.
+        freeze_dynamic: Whether ``W_1`` keeps the values that it has, as in the paper's second phase (default); False lets
+            it train along, or from the start.
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
             ``pool_kernel``, ...
 
@@ -76,6 +78,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                  feedback: str = '',
                  num_iterations: int = 2,
                  norm_statistics: str = 'per_iterate',
+                 freeze_dynamic: bool = True,
                  **adapter):
         super().__init__(block)
         check_num_iterations(num_iterations)
@@ -90,6 +93,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
         self._last_change: Optional[Tensor] = None  # ||W_i - W_1||, [K - 1, L, N]
+        check_flag('freeze_dynamic', freeze_dynamic)
         inspect.signature(WeightAdapter).bind_partial(**adapter)  # a misspelt argument is an error for K = 1 too
         if num_iterations > 1:
             # nothing of the block is changed before all arguments are known to be good
@@ -99,7 +103,9 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
                 feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(known[names[0]].weight))
             self._adapter_at_start = [p.detach().clone() for p in self.adapter.parameters()]
             for name in names:
-                make_dynamic(known[name], name).weight.requires_grad_(False)
+                layer = make_dynamic(known[name], name)
+                if freeze_dynamic:
+                    layer.weight.requires_grad_(False)
             for module in block.modules():
                 if isinstance(module, nn.TransformerEncoderLayer):
                     module.register_forward_pre_hook(_keep_from_fused_kernel)

@@ -8,6 +8,9 @@ On convolutional blocks that linear layer is *shared by the rows* (output channe
 weight: row ``j`` of the increment is ``A p_j``, ``p_j`` being the share of the pooled values
 that falls to row j. With ``shared_rows=False`` it is one full layer from all pooled values
 to all weights, as in the paper's MNIST network.
+
+``adapter='global'`` chooses another ``h``, which fits any layer and any size of input
+(:mod:`kaizen_mm.layers.global_adapter`).
 """
 import math
 from typing import List, Mapping, Optional, Sequence, Union
@@ -18,9 +21,11 @@ from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_number, check_shape, is_int
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
+from kaizen_mm.layers.global_adapter import GlobalRows
 
 _BOUNDS = {None: None, 'tanh': torch.tanh}
 _ROW_LAYOUTS = ('channel', 'concatenated')
+_ALPHA = {'paper': 1e-3, 'global': 1.0}  # the adapters and their step sizes
 FEEDBACK_LAYOUTS = ('channels_first', 'channels_last')
 _POOLS = ((F.avg_pool1d, F.max_pool1d), (F.avg_pool2d, F.max_pool2d), (F.avg_pool3d, F.max_pool3d))
 
@@ -30,9 +35,17 @@ class WeightAdapter(nn.Module):
 
     Args:
         feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for
-            a vector. Maps of another shape are refused.
+            a vector. Maps of another shape are refused; with ``adapter='global'`` those of other channels alone,
+            and ``spatial`` may be left out.
         weight_shapes: Shape of each dynamic layer's weight, by layer name.
-        alpha: Step size of eq. 2. Default 1e-3, as in the paper.
+        adapter: ``'paper'`` (default), or ``'global'``: ``z`` is pooled over all positions, average and maximum, a
+            bottleneck turns the ``2 C`` values into the rows ``P_n`` of each layer, and the increment is
+            ``alpha P_n A^T``. Every row sees every channel, and rows, size of the input and length of the clip may be any.
+            ``A`` starts at zero: at first all iterates are the plain network exactly, and ``h`` trains with the optimizer
+            and the rate of the rest. It has, for each layer,
+            ``(2 C + 1) hidden + (hidden + 1) rows rank + fan_in rank`` parameters. Of the arguments below it takes ``alpha``,
+            ``feedback_layout``, ``hidden`` and ``rank``.
+        alpha: Step size of eq. 2. None (default) for 1e-3, as in the paper, and for 1 with ``adapter='global'``.
         pool_kernel, pool_stride, pool_padding: Of the parallel max and average pooling, in
             pixels (and frames); an int or one value per spatial dimension. ``pool_kernel=None``
             (default) takes ``z`` as it is. Padded zeros count in the average.
@@ -46,6 +59,8 @@ class WeightAdapter(nn.Module):
             into rows, as the authors' released ResNet-20 does.
         bias: Whether the linear layers have a bias. Default False.
         bound: ``'tanh'`` bounds the increment before ``alpha``; None (default) does not.
+        hidden, rank: With ``adapter='global'``: width of the bottleneck and rank of the increment. Defaults from the layer's
+            size, see :class:`~kaizen_mm.layers.global_adapter.GlobalRows`.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
@@ -55,7 +70,8 @@ class WeightAdapter(nn.Module):
                  feedback_shape: Sequence[int],
                  weight_shapes: Mapping[str, Sequence[int]],
                  *,
-                 alpha: float = 1e-3,
+                 adapter: str = 'paper',
+                 alpha: Optional[float] = None,
                  pool_kernel: Union[int, Sequence[int], None] = None,
                  pool_stride: Union[int, Sequence[int]] = 1,
                  pool_padding: Union[int, Sequence[int]] = 0,
@@ -63,11 +79,15 @@ class WeightAdapter(nn.Module):
                  shared_rows: bool = True,
                  row_layout: str = 'channel',
                  bias: bool = False,
-                 bound: Optional[str] = None):
+                 bound: Optional[str] = None,
+                 hidden: Optional[int] = None,
+                 rank: Optional[int] = None):
         super().__init__()
+        check_choice('adapter', adapter, tuple(_ALPHA))
         check_choice('bound', bound, tuple(_BOUNDS))
         check_choice('feedback_layout', feedback_layout, FEEDBACK_LAYOUTS)
         check_choice('row_layout', row_layout, _ROW_LAYOUTS)
+        alpha = _ALPHA[adapter] if alpha is None else alpha
         check_number('alpha', alpha)
         check_flag('shared_rows', shared_rows)
         check_flag('bias', bias)
@@ -76,11 +96,28 @@ class WeightAdapter(nn.Module):
         self.feedback_shape = check_shape('feedback_shape', feedback_shape, '(C, *spatial) of one sample')
         self.weight_shapes = {name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
                               for name, shape in weight_shapes.items()}
-        self.alpha = float(alpha)
+        self.adapter, self.alpha = adapter, float(alpha)
         self.feedback_layout = feedback_layout
         self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
         self.low_rank = shared_rows and bound is None
+        self.linears = nn.ModuleList()  # A of each layer, in the order of weight_shapes
+        self.global_rows: Optional[GlobalRows] = None
+        if adapter == 'global':
+            _check_left('adapter is "global"', pool_kernel=(pool_kernel, None), pool_stride=(pool_stride, 1),
+                        pool_padding=(pool_padding, 0), shared_rows=(shared_rows, True),
+                        row_layout=(row_layout, 'channel'), bias=(bias, False), bound=(bound, None))
+            self._build_global(hidden, rank)
+        else:
+            _check_left('adapter is "paper"', hidden=(hidden, None), rank=(rank, None))
+            self._build(pool_kernel, pool_stride, pool_padding, bias)
 
+    def _build_global(self, hidden, rank):
+        self.global_rows = GlobalRows(self.feedback_shape[0], self.weight_shapes, hidden, rank)
+        for columns, shape in zip(self.global_rows.ranks, self.weight_shapes.values()):
+            self.linears.append(nn.Linear(columns, math.prod(shape[1:]), bias=False))
+            nn.init.zeros_(self.linears[-1].weight)
+
+    def _build(self, pool_kernel, pool_stride, pool_padding, bias):
         dims = len(self.feedback_shape) - 1
         if dims == 0 and pool_kernel is not None:
             raise ValueError(f'pool_kernel must be None for a feedback vector, got {pool_kernel!r}')
@@ -94,9 +131,8 @@ class WeightAdapter(nn.Module):
         per_position = self.feedback_shape[0] * (1 if self.pool_kernel is None else 2)
         values = per_position * positions
 
-        self.linears = nn.ModuleList()  # in the order of weight_shapes
         for name, shape in self.weight_shapes.items():
-            rows = shape[0] if shared_rows else 1
+            rows = shape[0] if self.shared_rows else 1
             if values % rows:
                 raise ValueError(
                     f'layer {name!r} has {rows} rows (output channels), which do not divide the '
@@ -145,10 +181,15 @@ class WeightAdapter(nn.Module):
                 ``feedback_layout='channels_last'``.
 
         Raises:
-            ValueError: ``z`` is not of ``feedback_shape``.
+            ValueError: ``z`` is not of ``feedback_shape``; with ``adapter='global'``, not of its channels.
         """
         if self.feedback_layout == 'channels_last':
             z = z.movedim(-1, 1)
+        if self.global_rows is not None:
+            if z.shape[1] != self.feedback_shape[0]:
+                raise ValueError(f'the feedback map has {z.shape[1]} channels, but the adapter was built for '
+                                 f'{self.feedback_shape[0]}')
+            return [inc.plus(rows) for inc, rows in zip(increments, self.global_rows(z))]
         if tuple(z.shape[1:]) != self.feedback_shape:
             raise ValueError(f'the feedback map has shape {tuple(z.shape[1:])} per sample, but the '
                              f'adapter was built for {self.feedback_shape}; build the network for '
@@ -192,8 +233,17 @@ class WeightAdapter(nn.Module):
         return torch.cat([linear.weight, linear.bias[:, None]], dim=1)
 
     def extra_repr(self) -> str:
+        if self.global_rows is not None:
+            return (f'feedback_shape={self.feedback_shape}, adapter={self.adapter!r}, alpha={self.alpha}, '
+                    f'feedback_layout={self.feedback_layout!r}')
         return (f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
                 f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
                 f'pool_padding={self.pool_padding}, feedback_layout={self.feedback_layout!r}, shared_rows={self.shared_rows}, '
                 f'row_layout={self.row_layout!r}, bound={self.bound!r}')
 
+
+def _check_left(reason: str, **given) -> None:
+    """Raises ValueError for an argument that is given where nothing would come of it."""
+    for argument, (value, default) in given.items():
+        if value != default:
+            raise ValueError(f'{argument} must be left at {default!r} where {reason}, got {value!r}')

@@ -44,14 +44,14 @@ class MFNet(TimmMethods, nn.Module):
         num_iterations: None (default) for the plain network; ``K`` for one whose last unit
             runs K times. With 1 the last unit is the plain one.
         input_size: ``(H, W)`` or ``(T, H, W)`` that the recurrent network will get; the plain
-            one takes any. Default 224x224, with 16 frames.
+            one, and a recurrent one with ``adapter='global'``, take any. Default 224x224, with 16 frames.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'``, see
             :class:`~kaizen_mm.layers.AdaptiveRecurrentBlock`; holds for the tail as well.
         freeze_dynamic: Whether ``W_1``, the dynamic layers' own weights, keeps the values that the
             plain network was trained to, as in the paper's second phase. Default True.
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`. ``pool_kernel`` and
             ``pool_stride`` are by default (5, 3, 3) and (4, 1, 1) in 3D, 3 and 1 in 2D, without padding
-            (arXiv:1910.11105, sections 4.2 and 4.3).
+            (arXiv:1910.11105, sections 4.2 and 4.3); with ``adapter='global'`` there is none.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
@@ -112,17 +112,15 @@ class MFNet(TimmMethods, nn.Module):
         if num_iterations is not None:
             check_num_iterations(num_iterations)
             adapter = {name: value for name, value in adapter.items() if value is not None}
-            self._make_last_unit_recurrent(num_iterations, norm_statistics, freeze_dynamic,
-                                           **{**_POOLING[dims], **adapter})
+            pooling = {} if adapter.get('adapter') == 'global' else _POOLING[dims]
+            self._make_last_unit_recurrent(num_iterations, norm_statistics, freeze_dynamic, **{**pooling, **adapter})
 
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, freeze_dynamic, **adapter):
         name, unit = list(self.conv5.named_children())[-1]
         block = RecurrentMFUnit(
             unit, dynamic=('conv_i1.conv', 'conv_i2.conv'), feedback='conv_m2',
             feedback_shape=self._feature_shape(), num_iterations=num_iterations,
-            norm_statistics=norm_statistics, **adapter)
-        if not freeze_dynamic:
-            block.requires_grad_()
+            norm_statistics=norm_statistics, freeze_dynamic=freeze_dynamic, **adapter)
         self.conv5.add_module(name, block)
         self.tail = RecurrentTail(self.tail, num_iterations, norm_statistics)
         self.is_recurrent = True

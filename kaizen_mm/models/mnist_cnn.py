@@ -24,7 +24,7 @@ class MnistCNN(nn.Module):
         num_iterations: None (default) for the plain network; ``K`` for one whose layer ``fc1`` runs K
             times. With 1 it is the plain one.
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`; ``shared_rows`` is False
-            by default, a full layer.
+            by default, a full layer, but with ``adapter='global'``.
 
     Shape:
         ``[N, 1, 28, 28] -> [N, num_classes]``, the last iterate's logits.
@@ -42,7 +42,8 @@ class MnistCNN(nn.Module):
         self.fc2 = nn.Linear(10, num_classes, bias=False)
         if num_iterations is not None:
             self.fc1 = AdaptiveRecurrentBlock(self.fc1, dynamic=[''], feedback_shape=(10, ),
-                                              num_iterations=num_iterations, **{'shared_rows': False, **adapter})
+                                              num_iterations=num_iterations,
+                                              **{'shared_rows': adapter.get('adapter') == 'global', **adapter})
         elif adapter:
             raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
 

@@ -21,6 +21,7 @@ from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistic
                                               nearest)
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
+from kaizen_mm.models.span import Span
 
 
 class RecurrentNetwork(DelegatingWrapper):
@@ -41,9 +42,10 @@ class RecurrentNetwork(DelegatingWrapper):
 
     Args:
         network: Any network. A block must run once in each of its forward passes.
-        block: Name of the block, such as ``'layer4.1'``; or, for R > 1, a mapping of several blocks' names to
-            their own arguments (``dynamic``, ``feedback`` and those of ``adapter``), which come before the ones
-            given here.
+        block: Name of the block, such as ``'layer4.1'``; or a sequence of consecutive submodules that make up one
+            block, such as ``['layer3', 'layer4']``, whose parts are then called ``'layer3.0.conv1'`` and so on, and whose
+            state dict keeps its names; or, for R > 1, a mapping of several blocks' names to their own arguments
+            (``dynamic``, ``feedback`` and those of ``adapter``), which come before the ones given here.
         example_input: Input of the network, a sequence of its positional or a mapping of its keyword arguments, of
             the size that it will get, on its device. Batches may be of another size.
         dynamic: Names of the layers of the block that make up ``f``; ``''`` is the block itself.
@@ -51,7 +53,8 @@ class RecurrentNetwork(DelegatingWrapper):
         num_iterations: ``K``. Default 3.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'``, in the block and after it, see
             :class:`~kaizen_mm.layers.AdaptiveRecurrentBlock`.
-        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``, ``pool_kernel``,
+        freeze_dynamic: Whether ``W_1`` keeps the values that it has (default).
+        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``adapter``, ``alpha``, ``pool_kernel``,
             ``bound``, ``feedback_layout``, ...; ``feedback_shape`` is found out.
 
     Raises:
@@ -68,13 +71,29 @@ class RecurrentNetwork(DelegatingWrapper):
                  feedback: str = '',
                  num_iterations: int = 3,
                  norm_statistics: str = 'per_iterate',
+                 freeze_dynamic: bool = True,
                  **adapter):
         super().__init__(network)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
-        common = dict(dynamic=dynamic, feedback=feedback, **adapter)
-        settings = _settings(block, common)
         args, kwargs = _arguments(example_input)
+        common = dict(dynamic=dynamic, feedback=feedback, **adapter)
+        own = dict(num_iterations=num_iterations, norm_statistics=norm_statistics, freeze_dynamic=freeze_dynamic)
+        self.span = None  # of a block that is a sequence of submodules
+        if not isinstance(block, (list, tuple)):
+            self._make_recurrent(_settings(block, common), args, kwargs, own)
+            return
+        span = Span(network, block, args, kwargs)
+        try:
+            self._make_recurrent({block[0]: common}, args, kwargs, own)
+        except Exception:
+            span.dissolve(network)
+            raise
+        span.keep_names(self)
+        self.__dict__['span'] = span  # a child of the block already
+
+    def _make_recurrent(self, settings, args, kwargs, own):
+        network, num_iterations = self.wrapped, own['num_iterations']
         parts = {name: _block_parts(network, name, **options) for name, options in settings.items()}
         record = CallRecord(network, {path for paths in parts.values() for path in paths})
         with record.recording(), evaluation(network):
@@ -89,9 +108,8 @@ class RecurrentNetwork(DelegatingWrapper):
             copied = _copied(network, order, upstream, args, kwargs)
         for name, options in settings.items():
             plain = network.get_submodule(name)
-            _put(network, plain, EmbeddedRecurrentBlock(
-                plain, num_iterations=num_iterations, norm_statistics=norm_statistics, **options))
-        self.block_names, self.norm_statistics = tuple(order), norm_statistics
+            _put(network, plain, EmbeddedRecurrentBlock(plain, **own, **options))
+        self.block_names, self.norm_statistics = tuple(order), own['norm_statistics']
         self.training = network.training
         self._upstream, self._downstream, self._copied = tuple(upstream), tuple(downstream), tuple(copied)
         self._norms = tuple(name for name in later if isinstance(network.get_submodule(name), _BatchNorm))
@@ -186,7 +204,8 @@ class RecurrentNetwork(DelegatingWrapper):
 def _settings(block, common: dict) -> Dict[str, dict]:
     """The arguments of each block."""
     if not isinstance(block, (str, Mapping)) or not block:
-        raise ValueError(f'block must be the name of a submodule, or a mapping of names to arguments, got {block!r}')
+        raise ValueError('block must be the name of a submodule, or a mapping of names to arguments, or a sequence of names, got '
+                         f'{block!r}')
     if isinstance(block, Mapping) and not all(isinstance(n, str) and isinstance(own, Mapping) for n, own in block.items()):
         raise ValueError(f'block must map names of submodules to their arguments, got {block!r}')
     settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
+from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.iterate_statistics import IterateStatistics
 from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models.surgery import RecurrentNetwork
@@ -33,7 +34,8 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
 
     Args:
         backbone: Config of the backbone.
-        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``.
+        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``. With ``adapter='global'``, which
+            takes any, it may be left out: then the backbone is tried with a few usual shapes.
         input_batch: How many inputs are tried at construction. Default 1; for backbones that want frames in the
             batch (TSM) a multiple of the number of frames.
         num_iterations: ``K``. With 1 it is the plain backbone.
@@ -46,19 +48,22 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
 
     def __init__(self,
                  backbone: dict,
-                 input_shape: Sequence[int],
+                 input_shape: Optional[Sequence[int]] = None,
                  num_iterations: int = 2,
                  input_batch: int = 1,
                  init_cfg: Optional[dict] = None,
                  **kwargs):
-        if not all(isinstance(s, int) and s > 0 for s in (*input_shape, input_batch)):
+        if input_shape is None and kwargs.get('adapter') != 'global':
+            raise ValueError("input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is 'global'; got None")
+        if not all(isinstance(s, int) and s > 0 for s in (*(input_shape or ()), input_batch)):
             raise ValueError(f'input_shape and input_batch must be positive ints, got {input_shape!r} and {input_batch!r}')
         if str(backbone['type']).startswith(('torchvision.', 'timm.')):
             raise ValueError(f'backbone.type {backbone["type"]!r} is one that mmaction2\'s recognizers build on their own; '
                              'use mmpretrain.TIMMBackbone, or a backbone of mmaction2 or mmpretrain')
-        generator = torch.Generator().manual_seed(0)
-        super().__init__(_with_plain_pointwise(MODELS.build(backbone)), num_iterations=num_iterations,
-                         example_input=torch.randn(input_batch, *input_shape, generator=generator), **kwargs)
+        network = _with_plain_pointwise(MODELS.build(backbone))
+        if input_shape is None:
+            input_shape = _usual_shape(network, input_batch)
+        super().__init__(network, num_iterations=num_iterations, example_input=_noise(input_batch, input_shape), **kwargs)
         self.init_cfg = init_cfg
 
     def init_weights(self) -> None:
@@ -85,11 +90,15 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
         blocks = {name: self.wrapped.get_submodule(name) for name in self.block_names}
         for name, block in blocks.items():
             self.wrapped.set_submodule(name, block.wrapped)
+        if self.span is not None:
+            self.span.dissolve(self.wrapped)
         try:
             yield
         finally:
             for name, block in blocks.items():
                 self.wrapped.set_submodule(name, block)
+                if self.span is not None:
+                    self.span.put(self.wrapped, block)
 
     def forward(self, *args, **kwargs) -> tuple:
         iterates = self.forward_iterates(*args, **kwargs)
@@ -104,6 +113,29 @@ class Iterates(tuple):
             f'a recurrent backbone gives a tuple of iterates, each a tensor or a tuple, which has no {name!r}. Put '
             'AdaptiveRecurrentNeck around the neck and AdaptiveRecurrentHead (mmaction2) or AdaptiveRecurrentClsHead '
             '(mmpretrain) around the head; a Recognizer2D that has a neck, or fcn_test in its test_cfg, takes no iterates')
+
+
+def _noise(batch: int, shape: Sequence[int]) -> torch.Tensor:
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _usual_shape(network: nn.Module, batch: int) -> Sequence[int]:
+    """The smallest one of a few shapes of images or clips that a network takes.
+
+    Raises:
+        ValueError: It takes none of them.
+    """
+    first = next((m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), None)
+    if first is not None:
+        frames = ((8, ), (16, ), (32, )) if isinstance(first, nn.Conv3d) else ((), )
+        for shape in ((first.in_channels, *time, side, side) for side in (64, 224) for time in frames):
+            try:
+                with evaluation(network):
+                    network(_noise(batch, shape))
+                return shape
+            except Exception:  # of whatever kind the network raises for another size
+                continue
+    raise ValueError(f'input_shape must be given: {type(network).__name__} takes none of the shapes that were tried')
 
 
 def _with_plain_pointwise(network: nn.Module) -> nn.Module:

@@ -1,0 +1,70 @@
+"""The rows of a global weight adapter: from a block's activations, pooled over all positions, to ``P_n``.
+
+Battash & Wolf (arXiv:1910.11105) cut the pooled feedback map into the rows of the weight, which ties ``h`` to one size
+of input and lets each row see its own share of the channels alone. Here the map is pooled over *all* positions and a
+bottleneck turns the vector of all channels into the rows ``P_n`` of every dynamic layer, whose increment is
+``alpha P_n A^T``.
+
+A kernel that is made per sample from the globally pooled input is that of CondConv (Yang et al., arXiv:1904.04971), its
+low-rank form that of dynamic convolution decomposition (Li et al., arXiv:2103.08756), and a low-rank change that starts
+at zero, so that training begins at the network that was there, that of LoRA (Hu et al., arXiv:2106.09685). What they read is
+the input of the layer; ``h`` reads what the block has made of it.
+"""
+import math
+from typing import List, Mapping, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kaizen_mm.arguments import check_int
+
+
+class GlobalRows(nn.Module):
+    """``z -> P_n`` for every dynamic layer: pooling over all positions, then a bottleneck per layer.
+
+    Average and maximum of each channel are brought to mean 0 and variance 1 per sample, since the scale of activations
+    differs from block to block; then come a linear layer to ``hidden`` values, ReLU, and a linear layer to ``rows x rank``
+    values. At the start the rows have a norm of about one, so that a step of ``A`` is about one of the weight's own.
+
+    Args:
+        channels: ``C`` of the feedback map.
+        weight_shapes: Shape of each dynamic layer's weight, by layer name.
+        hidden: Width of the bottleneck; None (default) for a quarter of the layer's rows, at least 8 and at most 64.
+        rank: ``F``, columns of ``P_n``; None (default) for a quarter of the smaller one of the layer's rows and fan-in, at
+            least 1 and at most 8.
+
+    Shape:
+        ``[N, C, *spatial]`` of any size, or ``[N, C]``; result: one ``[N, rows, rank]`` per layer.
+
+    Raises:
+        ValueError: ``hidden`` or ``rank`` is no int of at least 1.
+    """
+
+    def __init__(self, channels: int, weight_shapes: Mapping[str, Sequence[int]], hidden: Optional[int] = None,
+                 rank: Optional[int] = None):
+        super().__init__()
+        for argument, value in (('hidden', hidden), ('rank', rank)):
+            if value is not None:
+                check_int(argument, value)
+        self.bottlenecks = nn.ModuleList()
+        self.ranks: List[int] = []
+        for rows, *others in weight_shapes.values():
+            width = min(max(rows // 4, 8), 64) if hidden is None else hidden
+            columns = min(max(min(rows, math.prod(others)) // 4, 1), 8) if rank is None else rank
+            last = nn.Linear(width, rows * columns)
+            nn.init.normal_(last.weight, std=(width * columns)**-0.5)
+            nn.init.zeros_(last.bias)
+            first = nn.Linear(2 * channels, width)
+            nn.init.kaiming_normal_(first.weight, nonlinearity='relu')
+            self.bottlenecks.append(nn.Sequential(first, nn.ReLU(), last))
+            self.ranks.append(columns)
+
+    def forward(self, z: Tensor) -> List[Tensor]:
+        z = z.flatten(2) if z.dim() > 2 else z.unsqueeze(2)  # [N, C, positions]
+        pooled = torch.cat([z.mean(dim=2), z.amax(dim=2)], dim=1)
+        pooled = F.layer_norm(pooled, pooled.shape[1:])
+        rows: List[Tensor] = []
+        for bottleneck, rank in zip(self.bottlenecks, self.ranks):
+            rows.append(bottleneck(pooled).reshape(len(pooled), -1, rank))
+        return rows
