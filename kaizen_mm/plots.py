@@ -1,5 +1,4 @@
 """Plots of results."""
-import re
 from pathlib import Path
 
 import matplotlib
@@ -37,43 +36,71 @@ def plot_iterates(results: dict, path: str) -> None:
     plt.close(figure)
 
 
-def plot_table(rows: dict, path: str) -> None:
-    """A measured table over iterations, ours beside the control and the paper, as a PNG.
+def plot_table(rows: dict, path: str, title: str = '') -> None:
+    """A measured table as a PNG: every row with its spread, and the iterates of the recurrent networks.
 
-    On the left the last iterate's accuracy against the number of iterations K, on the right the accuracy
-    of every iterate of the networks with the largest K. Error bars are the standard deviation over seeds.
+    On the left each row's accuracy, mean and standard deviation over seeds, with the single seeds behind them and the
+    paper's number where it has one. On the right, where there are recurrent rows, the accuracy of every iterate of
+    those with the largest K of their kind.
 
     Args:
         rows: What :func:`kaizen_mm.openmmlab.reproduce.summary` returns. Names that end in ``_k2`` and so on are
-            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without, where there are
-            any; ``..._control`` is the static control. Other rows are left to the table.
+            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without.
         path: File to write.
+        title: Names the data set and the number of seeds.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-    for kind, label, color in (('kaizen', 'ours', 'tab:blue'), ('recurrent', 'ours, no kaizen loss', 'tab:orange')):
-        found = {int(m[1]): row for name, row in rows.items() if (m := re.fullmatch(rf'{kind}_.*_k(\d+)', name))}
-        if not found:
-            continue
-        ks = sorted(found)
-        top1 = [found[k]['top1'] for k in ks]
-        spread = None if top1[0]['std'] is None else [t['std'] for t in top1]
-        left.errorbar(ks, [t['mean'] for t in top1], spread, marker='o', capsize=3, color=color, label=label)
-        paper = [found[k]['paper_top1'] for k in ks]
-        if None not in paper:
-            left.plot(ks, paper, marker='x', linestyle=':', color=color, label=label.replace('ours', 'paper'))
-        iterates = np.array(found[ks[-1]]['per_iterate'])  # [seeds, K]
-        spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
-        right.errorbar(range(1, ks[-1] + 1), iterates.mean(axis=0), spread, marker='o', capsize=3, color=color,
-                       label=f'{label}, K = {ks[-1]}')
-    for name, row in rows.items():
-        label = 'static control' if name.endswith('_control') else 'phase one' if row is next(iter(rows.values())) else None
-        if label:
-            for axis in (left, right):
-                axis.axhline(row['top1']['mean'], color='0.35', linestyle='--' if 'control' in label else ':', label=label)
-    left.set(xlabel='iterations K', ylabel='top-1 of the last iterate [%]', xticks=ks)
-    right.set(xlabel='iterate', ylabel='top-1 [%]', xticks=range(1, ks[-1] + 1))
-    left.legend()
-    right.legend()
+    recurrent = {name: row for name, row in rows.items() if len(row['per_iterate'][0]) > 1}
+    figure, axes = plt.subplots(1, 2 if recurrent else 1, figsize=(11 if recurrent else 6.5, 1.4 + 0.34 * max(len(rows), 6)),
+                                squeeze=False, layout='constrained')
+    _draw_rows(axes[0, 0], rows)
+    if recurrent:
+        _draw_iterates(axes[0, 1], recurrent)
+    figure.suptitle(title)
+    handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles, loc='outside lower center', ncols=len(handles))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+_COLOURS = {'kaizen': 'tab:blue', 'recurrent': 'tab:orange', '': '0.3'}
+_KINDS = {'kaizen': 'recurrent, kaizen loss', 'recurrent': 'recurrent, no kaizen loss', '': 'plain'}
+
+
+def _kind(name: str) -> str:
+    return name.split('_')[0] if name.split('_')[0] in _COLOURS else ''
+
+
+def _draw_rows(axis, rows: dict) -> None:
+    """One line a row, the first on top."""
+    for place, (name, row) in enumerate(rows.items()):
+        color = _COLOURS[_kind(name)]
+        axis.scatter(row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=color, alpha=0.35)
+        axis.errorbar(row['top1']['mean'], place, xerr=row['top1']['std'], marker='o', capsize=3, color=color,
+                      label=_KINDS[_kind(name)])
+        if row['paper_top1'] is not None:
+            axis.plot(row['paper_top1'], place, marker='x', color='black', linestyle='', zorder=5, label='paper')
+    axis.set(xlabel='top-1 [%]', yticks=range(len(rows)),
+             yticklabels=[f'{name}  ({row["parameters"]:,})' for name, row in rows.items()])
+    axis.invert_yaxis()
+    axis.grid(axis='x', alpha=0.3)
+
+
+def _draw_iterates(axis, rows: dict) -> None:
+    """Accuracy over iterates of the rows with the most iterates of their kind, side by side."""
+    largest = {}
+    for name, row in rows.items():
+        kind = _kind(name)
+        if kind not in largest or len(row['per_iterate'][0]) >= len(largest[kind][1]['per_iterate'][0]):
+            largest[kind] = name, row
+    for index, (kind, (name, row)) in enumerate(largest.items()):
+        iterates = np.array(row['per_iterate'])  # [seeds, K]
+        spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
+        numbers = np.arange(1, iterates.shape[1] + 1)
+        # a little apart, or one would hide the other
+        axis.errorbar(numbers + 0.08 * (index - (len(largest) - 1) / 2), iterates.mean(axis=0), spread, marker='o', capsize=3,
+                      color=_COLOURS[kind])
+        axis.set_xticks(numbers)
+    axis.set(xlabel='iterate', ylabel='top-1 [%]', title=', '.join(name for name, _ in largest.values()))
+    axis.title.set_fontsize('medium')
+    axis.grid(axis='y', alpha=0.3)

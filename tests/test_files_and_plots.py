@@ -32,22 +32,37 @@ def test_the_plot_draws_every_iterate_and_both_baselines(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize('seeds', [1, 2])
-def test_the_plot_of_a_table_draws_ours_control_and_paper(tmp_path, monkeypatch, seeds):
+def test_the_plot_of_a_table_draws_every_row_its_spread_and_the_paper(tmp_path, monkeypatch, seeds):
     import matplotlib.pyplot as plt
     monkeypatch.setattr(plt, 'close', lambda figure: None)
 
     def row(mean, iterates, paper=None):
         std = 0.5 if seeds > 1 else None
-        return dict(top1=dict(mean=mean, std=std), per_iterate=[[mean - i for i in range(iterates)]] * seeds, paper_top1=paper)
+        return dict(top1=dict(mean=mean, std=std, per_seed=[mean] * seeds), parameters=1234,
+                    per_iterate=[[mean - i for i in range(iterates)]] * seeds, paper_top1=paper)
 
-    rows = {'net': row(90., 1, 89.), 'net_control': row(91., 1)}
+    rows = {'net': row(90., 1, 89.), 'net_big': row(99., 1, 98.), 'net_control': row(91., 1)}
     for k in (2, 3):
         rows[f'kaizen_net_k{k}'], rows[f'recurrent_net_k{k}'] = row(93. + k, k, 92. + k), row(92. + k, k, 91. + k)
-    plot_table(rows, tmp_path / 'table.png')
+    plot_table(rows, tmp_path / 'table.png', 'Data')
     assert (tmp_path / 'table.png').read_bytes().startswith(b'\x89PNG')
     left, right = plt.gcf().axes
-    drawn = {line.get_label(): list(line.get_ydata()) for line in left.lines}
-    assert drawn['paper'] == [94., 95.] and drawn['paper, no kaizen loss'] == [93., 94.]
-    assert drawn['phase one'] == [90., 90.] and drawn['static control'] == [91., 91.]
-    assert [list(line.get_ydata()) for line in left.lines if len(line.get_xdata()) == 2][0] == [95., 96.]
-    assert list(right.lines[0].get_ydata()) == [96., 95., 94.]
+    points = [(list(line.get_xdata())[0], list(line.get_ydata())[0], line.get_marker()) for line in left.lines]
+    drawn = {place: x for x, place, marker in points if marker == 'o'}
+    assert [drawn[place] for place in range(len(rows))] == [r['top1']['mean'] for r in rows.values()]
+    paper = {place: x for x, place, marker in points if marker == 'x'}
+    assert paper == {place: r['paper_top1'] for place, r in enumerate(rows.values()) if r['paper_top1'] is not None}
+    assert len([c for c in left.containers if c.has_xerr]) == (len(rows) if seeds > 1 else 0)
+    assert [t.get_text() for t in left.get_yticklabels()][1] == 'net_big  (1,234)'
+    curves = [line for line in right.lines if line.get_marker() == 'o']
+    assert [list(line.get_ydata()) for line in curves] == [[96., 95., 94.], [95., 94., 93.]]
+    assert not set(curves[0].get_xdata()) & set(curves[1].get_xdata())  # neither hides the other
+    assert plt.gcf().get_suptitle() == 'Data'
+
+
+def test_the_plot_of_a_table_without_recurrent_rows_has_one_panel(tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+    monkeypatch.setattr(plt, 'close', lambda figure: None)
+    row = dict(top1=dict(mean=90., std=None, per_seed=[90.]), parameters=10, per_iterate=[[90.]], paper_top1=None)
+    plot_table({'net': row, 'net_control': row}, tmp_path / 'table.png')
+    assert len(plt.gcf().axes) == 1

@@ -22,10 +22,11 @@ from kaizen_mm.openmmlab.experiment import train_and_test
 class Table(NamedTuple):
     """A table to be measured.
 
-    ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all configs with the
-    paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared by, and
-    ``quick`` are the changes of a smoke test.
+    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
+    all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
+    compared by, and ``quick`` are the changes of a smoke test.
     """
+    title: str
     phase_one: str
     rows: Dict[str, Optional[float]]
     measure: Measure
@@ -36,6 +37,7 @@ _TINY_IMAGENET_QUICK = {
     'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
 TABLES = {
     'table1': Table(
+        title='MNIST',
         phase_one='mnist',
         rows={
             'mnist': 96.50, 'mnist_big': 98.07, 'mnist_control': None,
@@ -46,6 +48,7 @@ TABLES = {
         quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
                'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}),
     'tiny_imagenet': Table(
+        title='MFNet-2D, 20 classes of Tiny ImageNet',
         phase_one='mfnet2d_tiny_imagenet',
         rows=dict.fromkeys([
             'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
@@ -53,6 +56,7 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK),
     'tiny_imagenet_resnet18': Table(
+        title='ResNet-18 (mmpretrain), 20 classes of Tiny ImageNet',
         phase_one='resnet18_tiny_imagenet',
         rows=dict.fromkeys([
             'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
@@ -60,6 +64,7 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK),
     'tiny_imagenet_timm_resnet18': Table(
+        title='ResNet-18 (timm), 20 classes of Tiny ImageNet',
         phase_one='timm_resnet18_tiny_imagenet',
         rows=dict.fromkeys([
             'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
