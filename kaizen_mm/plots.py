@@ -91,7 +91,7 @@ def _draw_iterates(axis, rows: dict) -> None:
     largest = {}
     for name, row in rows.items():
         kind = _kind(name)
-        if kind not in largest or len(row['per_iterate'][0]) >= len(largest[kind][1]['per_iterate'][0]):
+        if kind not in largest or len(row['per_iterate'][0]) > len(largest[kind][1]['per_iterate'][0]):
             largest[kind] = name, row
     for index, (kind, (name, row)) in enumerate(largest.items()):
         iterates = np.array(row['per_iterate'])  # [seeds, K]
