@@ -16,6 +16,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: It cannot be written, as on a full disk; the error names ``path``.
     """
+    path = path.resolve()  # a link stays one
     part = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         yield part
@@ -42,8 +43,13 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes a text file whole or not at all; its folder is made."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
-        part.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        part.write_bytes(content)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file whole or not at all; its folder is made."""
+    write_bytes(path, ''.join(f'{line}\n' for line in lines).encode())

@@ -10,7 +10,7 @@ import torch
 
 from kaizen_mm.files import whole_file
 from kaizen_mm.models.convert import CONVERTERS
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 
 def main():
@@ -20,7 +20,7 @@ def main():
     parser.add_argument('target', type=Path, help='the file to write')
     parser.add_argument('--prefix', default='', help='put before every name, such as "backbone." for OpenMMLab')
     args = parser.parse_args()
-    checkpoint = load_weights(args.source, map_location='cpu')
+    checkpoint = read_checkpoint(args.source, map_location='cpu')
     state_dict = CONVERTERS[args.kind](checkpoint.get('state_dict', checkpoint))
     args.target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(args.target) as part:

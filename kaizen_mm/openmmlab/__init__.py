@@ -8,6 +8,8 @@ def register() -> None:
         return
     from kaizen_mm.openmmlab import compat
     compat.read_checkpoints_safely()
+    compat.keep_configs_out_of_checkpoints()
+    compat.write_whole_files()
     compat.distribute_without_gpu()
     from kaizen_mm.openmmlab import blocks, hooks, phase_one, progress  # noqa: F401
     if not _installed('mmcv'):  # mmaction2 and mmpretrain import mmcv but do not require it

@@ -56,11 +56,11 @@ def _load(path: Path, map_location, **kwargs) -> Any:
     try:
         # not torch.load, which compat.py replaces by this function while others' loaders run
         return torch.serialization.load(path, map_location=map_location, weights_only=True, **kwargs)
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError as error:  # torch advises weights_only=False; its context says what was found
         reason = ('it holds pickled objects other than tensors and plain values' if zipfile.is_zipfile(path) else
                   'it is damaged or no checkpoint, or it holds pickled objects other than tensors and plain values')
         raise ValueError(f'checkpoint {path} is refused: {reason}. Nothing of it was run; if you trust where it came '
-                         f'from, save its state dict alone. {_short(error)}') from error
+                         f'from, save its state dict alone. {_short(error.__context__ or error)}') from error
     except Exception as error:  # damaged pickles give errors of many types
         _reraise_of_system(error)
         raise ValueError(f'checkpoint {path} cannot be read: it is damaged or no checkpoint ({_short(error)}); '

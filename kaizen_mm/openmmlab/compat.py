@@ -6,6 +6,7 @@ leaves a release without the fault alone. They are applied by ``import kaizen_mm
 import atexit
 import functools
 import importlib.util
+import os
 import pickle
 import sys
 import types
@@ -13,6 +14,10 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from mmengine.dist import is_main_process
+
+from kaizen_mm.files import write_bytes
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 
 def provide_drn() -> None:
@@ -69,10 +74,7 @@ def read_checkpoints_safely() -> None:
 
     @checkpoint.CheckpointLoader.register_scheme(prefixes='', force=True)
     def load_from_local(filename, map_location=None):
-        path = Path(filename).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f'no checkpoint file {path}')
-        return load_weights(path, map_location)
+        return read_checkpoint(filename, map_location)
 
     if isinstance(checkpoint.load_url, functools.partial):
         return
@@ -82,27 +84,127 @@ def read_checkpoints_safely() -> None:
     @functools.wraps(load_any)
     def load_checkpoint(*args, **kwargs):
         # loaders of other schemes call torch.load themselves
-        with mock.patch.object(torch, 'load', functools.partial(torch.load, weights_only=True)):
-            return load_any(*args, **kwargs)
+        with mock.patch.object(torch, 'load', _load_whole):
+            return _without_config(load_any(*args, **kwargs))
 
     checkpoint.CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
 
 
-def load_weights(path, map_location=None):
-    """:func:`torch.load` with ``weights_only=True`` and errors that name the file.
+def _load_whole(file, map_location=None, **kwargs):
+    """In place of :func:`torch.load`: files are verified, and nothing is unpickled without restriction."""
+    if isinstance(file, (str, os.PathLike)):
+        return read_checkpoint(file, map_location)
+    return torch.serialization.load(file, map_location=map_location, weights_only=True)
 
-    Raises:
-        ValueError: The file holds pickled code, or is cut off or no checkpoint at all.
+
+def _without_config(checkpoint):
+    """A checkpoint without ``meta['config']``, text of MMCV's time that ``Runner.resume`` would evaluate to read
+    ``gpu_ids`` from it."""
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+def keep_configs_out_of_checkpoints() -> None:
+    """Inferencers are given their config: none is made of the text that a checkpoint holds.
+
+    ``mmengine.infer.BaseInferencer`` without ``model`` evaluates the text, which is Python, and
+    builds what it says, which can be any class at hand (mmengine 0.10.7, ``infer/infer.py``).
     """
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f'checkpoint {path} is refused: it holds pickled objects other than tensors and '
-                         f'plain values, and nothing of it was run; save its state dict alone. {error}'
-                         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f'checkpoint {path} cannot be read: it is cut off or no checkpoint ({error}); '
-                         'use an earlier one') from error
+    from mmengine.infer import BaseInferencer
+
+    if hasattr(BaseInferencer._init_model, '__wrapped__'):
+        return
+    init_model = BaseInferencer._init_model
+
+    @functools.wraps(init_model)
+    def init(self, cfg, weights, device='cpu'):
+        if not cfg:
+            raise ValueError(
+                f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, write '
+                'meta["cfg"] of kaizen_mm.openmmlab.checkpoints.read_checkpoint(...) to a .py file and read it before you '
+                'pass it on')
+        return init_model(self, cfg, weights, device)
+
+    BaseInferencer._init_model = init
+
+
+def write_whole_files() -> None:
+    """What mmengine writes through its file backend, and ``last_checkpoint``, is written whole or not at all.
+
+    mmengine 0.10.7 truncates files before it writes them, removes the oldest checkpoint before it writes the new one
+    (``hooks/checkpoint_hook.py``), and removes the best checkpoint by a path that a checkpoint gives, which may
+    lie outside the folder of this training.
+    """
+    from mmengine.fileio import LocalBackend
+    from mmengine.hooks import CheckpointHook
+
+    if hasattr(CheckpointHook.before_train, '__wrapped__'):
+        return
+    put_in_place = LocalBackend.put
+
+    @functools.wraps(put_in_place)
+    def put(self, obj, filepath):
+        if os.path.exists(filepath) and not os.path.isfile(filepath):  # a device or a pipe
+            put_in_place(self, obj, filepath)
+        else:
+            write_bytes(Path(filepath), obj)
+
+    def put_text(self, obj, filepath, encoding='utf-8'):
+        self.put(obj.encode(encoding), filepath)
+
+    LocalBackend.put, LocalBackend.put_text = put, put_text
+    before_train = CheckpointHook.before_train
+
+    @functools.wraps(before_train)
+    def before(self, runner):
+        # the numbers of the checkpoints to be removed come from the one that was resumed from
+        if 'keep_ckpt_ids' in runner.message_hub.runtime_info:
+            ids = runner.message_hub.get_info('keep_ckpt_ids')
+            runner.message_hub.update_info('keep_ckpt_ids', [i for i in ids if isinstance(i, int)])
+        before_train(self, runner)
+        for info in [key for key in runner.message_hub.runtime_info if key.startswith('best_ckpt')]:
+            _keep_to_folder(self, runner, info)
+
+    CheckpointHook.before_train, CheckpointHook._save_checkpoint_with_step = before, _save_then_remove
+
+
+def _keep_to_folder(hook, runner, info: str) -> None:
+    """The best checkpoint of an earlier run is looked for, and later removed, in the folder of this one only."""
+    path = runner.message_hub.get_info(info)
+    path = path and hook.file_backend.join_path(hook.out_dir, os.path.basename(path))
+    runner.message_hub.update_info(info, path)
+    if info == 'best_ckpt':
+        hook.best_ckpt_path = path
+    elif getattr(hook, 'best_ckpt_path_dict', None):
+        hook.best_ckpt_path_dict[info[len('best_ckpt_'):]] = path
+
+
+def _save_then_remove(self, runner, step, meta) -> None:
+    """In place of ``CheckpointHook._save_checkpoint_with_step``."""
+    outdated = None
+    if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:  # the best one is saved in the same step
+        if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+            outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+    name = self.filename_tmpl.format(step)
+    self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+    runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+    runner.save_checkpoint(
+        self.out_dir, name, self.file_client_args, save_optimizer=self.save_optimizer,
+        save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+        backend_args=self.backend_args, **self.args)
+    if not is_main_process():
+        return
+    write_bytes(Path(runner.work_dir, 'last_checkpoint'), str(self.last_ckpt).encode())
+    if outdated in (None, name):
+        return
+    path = self.file_backend.join_path(self.out_dir, outdated)
+    if self.file_backend.isfile(path):
+        self.file_backend.remove(path)
+    elif self.file_backend.isdir(path):
+        self.file_backend.rmtree(path)
 
 
 def distribute_without_gpu() -> None:

@@ -40,7 +40,7 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(tmp_pa
     path = tmp_path / 'a.pth'
     torch.save(state(), path)
     whole, draw, refused = path.read_bytes(), random.Random(0), 0
-    for position in range(len(whole)):
+    for position in range(0, len(whole), 9):
         flip(path, position, draw.randrange(8))
         try:
             assert same(read_checkpoint(path)), position
@@ -48,9 +48,9 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(tmp_pa
             assert f'checkpoint {path} ' in str(error)
             refused += 1
         path.write_bytes(whole)
-    assert refused > len(whole) / 2
+    assert refused > len(whole) / 18
     values = whole.index(torch.arange(50.).add(3).numpy().tobytes())
-    for position in range(values, values + 200):
+    for position in range(values, values + 200, 3):
         flip(path, position, draw.randrange(8))
         with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: a/data/. is not what was written; use an earlier'):
             read_checkpoint(path)

@@ -6,14 +6,14 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
 
 W_1 = ('backbone.conv5.B02.conv_i1.conv.weight', 'backbone.conv5.B02.conv_i2.conv.weight')
 
 
 def state(path) -> dict:
-    return load_weights(path)['state_dict']
+    return read_checkpoint(path)['state_dict']
 
 
 def test_both_phases_then_neither(config):

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 from kaizen_mm.openmmlab.experiment import train_and_test
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.measures import MEASURES
@@ -148,6 +148,6 @@ def test_the_real_digits_are_learned(real_data, tmp_path):
     rows = summary(table, measured)
     assert rows['mnist']['top1']['mean'] > 70 and rows['kaizen_mnist_k2']['top1']['mean'] > rows['mnist']['top1']['mean']
     assert len(rows['kaizen_mnist_k2']['per_iterate'][0]) == 2
-    one, two = (load_weights(Path(run.work_dir, 'epoch_1.pth'))['state_dict'] for run in runs)
+    one, two = (read_checkpoint(Path(run.work_dir, 'epoch_1.pth'))['state_dict'] for run in runs)
     assert one['backbone.fc1.weight'].equal(two['backbone.fc1.weight']), 'W_1 is that of phase one'
     assert not one['backbone.conv1.0.weight'].equal(two['backbone.conv1.0.weight'])

@@ -5,7 +5,7 @@ from pathlib import Path
 import mmpretrain
 import torch
 
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 from tests.tools.test_training import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,7 +13,7 @@ STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
 
 
 def state(path: Path) -> dict:
-    return load_weights(path)['state_dict']
+    return read_checkpoint(path)['state_dict']
 
 
 def test_digits_are_trained_here_and_tested_by_the_stock_tool(run, environment, mnist_data, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 from kaizen_mm.openmmlab.reproduce import TABLES
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -83,11 +83,11 @@ def test_a_table_is_measured_killed_and_taken_up_again(environment, mnist_data, 
 
     # phase one is trained once per seed, and each seed has its own
     assert not list(work.rglob('phase_one'))
-    plain = [load_weights(work / f'seed_{seed}' / 'mnist' / 'epoch_1.pth')['state_dict'] for seed in (0, 1)]
+    plain = [read_checkpoint(work / f'seed_{seed}' / 'mnist' / 'epoch_1.pth')['state_dict'] for seed in (0, 1)]
     assert not plain[0]['backbone.fc1.weight'].equal(plain[1]['backbone.fc1.weight'])
     for path in work.glob('seed_*/*_k?/epoch_1.pth'):
         seed = int(path.parts[-3][-1])
-        assert load_weights(path)['state_dict']['backbone.fc1.weight'].equal(plain[seed]['backbone.fc1.weight']), path
+        assert read_checkpoint(path)['state_dict']['backbone.fc1.weight'].equal(plain[seed]['backbone.fc1.weight']), path
 
     in_this_process(words, monkeypatch)
     assert capsys.readouterr().out.endswith(table)

@@ -11,7 +11,7 @@ import mmaction
 import pytest
 import torch
 
-from kaizen_mm.openmmlab.compat import load_weights
+from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 STOCK = Path(mmaction.__file__).parent / '.mim' / 'tools'
@@ -24,7 +24,7 @@ def free_port() -> str:
 
 
 def assert_same_weights(first: Path, second: Path):
-    one, two = (load_weights(p)['state_dict'] for p in (first, second))
+    one, two = (read_checkpoint(p)['state_dict'] for p in (first, second))
     assert one.keys() == two.keys()
     different = [k for k in one if not torch.equal(one[k], two[k])]
     assert not different
@@ -119,7 +119,7 @@ def test_options_reach_the_run(run, tiny_configs, tmp_path):
                  '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1')
     assert 'Epoch(val)' not in output
     for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
-        assert load_weights(tmp_path / 'work' / path)['meta']['seed'] == 7
+        assert read_checkpoint(tmp_path / 'work' / path)['meta']['seed'] == 7
 
 
 @pytest.mark.parametrize('option, message', [
