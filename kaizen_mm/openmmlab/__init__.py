@@ -11,7 +11,7 @@ def register() -> None:
     compat.keep_configs_out_of_checkpoints()
     compat.write_whole_files()
     compat.distribute_without_gpu()
-    from kaizen_mm.openmmlab import blocks, hooks, phase_one, progress  # noqa: F401
+    from kaizen_mm.openmmlab import blocks, divergence, hooks, phase_one, progress  # noqa: F401
     if not _installed('mmcv'):  # mmaction2 and mmpretrain import mmcv but do not require it
         return
     if _installed('mmaction'):

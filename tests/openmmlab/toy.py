@@ -29,4 +29,4 @@ def toy_runner(work_dir, nan_at=-1, epochs=2, rate=0.1, checkpoint=None, hooks=N
                               dataset=[dict(inputs=torch.ones(1) * i) for i in range(4)], collate_fn=dict(type='pseudo_collate')),
         train_cfg=dict(by_epoch=True, max_epochs=epochs), optim_wrapper=dict(optimizer=dict(type='SGD', lr=rate)),
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
-        custom_hooks=hooks, randomness=dict(seed=0), **kwargs)
+        custom_hooks=[dict(type='FiniteLossHook'), *(hooks or [])], randomness=dict(seed=0), **kwargs)
