@@ -228,7 +228,7 @@ def serve(connection, function):
         connection.send(answer)
 
 
-def run_isolated(function, tasks, workers=None, timeout=TIMEOUT):
+def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkserver'):
     """Call a function for each task in processes that are allowed to die.
 
     A call that ends its process (a crash in native code) or outlasts `timeout`
@@ -243,6 +243,9 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT):
         tasks (sequence of tuple): Positional arguments of each call.
         workers (int, optional): Processes; default: the processors at hand.
         timeout (float): Seconds for one call.
+        method (str): How processes start, where the system has it (else
+            `spawn`). Only with `fork` may a script without a guard of its
+            main part call this.
 
     Yields:
         tuple: (index of the task, result or None, reason or None) in the order
@@ -260,9 +263,9 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT):
     if timeout <= 0:
         raise ValueError(f'timeout must be positive seconds, not {timeout}')
     # The package is imported once, by the server that the workers fork from.
-    forks = 'forkserver' in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context('forkserver' if forks else 'spawn')
-    if forks:
+    known = method in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context(method if known else 'spawn')
+    if known and method == 'forkserver':
         context.set_forkserver_preload([__name__])
     waiting = list(reversed(range(len(tasks))))
     retried = set()
