@@ -8,7 +8,8 @@ The statistics of iterate 1 are the norm's own ``running_mean``, ``running_var``
 ``num_batches_tracked``. Those of later iterates stand in a child module of the norm,
 ``iterates``, and are put in place of the norm's own for the duration of one pass. As a child
 they survive the conversion to SyncBN, and a checkpoint that lacks them (one of the plain
-network) fills them with the statistics of the plain network.
+network) fills them with the statistics of the plain network. Where a norm is exchanged for one that
+does not take its children along, as timm's ``freeze_batch_norm_2d`` does, they are put back.
 """
 from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _CHILD = 'iterates'
+_KEPT = '_kept_iterate_statistics'  # attribute of the module that they were added to: by name of the norm
 _NAMES = ('running_mean', 'running_var', 'num_batches_tracked')
 
 
@@ -63,8 +65,29 @@ def _extend(rows: Tensor, length: int) -> Tensor:
 
 def _tracked_norms(module: nn.Module):
     for name, norm in module.named_modules():
-        if isinstance(norm, _BatchNorm) and norm.track_running_stats:
+        if isinstance(norm, _BatchNorm) and norm.track_running_stats or _CHILD in norm._modules:
             yield name, norm
+
+
+def restore_iterate_statistics(module: nn.Module, *_, **__) -> None:
+    """Puts statistics back under norms that have been exchanged since :func:`add_iterate_statistics` was called on ``module``.
+
+    Raises:
+        RuntimeError: What stands in the place of a norm has no running statistics, as after folding it into a
+            convolution.
+    """
+    for name, rows in module.__dict__.get(_KEPT, {}).items():
+        try:
+            norm = module.get_submodule(name)
+        except AttributeError:  # pruned along with what it was part of
+            continue
+        if _CHILD in norm._modules:
+            continue
+        if getattr(norm, 'running_mean', None) is None:
+            raise RuntimeError(f'the batch norm {name!r} has running statistics for each iterate, but it has become a '
+                               f'{type(norm).__name__} without any, so that those are lost; leave it in place, or build the '
+                               "network with norm_statistics='shared'")
+        norm.add_module(_CHILD, rows.to(norm.running_mean))
 
 
 def add_iterate_statistics(module: nn.Module, num_iterations: int, names: Optional[Sequence[str]] = None) -> None:
@@ -76,6 +99,8 @@ def add_iterate_statistics(module: nn.Module, num_iterations: int, names: Option
     """
     if num_iterations < 2:
         return
+    restore_iterate_statistics(module)
+    kept = module.__dict__.setdefault(_KEPT, {})
     for name, norm in _tracked_norms(module):
         if names is not None and name not in names:
             continue
@@ -83,11 +108,14 @@ def add_iterate_statistics(module: nn.Module, num_iterations: int, names: Option
             getattr(norm, _CHILD).resize(num_iterations - 1)
         else:
             norm.add_module(_CHILD, IterateStatistics(norm, num_iterations))
+        kept[name] = getattr(norm, _CHILD)
     if _fill_from_plain not in [getattr(h, 'hook', h) for h in module._load_state_dict_pre_hooks.values()]:
         module.register_load_state_dict_pre_hook(_fill_from_plain)
+        module.register_state_dict_pre_hook(restore_iterate_statistics)
 
 
 def _fill_from_plain(module, state_dict, prefix, *args):
+    restore_iterate_statistics(module)
     for name, norm in _tracked_norms(module):
         if not hasattr(norm, _CHILD):
             continue
@@ -111,14 +139,16 @@ def iterate_statistics(module: nn.Module, index: int) -> Iterator[None]:
         index: The iterate, from 0. Beyond those that exist, the last one's are used.
     """
     swapped = []
+    restore_iterate_statistics(module)
     if index > 0:
         for _, norm in _tracked_norms(module):
             rows = getattr(norm, _CHILD, None)
             if rows is None:
                 continue
             row = min(index, len(rows)) - 1
-            swapped.append((norm, {name: getattr(norm, name) for name in _NAMES}))
-            for name in _NAMES:
+            names = [name for name in _NAMES if name in norm._buffers]  # frozen norms count no batches
+            swapped.append((norm, {name: getattr(norm, name) for name in names}))
+            for name in names:
                 norm._buffers[name] = getattr(rows, name)[row]
     try:
         yield

@@ -27,6 +27,8 @@ from kaizen_mm.layers.weight_adapter import WeightAdapter
 
 NORM_STATISTICS = ('per_iterate', 'shared')
 MAX_ITERATIONS = 1000  # each has memory and norm statistics of its own: more must be a slip
+_TRANSFORMER_LAYERS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.TransformerEncoder,
+                       nn.TransformerDecoder)
 
 
 class AdaptiveRecurrentBlock(TransparentWrapper):
@@ -62,6 +64,9 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     Where modules of the block checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in
     timm), each iteration is checkpointed as a whole instead.
 
+    Whether the first dimension of the input holds samples cannot be seen from a block alone, but for PyTorch's
+    transformers, whose ``batch_first=False`` is refused; :class:`~kaizen_mm.models.RecurrentNetwork` tries it.
+
     Shape:
         Input ``[N, ...]`` and whatever else the block takes; output a tuple of ``num_iterations`` block
         outputs, the last one best.
@@ -83,6 +88,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         super().__init__(block)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
+        _check_batch_first(block)
         names = dynamic_names(dynamic)
         check_text('feedback', feedback, "the name of a submodule, '' for the block itself")
         known = dict(block.named_modules())
@@ -261,6 +267,16 @@ def nearest(name: str, known) -> str:
     """For errors: the names that are near to one that does not exist."""
     near = difflib.get_close_matches(name, [k for k in known if k], n=5, cutoff=0.5)
     return f'did you mean {", ".join(near)}?' if near else f'it has {", ".join(sorted(k for k in known if k)[:30])}'
+
+
+def _check_batch_first(block: nn.Module) -> None:
+    """Raises ValueError where a block is known to attend over its input's first dimension, that of the samples."""
+    for kind in _TRANSFORMER_LAYERS:
+        if isinstance(block, kind) and type(block).forward is kind.forward:
+            attention = next((m for m in block.modules() if isinstance(m, nn.MultiheadAttention)), None)
+            if attention is not None and not attention.batch_first:
+                raise ValueError(f'block: {type(block).__name__} has batch_first=False, so that tokens, not samples, are in the '
+                                 'first dimension and samples would mix; build it with batch_first=True')
 
 
 def dynamic_names(dynamic: Union[str, Sequence[str]], block: str = 'the block') -> List[str]:

@@ -92,13 +92,17 @@ class Replay:
     def _keep(self, name, forward, *args, **kwargs):
         output = forward(*args, **kwargs)
         if self._versions is None:
-            self._outputs[name].append(_copy(output) if name in self._copied else output)
+            self._outputs[name].append(self._own(name, output))
         return output
 
     def _give(self, remaining, name, forward, *args, **kwargs):
         for output in remaining[name]:
-            return _copy(output) if name in self._copied else output
+            return self._own(name, output)
         return forward(*args, **kwargs)
+
+    def _own(self, name, output):
+        """The output in lists and dictionaries of its own (HRNet puts others into those that it gets), or copied."""
+        return tree_map_only(Tensor, torch.clone if name in self._copied else _same, output)
 
     def _run_block(self, forward, *args, **kwargs):
         output = forward(*args, **kwargs)
@@ -118,8 +122,8 @@ def _versions(value):
     return [None if tensor.is_inference() else tensor._version for tensor in tensors(value)]
 
 
-def _copy(value):
-    return tree_map_only(Tensor, torch.clone, value)
+def _same(value):
+    return value
 
 
 class CallRecord:

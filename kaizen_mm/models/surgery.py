@@ -17,10 +17,12 @@ from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_stat
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.evaluation import evaluation
+from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
 from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
                                               nearest)
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
+from kaizen_mm.models.samples import check_samples
 from kaizen_mm.models.span import Span
 
 
@@ -34,7 +36,8 @@ class RecurrentNetwork(DelegatingWrapper):
     methods such as ``forward_features`` are those of the last iterate.
 
     The network is changed in place, or left as it was where an argument cannot be used. It is run a few times on
-    ``example_input``, in evaluation mode and without gradients, to learn shapes and the order of its modules.
+    ``example_input``, in evaluation mode and without gradients, to learn shapes and the order of its modules, and once on
+    twice as many samples, to see that they stand in the first dimension and do not influence one another.
 
     Where modules checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in timm), the recurrent block
     checkpoints each iterate, and containers around the last one leave it to what they hold. Checkpoints of other
@@ -59,7 +62,7 @@ class RecurrentNetwork(DelegatingWrapper):
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted; a block that does
-            not run once; a dynamic layer that does not run once in it.
+            not run once, or whose samples would mix (maps ``[L, N, C]``); a dynamic layer that does not run once in it.
         TypeError: A dynamic layer that is no convolution or linear layer, or an unknown argument.
     """
 
@@ -105,6 +108,8 @@ class RecurrentNetwork(DelegatingWrapper):
         order = record.in_order(list(settings))
         upstream, downstream, later = record.around(order[-1])
         with evaluation(network):
+            if num_iterations > 1:
+                check_samples(network, parts, record, args, kwargs)
             copied = _copied(network, order, upstream, args, kwargs)
         for name, options in settings.items():
             plain = network.get_submodule(name)
@@ -161,7 +166,7 @@ class RecurrentNetwork(DelegatingWrapper):
                 if replay.changed():
                     raise RuntimeError(f'block: {type(self.wrapped).__name__} changes the output of {replay.changed()[0]!r} in '
                                        f'place, but each iterate of {self.block_names[-1]!r} needs it as it was; set '
-                                       'inplace=False there')
+                                       'inplace=False there, where it has such a switch, or take another block')
         return tuple(outputs)
 
     @contextmanager
@@ -181,6 +186,7 @@ class RecurrentNetwork(DelegatingWrapper):
                     if own and self._has_norms(name) or not own and checkpoints(around) and len(module._modules):
                         stack.enter_context(forward_replaced(module, partial(_checkpointed, module, module.forward)))
             stack.enter_context(checkpointing_off(around))
+            restore_iterate_statistics(network)
             for name in self._norms:
                 stack.enter_context(iterate_statistics(network.get_submodule(name), index))
             yield
