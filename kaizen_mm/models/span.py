@@ -48,6 +48,7 @@ class Span(nn.Sequential):
         _check_calls(record, names)
         super().__init__(OrderedDict((name.rpartition('.')[2], known[name]) for name in names))
         self.names, self.training = names, known[names[0]].training
+        self.left = {name: InSpan() for name in names[1:]}  # what stays in the places of the others
         expected = [tensor.clone() for tensor in expected]
         self.put(network, self)
         with evaluation(network):
@@ -62,8 +63,8 @@ class Span(nn.Sequential):
     def put(self, network: nn.Module, block: nn.Module) -> None:
         """Puts ``block``, which is or holds this module, in the place of the first submodule."""
         network.set_submodule(self.names[0], block)
-        for name in self.names[1:]:
-            network.set_submodule(name, InSpan())
+        for name, module in self.left.items():
+            network.set_submodule(name, module)
 
     def dissolve(self, network: nn.Module) -> None:
         """Puts every submodule back in its place."""

@@ -35,6 +35,8 @@ class Table(NamedTuple):
 
 _TINY_IMAGENET_QUICK = {
     'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
+_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
+    ('train', 256), ('val', 100), ('test', 100))}
 TABLES = {
     'table1': Table(
         title='MNIST',
@@ -70,6 +72,12 @@ TABLES = {
             'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK),
+    'cifar10_from_start': Table(
+        phase_one='resnet8_cifar10',
+        rows=dict.fromkeys([
+            'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK),
 }
 _QUICK_EPOCHS = 1
 

@@ -96,11 +96,16 @@ class MnistCNNBigBackbone(MnistCNNBig, BaseModule):
 
 @MODELS.register_module(name='CifarResNet')
 class CifarResNetBackbone(CifarResNet, BaseModule):
-    """:class:`kaizen_mm.models.CifarResNet`; yields its logits, for a head without layers."""
+    """:class:`kaizen_mm.models.CifarResNet`; yields its logits, for a head without layers.
 
-    def __init__(self, init_cfg: Optional[dict] = None, **kwargs):
+    ``channels_last`` is that of :class:`MFNet2d`.
+    """
+
+    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
         super().__init__(**kwargs)
         self.init_cfg = init_cfg
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         return (super().forward(x), )
