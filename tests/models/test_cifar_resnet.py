@@ -103,3 +103,26 @@ def test_sizes_and_bad_input():
         CifarResNet(depth=18)
     with pytest.raises(ValueError, match="'w', .* are missing"):
         CONVERTERS['resnet20'](CifarResNet().state_dict())
+
+
+def test_shortcuts_of_a_convolution_and_other_widths():
+    assert sum(p.numel() for p in CifarResNet(8, shortcut='B').parameters()) == 78_042
+    net = CifarResNet(8, widths=(8, 8, 24), shortcut='B').eval()
+    maps = []
+    for stage in (net.layer1, net.layer2, net.layer3):
+        stage.register_forward_hook(lambda module, inputs, output: maps.append(tuple(output.shape[1:])))
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert maps == [(8, 32, 32), (8, 16, 16), (24, 8, 8)]
+    with torch.no_grad():
+        block, x = net.layer3[0], torch.randn(1, 8, 4, 4)
+        block.bn2.weight.zero_()
+        torch.testing.assert_close(block(x), F.relu(F.conv2d(x, block.shortcut[0].weight, stride=2) / (1 + 1e-5)**0.5))
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(shortcut='C'), r"shortcut must be one of \('A', 'B'\), got 'C'"),
+    (dict(widths=(16, 32)), r'widths must be 3 positive ints, .* got \(16, 32\)'),
+    (dict(widths=(16, 8, 32)), r"widths must not fall with shortcut='A', got \(16, 8, 32\)")])
+def test_arguments_that_cannot_be_used(options, message):
+    with pytest.raises(ValueError, match=message):
+        CifarResNet(8, **options)
