@@ -31,12 +31,21 @@ FAMILIES = {
     'mfnet2d_tiny_imagenet': (288_808, 295_336, (3, 64, 64)),
     'timm_resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
     'resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
+    'resnet8_cifar10': (78_042, 120_986, (3, 32, 32)),
+    'resnet8_half_cifar10': (19_954, 33_730, (3, 32, 32)),
 }
-# the ablations of the optimizer
-OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_rate01.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py')
+# of other widths, or with another h
+PARAMETERS = {
+    'mnist_big.py': 5_685, 'resnet8_cifar10_parameters.py': 121_390, 'resnet8_cifar10_multiply_adds.py': 160_159,
+    'resnet8_half_cifar10_parameters.py': 33_703, 'resnet8_half_cifar10_multiply_adds.py': 43_543,
+    'kaizen_resnet18_tiny_imagenet_k2_stages.py': 12_046_164}
+# with another optimizer or another rate of h
+OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_rate01.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py',
+              'kaizen_resnet18_tiny_imagenet_k2_stages.py')
 # names of the frozen weights W_1
 W_1 = ('backbone.fc1.wrapped.weight', 'wrapped.conv_i1.conv.weight', 'wrapped.conv_i2.conv.weight',
-       'layer4.1.wrapped.conv1.weight')
+       'layer4.1.wrapped.conv1.weight',
+       *(f'layer3.wrapped.layer3.{block}.conv{conv}.weight' for block in (0, 1) for conv in (1, 2)))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +88,7 @@ def test_parameter_counts(name):
     cfg = load(name)
     model = MODELS.build(cfg.model)
     plain, recurrent, _ = FAMILIES[family(name)]
-    expected = 5_685 if name == 'mnist_big.py' else recurrent if iterations(cfg) > 1 else plain
+    expected = PARAMETERS.get(name, recurrent if iterations(cfg) > 1 else plain)
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
@@ -100,15 +109,16 @@ def test_one_training_and_one_test_step(name):
     assert math.isfinite(float(log['loss']))
     assert log.keys() == {'loss', *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1)}
     frozen = [key for key, value in model.named_parameters() if torch.equal(before[key], value)]
-    assert frozen == [key for key in before if count > 1 and key.endswith(W_1)]
-    assert len(frozen) == ((2 if 'mfnet' in name else 1) if count > 1 else 0)
+    freezes = count > 1 and cfg.model.backbone.get('freeze_dynamic', True)
+    assert frozen == [key for key in before if freezes and key.endswith(W_1)]
+    assert len(frozen) == ((4 if 'stages' in name else 2 if 'mfnet' in name else 1) if freezes else 0)
     model.eval()
     metric = METRICS.build(cfg.test_evaluator)
     with torch.no_grad():
         predictions = model.test_step(batch(cfg, name, count=3))
     metric.process(None, [sample.to_dict() for sample in predictions])
     values = metric.evaluate(3)
-    ks = (1, ) if family(name) == 'mnist' else (1, 5)
+    ks = (1, 5) if 'imagenet' in name else (1, )
     prefixes = ['', *(f'iterate_{i}/' for i in range(1, count + 1) if count > 1)]
     assert values.keys() == {f'accuracy/{prefix}top{k}' for prefix in prefixes for k in ks}
     assert all(s.iterate_scores.sum(dim=1).tolist() == pytest.approx([1] * count, abs=1e-4) for s in predictions)

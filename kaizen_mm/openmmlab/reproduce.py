@@ -78,6 +78,13 @@ TABLES = {
             'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK),
+    'cifar10_half_from_start': Table(
+        phase_one='resnet8_half_cifar10',
+        rows=dict.fromkeys([
+            'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2', 'resnet8_half_cifar10_parameters',
+            'resnet8_half_cifar10_multiply_adds']),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK),
 }
 _QUICK_EPOCHS = 1
 
