@@ -24,13 +24,15 @@ class Table(NamedTuple):
 
     ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
     all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
-    compared by, and ``quick`` are the changes of a smoke test.
+    compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
+    difference to it, seed by seed.
     """
     title: str
     phase_one: str
     rows: Dict[str, Optional[float]]
     measure: Measure
     quick: dict
+    control: Optional[str] = None
 
 
 _TINY_IMAGENET_QUICK = {
@@ -73,18 +75,22 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK),
     'cifar10_from_start': Table(
+        title='ResNet-8, CIFAR-10, from the start',
         phase_one='resnet8_cifar10',
         rows=dict.fromkeys([
             'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
         measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK),
+        quick=_CIFAR10_QUICK,
+        control='resnet8_cifar10'),
     'cifar10_half_from_start': Table(
+        title='ResNet-8 of half the width, CIFAR-10, from the start',
         phase_one='resnet8_half_cifar10',
         rows=dict.fromkeys([
             'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2', 'resnet8_half_cifar10_parameters',
             'resnet8_half_cifar10_multiply_adds']),
         measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK),
+        quick=_CIFAR10_QUICK,
+        control='resnet8_half_cifar10'),
 }
 _QUICK_EPOCHS = 1
 
@@ -183,7 +189,9 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
 
     Returns:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
-        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed.
+        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with a
+        control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs of
+        one seed.
     """
     rows = {}
     for row, paper in table.rows.items():
@@ -197,12 +205,24 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             top1=dict(mean=statistics.mean(top1), std=statistics.stdev(top1) if len(top1) > 1 else None, per_seed=top1),
             per_iterate=per_iterate,
             paper_top1=paper)
+    for row in rows.values() if table.control else ():
+        if row is not rows[table.control]:
+            row['difference'] = _paired(row['top1']['per_seed'], rows[table.control]['top1']['per_seed'])
     return rows
 
 
+def _paired(values: Sequence[float], control: Sequence[float]) -> dict:
+    """Mean of the differences of pairs, and its standard error; None for a single pair."""
+    differences = [value - other for value, other in zip(values, control)]
+    error = statistics.stdev(differences) / len(differences)**0.5 if len(differences) > 1 else None
+    return dict(mean=statistics.mean(differences), standard_error=error, per_seed=differences)
+
+
 def markdown(rows: dict) -> str:
-    """The rows of :func:`summary` as a table, with the paper's number beside ours."""
-    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | paper |',
+    """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control."""
+    paired = any('difference' in row for row in rows.values())
+    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | '
+             f'{"difference to the control ± standard error" if paired else "paper"} |',
              '| --- | --- | --- | --- | --- | --- |']
     for name, row in rows.items():
         top1 = row['top1']
@@ -212,5 +232,13 @@ def markdown(rows: dict) -> str:
             f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
             ', '.join(f'{value:.2f}' for value in top1['per_seed']),
             ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
+            _difference(row.get('difference')) if paired else
             '-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}']) + ' |')
     return '\n'.join(lines)
+
+
+def _difference(difference: Optional[dict]) -> str:
+    if difference is None:
+        return '-'
+    error = difference['standard_error']
+    return f'{difference["mean"]:+.2f}' + ('' if error is None else f' ± {error:.2f}')

@@ -100,6 +100,19 @@ def test_the_table_by_hand():
     assert markdown(summary(TABLE, results([0]))).splitlines()[2] == '| `plain.py` | 880 | 90.00 | 90.00 | - | 96.50 |'
 
 
+def test_differences_to_the_control_are_those_of_pairs():
+    table = TABLE._replace(control='plain')
+    rows = summary(table, results([0, 2, 3]))
+    # 83, 87, 89 less 90, 92, 93: -7, -5, -4
+    assert 'difference' not in rows['plain']
+    assert rows['net_k3']['difference'] == dict(
+        mean=pytest.approx(-16 / 3), per_seed=[-7., -5., -4.], standard_error=pytest.approx((7 / 3)**0.5 / 3**0.5))
+    lines = markdown(rows).splitlines()
+    assert lines[0].endswith('| difference to the control ± standard error |')
+    assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
+    assert markdown(summary(table, results([2]))).splitlines()[3].endswith('| -5.00 |')
+
+
 def small_table(folder, seeds=(0, )):
     """The runs of ``mnist`` and ``kaizen_mnist_k2``."""
     table = Table('mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
