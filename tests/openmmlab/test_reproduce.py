@@ -65,7 +65,7 @@ def test_quick_takes_a_few_images(tmp_path, mnist_data, image_folders, monkeypat
         assert sizes == [train, test, test]
 
 
-TABLE = Table(phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={})
+TABLE = Table(title='digits', phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={})
 
 
 def results(seeds):
@@ -115,7 +115,7 @@ def test_differences_to_the_control_are_those_of_pairs():
 
 def small_table(folder, seeds=(0, )):
     """The runs of ``mnist`` and ``kaizen_mnist_k2``."""
-    table = Table('mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
+    table = Table('MNIST', 'mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
     return table, [run for stage in plan(table, CONFIGS, folder, seeds, quick=True) for run in stage]
 
 
