@@ -19,7 +19,7 @@ from rich.progress import track
 from timm.utils import ParseKwargs
 
 from kaizen_mm.inference import Prediction, Predictor
-from kaizen_mm.prediction_output import check_outputs, table, write
+from kaizen_mm.inference.output import check_outputs, table, write
 
 BAR = 5  # inputs from which on a progress bar is shown
 
@@ -54,14 +54,14 @@ def positive(text: str) -> int:
 def predictor(args: argparse.Namespace) -> Predictor:
     common = dict(labels=args.labels, device=args.device)
     if args.timm:
-        from kaizen_mm.timm_inference import TimmPredictor
+        from kaizen_mm.inference.timm_networks import TimmPredictor
         return TimmPredictor(args.timm, args.checkpoint, **common, **args.model_kwargs)
     from kaizen_mm.openmmlab.inference import ConfigPredictor
     return ConfigPredictor(args.config, args.checkpoint, **common, cfg_options=args.cfg_options)
 
 
 def annotate(prediction: Prediction, folder: Path, top: int) -> None:
-    from kaizen_mm.overlay import annotated_copy
+    from kaizen_mm.inference.overlay import annotated_copy
     prediction.annotated = annotated_copy(prediction, folder, top)
 
 

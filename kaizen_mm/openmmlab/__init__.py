@@ -18,6 +18,7 @@ def register() -> None:
         compat.provide_drn()
         from kaizen_mm.openmmlab import video  # noqa: F401
     if _installed('mmpretrain'):
+        compat.infer_with_classifiers_of_configs()
         from kaizen_mm.openmmlab import image  # noqa: F401
 
 

@@ -65,6 +65,13 @@ def test_the_work_around_for_cpus_is_still_needed():
     assert 'torch.cuda.set_device(local_rank)' in source, 'distribute_without_gpu can go'
 
 
+def test_the_work_around_for_classifiers_of_configs_is_still_needed():
+    import inspect
+
+    import mmpretrain
+    assert 'metainfo is not None' in inspect.getsource(mmpretrain.inference_model.__wrapped__)
+
+
 def test_a_log_buffer_comes_back(tmp_path):
     buffer = HistoryBuffer()
     for value in (1., 2., 6.):

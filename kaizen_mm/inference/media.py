@@ -74,6 +74,8 @@ def _image_error(path) -> Optional[Exception]:
 def _is_video(path) -> bool:
     try:
         with av.open(str(path)) as container:
-            return bool(container.streams.video)
+            # FFmpeg takes what looks like a single image for a stream of them
+            single = container.format.name == 'image2' or container.format.name.endswith('_pipe')
+            return bool(container.streams.video) and not single
     except Exception:
         return False

@@ -7,7 +7,7 @@ from PIL import Image
 
 import kaizen_mm  # noqa: F401  registers the names
 from kaizen_mm.data.moving_digits import write_video
-from kaizen_mm.timm_inference import TimmPredictor
+from kaizen_mm.inference.timm_networks import TimmPredictor
 
 SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=3, alpha=1.)
 IMAGES = dict(SMALL, img_size=64, pool_padding=1)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from kaizen_mm.data.moving_digits import write_video
-from kaizen_mm.media import check_kind, find_files
+from kaizen_mm.inference.media import check_kind, find_files
 
 
 @pytest.fixture

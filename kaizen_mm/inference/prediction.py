@@ -1,6 +1,6 @@
 """Predictions of files: what networks of configs and of timm have in common.
 
-:class:`kaizen_mm.openmmlab.inference.ConfigPredictor` and :class:`kaizen_mm.timm_inference.TimmPredictor` are used the same
+:class:`kaizen_mm.openmmlab.inference.ConfigPredictor` and :class:`kaizen_mm.inference.timm_networks.TimmPredictor` are used the same
 way:
 
     predictor = ConfigPredictor('configs/kaizen_mfnet_list.py', 'work_dirs/kaizen_mfnet_list/epoch_20.pth')
@@ -18,7 +18,7 @@ import torch
 
 from kaizen_mm.data.class_names import read_class_names
 from kaizen_mm.data.video_check import check_video, run_isolated
-from kaizen_mm.media import check_kind, find_files
+from kaizen_mm.inference.media import check_kind, find_files
 
 
 class Ranked(NamedTuple):
@@ -91,7 +91,7 @@ class Predictor(ABC):
         A file that cannot be used is one with an ``error``; it does not stop the others.
 
         Args:
-            inputs: See :func:`kaizen_mm.media.find_files`.
+            inputs: See :func:`kaizen_mm.inference.media.find_files`.
             progress: Wraps the iteration, such as to show a bar; gets the iterator and how many files there are.
             use: Called with each prediction as soon as it is there; an error that it raises is the prediction's.
         """

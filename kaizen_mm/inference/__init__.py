@@ -1,0 +1,4 @@
+"""Predictions of files, per iterate."""
+from kaizen_mm.inference.prediction import Prediction, Predictor, Ranked, class_names
+
+__all__ = ['Prediction', 'Predictor', 'Ranked', 'class_names']
