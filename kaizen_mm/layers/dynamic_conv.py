@@ -107,6 +107,7 @@ class DynamicLayer:
     increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
     calls: int = 0
     label: str = ''  # what errors call it
+    loaded: bool = False  # whether a state dict had its weight since it was made dynamic
 
     def forward(self, x: Tensor) -> Tensor:
         if self.increment is None:
@@ -132,6 +133,10 @@ class DynamicLayer:
             raise ValueError(f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
                              f'weight increment for {increment.shape[0]} samples')
         return increment if each == 1 else increment.repeat_interleave(each, dim=0)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        self.loaded = self.loaded or f'{prefix}weight' in state_dict
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 class _DynamicConv(DynamicLayer):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
 from kaizen_mm.layers.checkpointing import checkpoint_children
+from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
 from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.models.mf_unit import CONV, NORM, MFUnit, size
 from kaizen_mm.models.mfnet_script import RecurrentMFUnit, RecurrentTail
@@ -159,6 +160,8 @@ class MFNet(TimmMethods, nn.Module):
         self._num_iterations = value
 
     def _stages(self, x):
+        if not torch.jit.is_scripting() and isinstance(x, Tensor):  # no proxy of torch.fx
+            warn_of_untrained_first_weights(self)
         x = self.maxpool(self.conv1(x))
         if self.grad_checkpointing and not torch.jit.is_scripting():
             for name in STAGES[1:]:

@@ -17,6 +17,7 @@ from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_stat
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.evaluation import evaluation
+from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
 from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
 from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
                                               nearest)
@@ -177,6 +178,7 @@ class RecurrentNetwork(DelegatingWrapper):
         if self.num_iterations == 1:
             yield
             return
+        warn_of_untrained_first_weights(self)
         around = [network.get_submodule(name) for name in ancestors(self.block_names[-1])]
         with ExitStack() as stack:
             if torch.is_grad_enabled() and checkpoints(network.modules()):

@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 
 from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.layers.first_weights import untrained_first_weights
 from kaizen_mm.models.weights_check import num_iterations, weights_difference
 
 
@@ -154,6 +155,26 @@ class CheckpointCheckHook(Hook):
             runner.logger.info(f'The checkpoint is of {next(iter(left_out.values()))[0]} classes: its classifier is left '
                                f'out and starts anew ({names})')
         return left_out
+
+
+@HOOKS.register_module()
+class FirstWeightsHook(Hook):
+    """Refuses to train a network whose ``W_1`` is frozen at values that nothing has trained.
+
+    However phase two gets the weights of phase one (``load_from``, ``phase_one``, ``init_cfg``, ``pretrained``, resuming), they
+    are there before the first iteration.
+
+    Raises:
+        ValueError: They are not, and no hook has ``allow_untrained=True``.
+    """
+
+    def before_train(self, runner) -> None:
+        names = untrained_first_weights(_unwrapped(runner.model))
+        if names and not any(getattr(hook, 'allow_untrained', False) for hook in runner.hooks):
+            raise ValueError(
+                f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. Set '
+                'load_from or init_cfg to a checkpoint of the trained plain network, or phase_one to its settings; or '
+                'freeze_dynamic=False, which trains W_1 too; or allow_untrained=True of PhaseOneHook')
 
 
 def _unwrapped(model):
