@@ -46,6 +46,10 @@ class LowRankIncrement:
         """The same increment with nothing to reuse."""
         return LowRankIncrement(self.rows, self.basis, self.scale)
 
+    def snapshot(self) -> 'LowRankIncrement':
+        """What :meth:`norm` needs, as it is now and without gradients."""
+        return LowRankIncrement(self.rows.detach(), self.basis.detach().clone(), self.scale)
+
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
         rows, basis = self.rows.float(), self.basis.float()
@@ -86,6 +90,10 @@ class DenseIncrement:
         """The same increment."""
         return self
 
+    def snapshot(self) -> 'DenseIncrement':
+        """What :meth:`norm` needs, as it is now and without gradients: the norm, in the place of N weights."""
+        return DenseIncrement(self.norm().detach()[:, None])
+
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``."""
         return self.weight.float().flatten(1).norm(dim=1)
@@ -100,8 +108,8 @@ class DenseIncrement:
 class DynamicLayer:
     """What dynamic convolutions and dynamic linear layers have in common.
 
-    ``increment`` is set by the recurrent block around one pass and is None otherwise; ``calls`` counts
-    the calls in that pass.
+    ``increment`` is set around one pass of a block that knows nothing of it, and is None otherwise; ``calls`` counts
+    the calls in that pass. Code that knows of the increment adds it by :meth:`project` and :meth:`mix`.
     """
 
     increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
@@ -110,14 +118,11 @@ class DynamicLayer:
     loaded: bool = False  # whether a state dict had its weight since it was made dynamic
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.increment is None:
-            return self.plain_forward(x)
-        self.calls += 1
-        return self.increment.apply(self, x)
-
-    def plain_forward(self, x: Tensor) -> Tensor:
-        """The layer with ``W_1``."""
-        return super().forward(x)
+        if not torch.jit.is_scripting():
+            if self.increment is not None:
+                self.calls += 1
+                return self.increment.apply(self, x)
+        return self.plain_forward(x)
 
     def per_input(self, x: Tensor, increment: Tensor) -> Tensor:
         """The increments ``[N, ...]`` for each entry of the batch of ``x``.
@@ -128,8 +133,8 @@ class DynamicLayer:
         Raises:
             ValueError: The batch of ``x`` is no multiple of N.
         """
-        each, rest = divmod(x.shape[0], increment.shape[0])
-        if rest or not each:
+        each = x.shape[0] // increment.shape[0]
+        if each * increment.shape[0] != x.shape[0] or not each:
             raise ValueError(f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
                              f'weight increment for {increment.shape[0]} samples')
         return increment if each == 1 else increment.repeat_interleave(each, dim=0)
@@ -141,10 +146,16 @@ class DynamicLayer:
 
 class _DynamicConv(DynamicLayer):
 
+    def plain_forward(self, x: Tensor) -> Tensor:
+        """The layer with ``W_1``."""
+        return self._conv_forward(x, self.weight, self.bias)
+
     def project(self, x: Tensor, basis: Tensor) -> Tensor:
         """``A^T * x``: ``[N, C, *S] -> [N, groups * F, *S_out]``."""
-        kernel = basis.t().reshape(-1, *self.weight.shape[1:])
-        return self._conv_forward(x, kernel.repeat(self.groups, *[1] * (kernel.dim() - 1)), None)
+        kernel = basis.t().reshape([-1] + list(self.weight.shape[1:]))
+        if self.groups > 1:
+            kernel = kernel.repeat([self.groups] + [1] * (kernel.dim() - 1))
+        return self._conv_forward(x, kernel, None)
 
     def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor:
         """``base + scale * P (A^T * x)``, group by group; shape of ``base``."""
@@ -184,6 +195,10 @@ class DynamicConv3d(_DynamicConv, nn.Conv3d):
 
 class DynamicLinear(DynamicLayer, nn.Linear):
     """:class:`torch.nn.Linear` that takes a weight increment per sample; input ``[N, ..., C]``."""
+
+    def plain_forward(self, x: Tensor) -> Tensor:
+        """The layer with ``W_1``."""
+        return F.linear(x, self.weight, self.bias)
 
     def project(self, x: Tensor, basis: Tensor) -> Tensor:
         """``A^T x``: ``[N, ..., C] -> [N, ..., F]``."""

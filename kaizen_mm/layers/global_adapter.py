@@ -65,6 +65,6 @@ class GlobalRows(nn.Module):
         pooled = torch.cat([z.mean(dim=2), z.amax(dim=2)], dim=1)
         pooled = F.layer_norm(pooled, pooled.shape[1:])
         rows: List[Tensor] = []
-        for bottleneck, rank in zip(self.bottlenecks, self.ranks):
-            rows.append(bottleneck(pooled).reshape(len(pooled), -1, rank))
+        for i, bottleneck in enumerate(self.bottlenecks):
+            rows.append(bottleneck(pooled).reshape(pooled.shape[0], -1, self.ranks[i]))
         return rows

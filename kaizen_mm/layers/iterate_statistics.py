@@ -6,15 +6,20 @@ The affine parameters stay shared.
 
 The statistics of iterate 1 are the norm's own ``running_mean``, ``running_var`` and
 ``num_batches_tracked``. Those of later iterates stand in a child module of the norm,
-``iterates``, and are put in place of the norm's own for the duration of one pass. As a child
-they survive the conversion to SyncBN, and a checkpoint that lacks them (one of the plain
-network) fills them with the statistics of the plain network. Where a norm is exchanged for one that
-does not take its children along, as timm's ``freeze_batch_norm_2d`` does, they are put back.
+``iterates``. As a child they survive the conversion to SyncBN, and a checkpoint that lacks them
+(one of the plain network) fills them with the statistics of the plain network. Where a norm is
+exchanged for one that does not take its children along, as timm's ``freeze_batch_norm_2d`` does,
+they are put back.
+
+Code that knows of the iterates calls its norms with an index (:func:`make_norms_indexed`). For code
+that does not, the statistics of an iterate are put in place of the norm's own for the duration of
+one pass (:func:`iterate_statistics`).
 """
 from contextlib import contextmanager
-from typing import Iterator, Optional, Sequence
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -138,20 +143,84 @@ def iterate_statistics(module: nn.Module, index: int) -> Iterator[None]:
             left as they are, so that all iterates share the norm's own statistics.
         index: The iterate, from 0. Beyond those that exist, the last one's are used.
     """
-    swapped = []
+    with statistics_in_place(norms_with_iterates(module), index):
+        yield
+
+
+def norms_with_iterates(module: nn.Module) -> List[_BatchNorm]:
+    """The batch norms in ``module`` that have statistics of their own for later iterates; raises what
+    :func:`restore_iterate_statistics` raises."""
     restore_iterate_statistics(module)
+    return [norm for _, norm in _tracked_norms(module) if hasattr(norm, _CHILD)]
+
+
+@contextmanager
+def statistics_in_place(norms: Iterable[_BatchNorm], index: int) -> Iterator[None]:
+    """:func:`iterate_statistics` for norms that are at hand (:func:`norms_with_iterates`)."""
+    swapped = []
     if index > 0:
-        for _, norm in _tracked_norms(module):
-            rows = getattr(norm, _CHILD, None)
-            if rows is None:
-                continue
+        for norm in norms:
+            rows = norm._modules[_CHILD]
             row = min(index, len(rows)) - 1
             names = [name for name in _NAMES if name in norm._buffers]  # frozen norms count no batches
-            swapped.append((norm, {name: getattr(norm, name) for name in names}))
-            for name in names:
-                norm._buffers[name] = getattr(rows, name)[row]
+            swapped.append((norm, {name: norm._buffers[name] for name in names}))
+            norm._buffers.update({name: rows._buffers[name][row] for name in names})
     try:
         yield
     finally:
         for norm, own in swapped:
             norm._buffers.update(own)
+
+
+class IndexedNorm:
+    """A batch norm that is called with the index of an iterate, from 0; what its kinds have in common.
+
+    Beyond the statistics that exist, the last iterate's are used; a norm without any has one set for all.
+    """
+
+    def forward(self, x: Tensor, index: int = 0) -> Tensor:
+        self._check_input_dim(x)
+        mean, variance, batches = self.running_mean, self.running_var, self.num_batches_tracked
+        if hasattr(self, 'iterates'):
+            if index > 0:
+                row = min(index, self.iterates.running_mean.shape[0]) - 1
+                mean, variance = self.iterates.running_mean[row], self.iterates.running_var[row]
+                batches = self.iterates.num_batches_tracked[row]
+        factor = 0.0 if self.momentum is None else self.momentum
+        if self.training:
+            batches.add_(1)
+            if self.momentum is None:  # the mean over all batches
+                factor = 1.0 / float(batches)
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, factor, self.eps)
+
+
+class IndexedBatchNorm1d(IndexedNorm, nn.BatchNorm1d):
+    """:class:`torch.nn.BatchNorm1d`, called with the index of an iterate."""
+
+
+class IndexedBatchNorm2d(IndexedNorm, nn.BatchNorm2d):
+    """:class:`torch.nn.BatchNorm2d`, called with the index of an iterate."""
+
+
+class IndexedBatchNorm3d(IndexedNorm, nn.BatchNorm3d):
+    """:class:`torch.nn.BatchNorm3d`, called with the index of an iterate."""
+
+
+_INDEXED = {nn.BatchNorm1d: IndexedBatchNorm1d, nn.BatchNorm2d: IndexedBatchNorm2d, nn.BatchNorm3d: IndexedBatchNorm3d}
+
+
+def make_norms_indexed(module: nn.Module) -> None:
+    """Turns the batch norms in ``module`` into those that are called with an index, in place.
+
+    Parameters, buffers, hooks and state-dict names stay: only the class changes.
+    """
+    for _, norm in _tracked_norms(module):
+        norm.__class__ = _INDEXED.get(type(norm), type(norm))
+
+
+def normalized(norm: nn.Module, x: Tensor, index: int) -> Tensor:
+    """``norm(x)`` with the statistics of an iterate, whatever has taken the norm's place (such as SyncBN)."""
+    if isinstance(norm, IndexedNorm):
+        return norm(x, index=index)
+    with iterate_statistics(norm, index):
+        return norm(x)

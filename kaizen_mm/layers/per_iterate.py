@@ -27,6 +27,8 @@ class PerIterate(TransparentWrapper):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
+    __jit_unused_properties__ = ['num_iterations']
+
     def __init__(self, module: nn.Module, num_iterations: int, norm_statistics: str = 'per_iterate'):
         super().__init__(module)
         check_norm_statistics(norm_statistics)

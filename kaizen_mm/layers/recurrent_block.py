@@ -12,17 +12,16 @@ for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; by 
 """
 import difflib
 import inspect
-from contextlib import contextmanager, nullcontext
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_int, check_text
-from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
-from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
-from kaizen_mm.layers.transparent import TransparentWrapper, forward_replaced
+from kaizen_mm.layers.foreign_call import ForeignCall, block_output
+from kaizen_mm.layers.iterate_statistics import add_iterate_statistics
+from kaizen_mm.layers.transparent import TransparentWrapper
 from kaizen_mm.layers.weight_adapter import WeightAdapter
 
 NORM_STATISTICS = ('per_iterate', 'shared')
@@ -76,6 +75,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         TypeError: A dynamic layer that is no convolution or linear layer, or an unknown argument.
     """
 
+    # of no use to TorchScript
+    __jit_unused_properties__ = ['num_iterations']
+    __jit_ignored_attributes__ = ['_increments_seen', '_adapter_at_start']
+
     def __init__(self,
                  block: nn.Module,
                  dynamic: Sequence[str],
@@ -98,7 +101,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.dynamic, self.feedback = tuple(names), feedback
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
-        self._last_change: Optional[Tensor] = None  # ||W_i - W_1||, [K - 1, L, N]
+        self._increments_seen = []  # in the last forward pass, of iterates 2..K
         check_flag('freeze_dynamic', freeze_dynamic)
         inspect.signature(WeightAdapter).bind_partial(**adapter)  # a misspelt argument is an error for K = 1 too
         if num_iterations > 1:
@@ -137,68 +140,50 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             add_iterate_statistics(self.wrapped, num_iterations)
 
     def forward(self, u: Tensor, *args, **kwargs) -> tuple:
-        block = self.wrapped
         if self.num_iterations == 1:
-            self._last_change = None
-            return (block(u, *args, **kwargs), )
-        if hasattr(block, 'prepare') and hasattr(block, 'forward_prepared'):
-            run, inputs, kwargs = block.forward_prepared, block.prepare(u, *args, **kwargs), {}
-        else:
-            run, inputs = block, (u, *args)
-        version = None if u.is_inference() else u._version
-        increments, outputs, changes = self.adapter.initial(), [], []
-        in_checkpoints = torch.is_grad_enabled() and checkpoints(block.modules())
-        for i in range(self.num_iterations):
-            if in_checkpoints:
-                y, z = checkpointed(self._iterate_afresh, block, i, increments, run, inputs, kwargs)
-            else:
-                y, z = self._iterate(i, increments, run, inputs, kwargs)
-            if not u.is_inference() and u._version != version:
-                raise RuntimeError(f'{type(block).__name__} changes its input in place, but each iteration needs it '
-                                   'as it was; set inplace=False where the block begins')
+            self._increments_seen = []
+            return (self.wrapped(u, *args, **kwargs), )
+        return tuple(self._iterates(ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)))
+
+    def _iterates(self, prepared: List[Tensor]):
+        """The recurrence. This is TorchScript as well where the block is no foreign one: the annotations are for that.
+
+        Args:
+            prepared: What :meth:`_iterate` takes, the same for all iterates.
+        """
+        if not torch.jit.is_scripting():
+            self._increments_seen = []
+        outputs: List[Tensor] = []
+        increments = self._initial()
+        for i in range(self._num_iterations):
+            more = i + 1 < self._num_iterations
+            y, z = self._iterate(i, increments, more, prepared)  # eq. 1
             outputs.append(y)
-            if i + 1 < self.num_iterations:
-                try:
-                    increments = self.adapter.update(increments, z)
-                except ValueError as error:
-                    raise ValueError(f'feedback {self.feedback!r} of {type(block).__name__}: {error}') from error
-                with torch.no_grad():
-                    changes.append(torch.stack([increment.norm() for increment in increments]))
-        self._last_change = torch.stack(changes)
-        return tuple(outputs)
+            if more:
+                increments = self._next(increments, z)  # eq. 2
+                if not torch.jit.is_scripting():
+                    self._remember(increments)
+        return outputs
 
-    def _iterate(self, index, increments, run, inputs, kwargs):
-        """One iterate's output, and what ``h`` reads of it."""
-        with self._pass(index, increments) as feedback:
-            y = run(*inputs, **kwargs)
-        if index + 1 == self.num_iterations:
-            return y, None
-        return y, feedback.value if self.feedback else block_output(y).clone()  # what follows may work in place
+    def _initial(self):
+        """The increments of the first iterate."""
+        return self.adapter.initial()
 
-    def _iterate_afresh(self, index, increments, *args):
-        """The same, with nothing that another computation of it has left to reuse."""
-        return self._iterate(index, [increment.fresh() for increment in increments], *args)
+    def _iterate(self, index, increments, more, call):
+        """One iterate's output and, if there are more to come, ``z``."""
+        return call.iterate(index, increments, read=more)
 
-    @contextmanager
-    def _pass(self, index, increments):
-        """One pass: the increments and the norm statistics of an iterate are in place."""
-        layers = {name: self.wrapped.get_submodule(name) for name in self.dynamic}
-        source = self.wrapped.get_submodule(self.feedback)
-        feedback = _Feedback(self.feedback, source.forward)
-        read = self.feedback and index + 1 < self.num_iterations  # '' is the output, which is at hand
-        for layer, increment in zip(layers.values(), increments):
-            layer.increment, layer.calls = increment, 0
+    def _next(self, increments, z):
+        """The increments of the next iterate."""
         try:
-            with iterate_statistics(self.wrapped, index), checkpointing_off(self.wrapped.modules()), \
-                    (forward_replaced(source, feedback) if read else nullcontext()):
-                yield feedback
-            for name, layer in layers.items():
-                if layer.calls != 1:
-                    raise RuntimeError(f'dynamic: the block must call {name!r} once per pass, it did so '
-                                       f'{layer.calls} times; take a layer that it calls once')
-        finally:
-            for layer in layers.values():
-                layer.increment = None
+            return self.adapter.update(increments, z)
+        except ValueError as error:
+            raise ValueError(f'feedback {self.feedback!r} of {type(self.wrapped).__name__}: {error}') from error
+
+    def _remember(self, increments):
+        """Keeps what :meth:`weight_change` needs; not while a graph for export is made, which can keep nothing."""
+        if not torch.compiler.is_exporting():
+            self._increments_seen.append([increment.snapshot() for increment in increments])
 
     @torch.no_grad()
     def weight_change(self) -> Tensor:
@@ -210,10 +195,11 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         Raises:
             RuntimeError: No forward pass with two or more iterations has been made.
         """
-        if self._last_change is None:
+        if not self._increments_seen:
             raise RuntimeError('weight_change() needs a forward pass with num_iterations >= 2 first')
         norms = torch.stack([self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic])
-        return self._last_change / norms[:, None]
+        changes = [torch.stack([increment.norm() for increment in iterate]) for iterate in self._increments_seen]
+        return torch.stack(changes) / norms[:, None]
 
     def adapter_is_fresh(self) -> bool:
         """Whether ``h`` still has the weights that it was made with: neither trained nor loaded."""
@@ -228,39 +214,6 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
 def _keep_from_fused_kernel(module, inputs):
     """Does nothing, but a ``TransformerEncoderLayer`` with a hook calls its layers in evaluation too."""
-
-
-class _Feedback:
-    """In the place of the forward of the module that ``h`` reads: keeps its output."""
-
-    def __init__(self, name: str, forward: Callable):
-        self.name, self._forward, self._outputs = name, forward, []
-
-    def __call__(self, *args, **kwargs):
-        output = self._forward(*args, **kwargs)
-        self._outputs.append(block_output(output).clone())  # what follows may work in place
-        return output
-
-    @property
-    def value(self) -> Tensor:
-        if len(self._outputs) != 1:
-            raise RuntimeError(f'feedback: the block must call {self.name!r} once per pass, '
-                               f'it did so {len(self._outputs)} times')
-        return self._outputs[0]
-
-
-def block_output(output) -> Tensor:
-    """The output of a module, or the first of its outputs where it has several.
-
-    Raises:
-        TypeError: That is no tensor.
-    """
-    first = output
-    while isinstance(first, (tuple, list, Mapping)) and len(first):
-        first = next(iter(first.values() if isinstance(first, Mapping) else first))
-    if not isinstance(first, Tensor):
-        raise TypeError(f'feedback must be read from a module whose (first) output is a tensor, got {type(first).__name__}')
-    return first
 
 
 def nearest(name: str, known) -> str:

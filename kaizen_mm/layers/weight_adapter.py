@@ -23,11 +23,45 @@ from kaizen_mm.arguments import check_choice, check_flag, check_number, check_sh
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.global_adapter import GlobalRows
 
-_BOUNDS = {None: None, 'tanh': torch.tanh}
+_BOUNDS = (None, 'tanh')
 _ROW_LAYOUTS = ('channel', 'concatenated')
 _ALPHA = {'paper': 1e-3, 'global': 1.0}  # the adapters and their step sizes
 FEEDBACK_LAYOUTS = ('channels_first', 'channels_last')
-_POOLS = ((F.avg_pool1d, F.max_pool1d), (F.avg_pool2d, F.max_pool2d), (F.avg_pool3d, F.max_pool3d))
+_POOLS = ((nn.AvgPool1d, nn.MaxPool1d), (nn.AvgPool2d, nn.MaxPool2d), (nn.AvgPool3d, nn.MaxPool3d))
+
+
+class IncrementLinear(nn.Linear):
+    """The linear layer of ``h`` for one dynamic layer, whose weight is ``A`` of ``dW_n = alpha * P_n A^T``.
+
+    Args:
+        columns: Values per row.
+        rows: How many rows share the layer.
+        shape: Of the dynamic layer's weight.
+        bias: Whether there is one.
+        low_rank: Whether the increment is left as ``P_n``.
+        bounded: Whether ``tanh`` bounds it; not with ``low_rank``.
+    """
+
+    def __init__(self, columns: int, rows: int, shape: Sequence[int], bias: bool, low_rank: bool, bounded: bool):
+        super().__init__(columns, math.prod(shape) // rows, bias)
+        self.rows, self.shape, self.low_rank, self.bounded = rows, [-1, *shape], low_rank, bounded
+
+    def change(self, pooled: Tensor) -> Tensor:
+        """What one iterate adds, before ``alpha``: of ``[N, values]`` the rows ``P``, ``[N, R, F]``, where it is of low
+        rank, else ``dW`` itself, ``[N, *shape]``."""
+        rows = pooled.reshape(-1, self.rows, self.in_features)
+        if self.low_rank:
+            if self.bias is not None:
+                rows = torch.cat([rows, torch.ones_like(rows[:, :, :1])], dim=2)
+            return rows
+        change = self(rows).reshape(self.shape)
+        return torch.tanh(change) if self.bounded else change
+
+    def basis(self) -> Tensor:
+        """``A`` of shape ``[fan_in, F]``, the bias as one more column."""
+        if self.bias is None:
+            return self.weight
+        return torch.cat([self.weight, self.bias[:, None]], dim=1)
 
 
 class WeightAdapter(nn.Module):
@@ -84,7 +118,7 @@ class WeightAdapter(nn.Module):
                  rank: Optional[int] = None):
         super().__init__()
         check_choice('adapter', adapter, tuple(_ALPHA))
-        check_choice('bound', bound, tuple(_BOUNDS))
+        check_choice('bound', bound, _BOUNDS)
         check_choice('feedback_layout', feedback_layout, FEEDBACK_LAYOUTS)
         check_choice('row_layout', row_layout, _ROW_LAYOUTS)
         alpha = _ALPHA[adapter] if alpha is None else alpha
@@ -94,6 +128,7 @@ class WeightAdapter(nn.Module):
         if not isinstance(weight_shapes, Mapping) or not weight_shapes:
             raise ValueError(f'weight_shapes must map the name of at least one dynamic layer to its shape, got {weight_shapes!r}')
         self.feedback_shape = check_shape('feedback_shape', feedback_shape, '(C, *spatial) of one sample')
+        self._sizes = list(self.feedback_shape)  # TorchScript compares no tuples with shapes
         self.weight_shapes = {name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
                               for name, shape in weight_shapes.items()}
         self.adapter, self.alpha = adapter, float(alpha)
@@ -114,7 +149,7 @@ class WeightAdapter(nn.Module):
     def _build_global(self, hidden, rank):
         self.global_rows = GlobalRows(self.feedback_shape[0], self.weight_shapes, hidden, rank)
         for columns, shape in zip(self.global_rows.ranks, self.weight_shapes.values()):
-            self.linears.append(nn.Linear(columns, math.prod(shape[1:]), bias=False))
+            self.linears.append(IncrementLinear(columns, shape[0], shape, bias=False, low_rank=True, bounded=False))
             nn.init.zeros_(self.linears[-1].weight)
 
     def _build(self, pool_kernel, pool_stride, pool_padding, bias):
@@ -127,6 +162,10 @@ class WeightAdapter(nn.Module):
         self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
         self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
+        if self.pool_kernel is not None:
+            self.average, self.maximum = (pool(self.pool_kernel, self.pool_stride) for pool in _POOLS[dims - 1])
+            self._padded = any(self.pool_padding)
+            self._margin = [p for padding in reversed(self.pool_padding) for p in (padding, padding)]
         positions = math.prod(self._pooled_size())
         per_position = self.feedback_shape[0] * (1 if self.pool_kernel is None else 2)
         values = per_position * positions
@@ -138,7 +177,7 @@ class WeightAdapter(nn.Module):
                     f'layer {name!r} has {rows} rows (output channels), which do not divide the '
                     f'{values} pooled values of a feedback map of shape {self.feedback_shape}; choose a pooling that leaves '
                     f'a multiple of {rows // math.gcd(rows, per_position)} positions, not {positions}, or set shared_rows=False')
-            self.linears.append(nn.Linear(values // rows, math.prod(shape) // rows, bias))
+            self.linears.append(IncrementLinear(values // rows, rows, shape, bias, self.low_rank, self.bound is not None))
 
     def _per_dim(self, argument, value, dims):
         if value is None:
@@ -168,8 +207,7 @@ class WeightAdapter(nn.Module):
     def initial(self) -> List[Union[LowRankIncrement, DenseIncrement]]:
         """The increments of the first iterate (none yet), one per dynamic layer."""
         if self.low_rank:
-            return [LowRankIncrement(None, self._basis(linear), self.alpha)
-                    for linear in self.linears]
+            return [LowRankIncrement(None, linear.basis(), self.alpha) for linear in self.linears]
         return [DenseIncrement(None) for _ in self.linears]
 
     def update(self, increments: Sequence, z: Tensor) -> List:
@@ -177,60 +215,63 @@ class WeightAdapter(nn.Module):
 
         Args:
             increments: Those of this iterate, one per dynamic layer.
+            z: As for :meth:`changes`.
+
+        Raises:
+            ValueError: As from :meth:`changes`.
+        """
+        return [increment.plus(change) for increment, change in zip(increments, self.changes(z))]
+
+    def changes(self, z: Tensor) -> List[Tensor]:
+        """``h(z)``: what an iterate adds to the increment of each dynamic layer; works in TorchScript.
+
+        Args:
             z: This iterate's feedback map, shape ``[N, C, *spatial]``, or ``[N, *spatial, C]`` with
                 ``feedback_layout='channels_last'``.
 
+        Returns:
+            For each layer the rows ``P`` of :class:`~kaizen_mm.layers.dynamic_conv.LowRankIncrement`, or ``alpha * dW``
+            where the update is not of low rank.
+
         Raises:
-            ValueError: ``z`` is not of ``feedback_shape``; with ``adapter='global'``, not of its channels.
+            ValueError: ``z`` is not of ``feedback_shape``.
         """
         if self.feedback_layout == 'channels_last':
             z = z.movedim(-1, 1)
+        if not torch.jit.is_tracing():
+            self._check(z.shape[1:])
         if self.global_rows is not None:
-            if z.shape[1] != self.feedback_shape[0]:
-                raise ValueError(f'the feedback map has {z.shape[1]} channels, but the adapter was built for '
-                                 f'{self.feedback_shape[0]}')
-            return [inc.plus(rows) for inc, rows in zip(increments, self.global_rows(z))]
-        if tuple(z.shape[1:]) != self.feedback_shape:
-            raise ValueError(f'the feedback map has shape {tuple(z.shape[1:])} per sample, but the '
-                             f'adapter was built for {self.feedback_shape}; build the network for '
-                             'the input size that it gets')
-        pooled = self._pool(z)
-        return [inc.plus(self._increment(pooled, linear, shape))
-                for inc, linear, shape in zip(increments, self.linears, self.weight_shapes.values())]
+            return self.global_rows(z)
+        else:
+            pooled = self._pool(z)
+            changes: List[Tensor] = []
+            for linear in self.linears:
+                change = linear.change(pooled)
+                changes.append(change if self.low_rank else self.alpha * change)
+            return changes
+
+    def _check(self, shape: List[int]) -> None:
+        if self.adapter == 'global':
+            if shape[0] != self._sizes[0]:
+                raise ValueError(f'the feedback map has {shape[0]} channels, but the adapter was built for {self._sizes[0]}')
+        elif list(shape) != self._sizes:
+            given, own = ', '.join([str(s) for s in shape]), ', '.join([str(s) for s in self._sizes])
+            raise ValueError(f'the feedback map has shape ({given}) per sample, but the adapter was built for '
+                             f'({own}); build the network for the input size that it gets')
 
     def _pool(self, z: Tensor) -> Tensor:
         """``[N, C, *spatial] -> [N, values]`` in row order."""
         if self.pool_kernel is None:
             return z.flatten(1)
-        average, maximum = _POOLS[len(self.pool_kernel) - 1]
-        window = (self.pool_kernel, self.pool_stride)
-        if any(self.pool_padding):  # by hand: torch pads no map that is smaller than the kernel
-            margin = [p for padding in reversed(self.pool_padding) for p in (padding, padding)]
-            both = [average(F.pad(z, margin), *window),
-                    maximum(F.pad(z, margin, value=-math.inf), *window)]
         else:
-            both = [average(z, *window), maximum(z, *window)]
-        both = [pooled.flatten(2) for pooled in both]
-        # [N, C, positions] twice -> [N, C, 2, positions] or [N, 2 C, positions]
-        if self.row_layout == 'channel':
-            return torch.stack(both, dim=2).flatten(1)
-        return torch.cat(both, dim=1).flatten(1)
-
-    def _increment(self, pooled: Tensor, linear: nn.Linear, shape: tuple) -> Tensor:
-        rows = pooled.reshape(len(pooled), shape[0] if self.shared_rows else 1, -1)
-        if self.low_rank:
-            if linear.bias is None:
-                return rows
-            return torch.cat([rows, rows.new_ones(*rows.shape[:2], 1)], dim=2)
-        change = linear(rows).reshape(len(pooled), *shape)
-        return self.alpha * (torch.tanh(change) if self.bound else change)
-
-    @staticmethod
-    def _basis(linear: nn.Linear) -> Tensor:
-        """``A`` of shape ``[fan_in, F]``, the bias as one more column."""
-        if linear.bias is None:
-            return linear.weight
-        return torch.cat([linear.weight, linear.bias[:, None]], dim=1)
+            low, high = z, z
+            if self._padded:  # by hand: torch pads no map that is smaller than the kernel
+                low, high = F.pad(z, self._margin), F.pad(z, self._margin, value=-math.inf)
+            average, maximum = self.average(low).flatten(2), self.maximum(high).flatten(2)
+            # [N, C, positions] twice -> [N, C, 2, positions] or [N, 2 C, positions]
+            if self.row_layout == 'channel':
+                return torch.stack([average, maximum], dim=2).flatten(1)
+            return torch.cat([average, maximum], dim=1).flatten(1)
 
     def extra_repr(self) -> str:
         if self.global_rows is not None:

@@ -21,7 +21,7 @@ from kaizen_mm.layers.checkpointing import checkpoint_children
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
 from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.models.mf_unit import CONV, NORM, MFUnit, size
-from kaizen_mm.models.mfnet_script import RecurrentMFUnit, RecurrentTail
+from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit, RecurrentTail
 from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_classifier
 
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -119,9 +119,8 @@ class MFNet(TimmMethods, nn.Module):
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, freeze_dynamic, **adapter):
         name, unit = list(self.conv5.named_children())[-1]
         block = RecurrentMFUnit(
-            unit, dynamic=('conv_i1.conv', 'conv_i2.conv'), feedback='conv_m2',
-            feedback_shape=self._feature_shape(), num_iterations=num_iterations,
-            norm_statistics=norm_statistics, freeze_dynamic=freeze_dynamic, **adapter)
+            unit, feedback_shape=self._feature_shape(), num_iterations=num_iterations, norm_statistics=norm_statistics,
+            freeze_dynamic=freeze_dynamic, **adapter)
         self.conv5.add_module(name, block)
         self.tail = RecurrentTail(self.tail, num_iterations, norm_statistics)
         self.is_recurrent = True
@@ -132,13 +131,6 @@ class MFNet(TimmMethods, nn.Module):
         with torch.no_grad():
             x = torch.empty(1, self.in_chans, *self.input_size, device='meta')
             return tuple(ghost._stages(x).shape[1:])
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """A shallow copy: ``torch.jit.script`` exchanges modules in what it is given."""
-        twin = copy.copy(self)
-        twin.__dict__['_modules'] = dict(self._modules)
-        twin.conv5 = nn.Sequential(OrderedDict(self.conv5.named_children()))
-        return twin
 
     @property
     def recurrent_block(self) -> Optional[AdaptiveRecurrentBlock]:
@@ -182,10 +174,10 @@ class MFNet(TimmMethods, nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The feature map ``[N, C, (T,) H, W]`` of the last iterate."""
-        features = self.tail(self._stages(x))
+        features = self._stages(x)
         if self.is_recurrent:
-            return features[-1]
-        return features
+            return self.tail(features, not self.training)[-1]  # in training all iterates' statistics are learned
+        return self.tail(features)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pooling, dropout and classifier: ``[N, C, ...] -> [N, num_classes]``, or ``[N, C]`` with

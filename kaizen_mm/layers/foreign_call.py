@@ -1,0 +1,124 @@
+"""One forward pass of a recurrent block that knows nothing of the recurrence.
+
+What such a block is made of is reached from outside: its dynamic layers carry the increments, its norms have the
+statistics of an iterate in place of their own, and in the place of the forward of the module that ``h`` reads stands
+one that keeps the output.
+"""
+from contextlib import contextmanager, nullcontext
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
+from kaizen_mm.layers.iterate_statistics import norms_with_iterates, statistics_in_place
+from kaizen_mm.layers.transparent import forward_replaced
+
+
+class ForeignCall:
+    """The parts of a block, looked up once for all iterates, and what it is called with.
+
+    Args:
+        block: The block. Where it has ``prepare`` and ``forward_prepared``, the former runs here, once.
+        dynamic: Names of its dynamic layers.
+        feedback: Name of the module that ``h`` reads; ``''`` for the block's (first) output.
+        u: Its input.
+        args, kwargs: What else it takes.
+    """
+
+    def __init__(self, block: nn.Module, dynamic: Sequence[str], feedback: str, u: Tensor, args: tuple, kwargs: dict):
+        modules = list(block.modules())
+        self._block, self._u, self._version = block, u, version(u)
+        self._layers = {name: block.get_submodule(name) for name in dynamic}
+        self._feedback, self._source = feedback, block.get_submodule(feedback)
+        self._norms = norms_with_iterates(block)
+        self._in_checkpoints = torch.is_grad_enabled() and checkpoints(modules)
+        self._told = [module for module in modules if checkpoints([module])]
+        if hasattr(block, 'prepare') and hasattr(block, 'forward_prepared'):
+            self._run, self._args, self._kwargs = block.forward_prepared, block.prepare(u, *args, **kwargs), {}
+        else:
+            self._run, self._args, self._kwargs = block, (u, *args), kwargs
+
+    def iterate(self, index: int, increments: Sequence, read: bool) -> Tuple[Any, Optional[Tensor]]:
+        """Eq. 1: one iterate's output and, where it is to be read, ``z``.
+
+        Raises:
+            RuntimeError: The block changes its input in place, or calls a part of it not exactly once.
+        """
+        if self._in_checkpoints:
+            y, z = checkpointed(self._iterate_afresh, self._block, index, increments, read)
+        else:
+            y, z = self._iterate(index, increments, read)
+        if version(self._u) != self._version:
+            raise RuntimeError(f'{type(self._block).__name__} changes its input in place, but each iteration needs it '
+                               'as it was; set inplace=False where the block begins')
+        return y, z
+
+    def _iterate(self, index, increments, read):
+        feedback = _Feedback(self._feedback, self._source.forward)
+        with self._pass(index, increments), (forward_replaced(self._source, feedback) if read and self._feedback
+                                             else nullcontext()):
+            y = self._run(*self._args, **self._kwargs)
+        if not read:
+            return y, None
+        return y, feedback.value if self._feedback else block_output(y).clone()  # what follows may work in place
+
+    def _iterate_afresh(self, index, increments, read):
+        """The same, with nothing that another computation of it has left to reuse."""
+        return self._iterate(index, [increment.fresh() for increment in increments], read)
+
+    @contextmanager
+    def _pass(self, index: int, increments: Sequence) -> Iterator[None]:
+        """The increments and the norm statistics of an iterate are in place."""
+        for layer, increment in zip(self._layers.values(), increments):
+            layer.increment, layer.calls = increment, 0
+        try:
+            with statistics_in_place(self._norms, index), checkpointing_off(self._told):
+                yield
+            for name, layer in self._layers.items():
+                if layer.calls != 1:
+                    raise RuntimeError(f'dynamic: the block must call {name!r} once per pass, it did so '
+                                       f'{layer.calls} times; take a layer that it calls once')
+        finally:
+            for layer in self._layers.values():
+                layer.increment = None
+
+
+def version(tensor: Tensor) -> Optional[int]:
+    """How often a tensor has been changed in place; None where that cannot be known."""
+    if torch.compiler.is_dynamo_compiling() or tensor.is_inference():
+        return None
+    return tensor._version
+
+
+class _Feedback:
+    """In the place of the forward of the module that ``h`` reads: keeps its output."""
+
+    def __init__(self, name: str, forward: Callable):
+        self.name, self._forward, self._outputs = name, forward, []
+
+    def __call__(self, *args, **kwargs):
+        output = self._forward(*args, **kwargs)
+        self._outputs.append(block_output(output).clone())  # what follows may work in place
+        return output
+
+    @property
+    def value(self) -> Tensor:
+        if len(self._outputs) != 1:
+            raise RuntimeError(f'feedback: the block must call {self.name!r} once per pass, '
+                               f'it did so {len(self._outputs)} times')
+        return self._outputs[0]
+
+
+def block_output(output) -> Tensor:
+    """The output of a module, or the first of its outputs where it has several.
+
+    Raises:
+        TypeError: That is no tensor.
+    """
+    first = output
+    while isinstance(first, (tuple, list, Mapping)) and len(first):
+        first = next(iter(first.values() if isinstance(first, Mapping) else first))
+    if not isinstance(first, Tensor):
+        raise TypeError(f'feedback must be read from a module whose (first) output is a tensor, got {type(first).__name__}')
+    return first
