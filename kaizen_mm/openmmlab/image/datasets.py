@@ -6,13 +6,12 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.registry import FUNCTIONS
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
-from mmpretrain.structures import DataSample
-from torch.utils.data import Dataset
 
+from kaizen_mm.arguments import check_choice, check_int
 from kaizen_mm.data.class_names import names_beside, names_of_folders
+from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
 _SPLITS = {'train': 'train', 'test': 't10k'}
 
@@ -101,7 +100,7 @@ class ImageFolderDataset(CustomDataset):
 
 
 @DATASETS.register_module()
-class MnistInMemory(Dataset):
+class MnistInMemory(InMemoryImages):
     """The MNIST digits, served from memory batch by batch.
 
     A network as small as the one here spends its time in loading and packing single images. This data
@@ -111,6 +110,7 @@ class MnistInMemory(Dataset):
         data_root: Folder with the four files of the original distribution, packed (``.gz``) or not.
         split: ``'train'`` (60,000 images) or ``'test'`` (10,000).
         max_images: Take only so many images, evenly spaced. Default all.
+        pipeline: Transforms of a single image; batches do without. Default none.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -119,46 +119,18 @@ class MnistInMemory(Dataset):
 
     metainfo = dict(classes=tuple('0123456789'))
 
-    def __init__(self, data_root: str, split: str, max_images: Optional[int] = None):
-        if split not in _SPLITS:
-            raise ValueError(f'split must be one of {sorted(_SPLITS)}, got {split!r}')
+    def __init__(self, data_root: str, split: str, max_images: Optional[int] = None, pipeline: Sequence[dict] = ()):
+        check_choice('split', split, tuple(sorted(_SPLITS)))
         images = _read_idx(Path(data_root), f'{_SPLITS[split]}-images-idx3-ubyte', 3)
         labels = _read_idx(Path(data_root), f'{_SPLITS[split]}-labels-idx1-ubyte', 1)
         if not 0 < len(labels) == len(images) or images.shape[1:] != (28, 28) or labels.max() > 9:
             raise ValueError(f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
                              f'{images.shape} and {len(labels)} labels up to {labels.max(initial=0)}')
         if max_images is not None:
-            if not isinstance(max_images, int) or not 1 <= max_images <= len(images):
-                raise ValueError(f'max_images must be an int from 1 to {len(images)}, got {max_images!r}')
+            check_int('max_images', max_images, 1, len(images))
             chosen = np.linspace(0, len(images) - 1, max_images).astype(int)
             images, labels = images[chosen], labels[chosen]
-        self.images = torch.from_numpy(images).unsqueeze(1)  # [N, 1, 28, 28]
-        self.labels = labels
-        self._gt_labels = torch.from_numpy(labels.astype(np.int64)).split(1)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict:
-        return dict(inputs=self.images[index], data_samples=self._sample(index))
-
-    def __getitems__(self, indices: Sequence[int]) -> dict:
-        """A batch: inputs ``[len(indices), 1, 28, 28]`` (uint8) and as many data samples."""
-        return dict(inputs=self.images[indices], data_samples=[self._sample(i) for i in indices])
-
-    def _sample(self, index):
-        # made anew: mmpretrain writes soft labels and predictions to it
-        return DataSample(gt_label=self._gt_labels[index])
-
-    def get_gt_labels(self) -> np.ndarray:
-        """All labels, ``[N]``."""
-        return self.labels
-
-
-@FUNCTIONS.register_module()
-def keep_batch(batch):
-    """Collate function for data sets that give whole batches."""
-    return batch
+        super().__init__(torch.from_numpy(images).unsqueeze(1), labels, pipeline)  # [N, 1, 28, 28]
 
 
 def _read_idx(folder: Path, name: str, dims: int) -> np.ndarray:

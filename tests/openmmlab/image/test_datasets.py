@@ -200,7 +200,7 @@ def test_missing_digits(tmp_path):
     (tmp_path / LABELS).unlink()
     with pytest.raises(FileNotFoundError, match=f'neither {LABELS} nor'):
         digits(tmp_path)
-    with pytest.raises(ValueError, match=r"split must be one of \['test', 'train'\], got 'val'"):
+    with pytest.raises(ValueError, match=r"split must be one of \('test', 'train'\), got 'val'"):
         digits(tmp_path, 'val')
 
 
