@@ -1,13 +1,17 @@
 """Moving digits: a small video data set whose classes are motions.
 
 A clip shows a handwritten digit (8x8, ``sklearn.datasets.load_digits``) that
-moves over a static background. The label is the motion and never the digit.
+moves over a background. The label is the motion and never the digit.
 
 One frame tells nothing about the class: the frame is a torus (what leaves on
 the right comes in on the left) and the place around which a digit moves is
 uniform on it, so in each single frame the digit is uniform on the torus for
 every class. All else is drawn independently of the class, and each frame of a
 file is coded by itself, so that it carries no trace of its neighbours.
+
+With `camera` above 0 the camera moves too: the whole scene pans and shakes, and
+the class is the motion of the digit relative to the scene. The path of the
+camera is drawn independently of the class and as often as its reversal.
 
 The classes come in pairs under reversal of time, see `MOTIONS`: a clip played
 backwards is a clip of the paired class, so that only the order of the frames
@@ -37,6 +41,7 @@ from kaizen_mm.files import whole_file, write_lines
 SPLITS = ('train', 'val')
 GENERATOR = 1  # to be raised when equal parameters come to give other pixels
 ORBIT_RADIUS = (0.12, 0.20)  # range, in frame sides
+SHAKES = (2.0, 5.0)  # range of the camera's frequencies, per second
 MAX_STEP = 0.25  # sides per frame; beyond 0.27 (0.5 / 1.8) speed_up aliases
 DISTRACTOR_PEAK = 0.7  # brightness at distractor = 1; the target has 1
 CLUTTER_PEAK = 0.5  # brightness at clutter = 1
@@ -79,9 +84,13 @@ class MovingDigits:
             classes, from 0 (none) to 1 (0.7 of the target). Default 0.5.
         noise: Strength of pixel noise, from 0 to 1 (standard deviation 0.2 of
             the range of pixel values). Default 0.25.
+        camera: Strength of the camera's motion, 0 (none) or more. It pans with a
+            speed drawn as the digits', times `camera`, and shakes up to that
+            speed once more; 1 is as fast as the digits. Above 0 it takes
+            clutter, since nothing else shows where the scene is. Default 0.
         speed: Lowest and highest mean speed in frame sides per second, above 0
-            and at most ``frame_rate / 4``, since faster motion can look as if
-            it went the other way. Default (0.5, 1.25).
+            and at most ``frame_rate / 4 / (1 + 2 camera)``, since faster motion
+            can look as if it went the other way. Default (0.5, 1.25).
 
     Raises:
         ValueError: For a value that is not as said above.
@@ -95,6 +104,7 @@ class MovingDigits:
     clutter: float = 0.5
     distractor: float = 0.5
     noise: float = 0.25
+    camera: float = 0.0
     speed: tuple[float, float] = (0.5, 1.25)
 
     def __post_init__(self):
@@ -112,12 +122,18 @@ class MovingDigits:
             _check(isinstance(value, Real) and 0 <= value <= 1, name, value,
                    'a number from 0 to 1')
             object.__setattr__(self, name, float(value))
-        highest = MAX_STEP * self.frame_rate
+        ok = (isinstance(self.camera, Real) and not isinstance(self.camera, bool)
+              and 0 <= self.camera < math.inf)
+        _check(ok, 'camera', self.camera, 'a finite number of at least 0')
+        object.__setattr__(self, 'camera', float(self.camera))
+        _check(self.clutter > 0 or not self.camera, 'clutter', self.clutter,
+               'more than 0 where the camera moves')
+        highest = MAX_STEP * self.frame_rate / (1 + 2 * self.camera)
         ok = (isinstance(self.speed, (tuple, list)) and len(self.speed) == 2
               and all(isinstance(value, Real) for value in self.speed)
               and 0 < self.speed[0] <= self.speed[1] <= highest)
         _check(ok, 'speed', self.speed, 'a pair (low, high) with 0 < low <= '
-               f'high <= {highest:g} (frame_rate / 4)')
+               f'high <= {highest:g} (frame_rate / 4 / (1 + 2 camera))')
         object.__setattr__(self, 'speed', tuple(map(float, self.speed)))
 
     def labels(self, split: str) -> np.ndarray:
@@ -145,8 +161,9 @@ class MovingDigits:
         noise = NOISE_STD * self.noise * rng.standard_normal(
             (self.num_frames, self.size, self.size), np.float32)
         steps = np.arange(self.num_frames) - (self.num_frames - 1) / 2
-        return Scene(target, distractor, background, noise,
-                     steps / self.frame_rate)
+        times = steps / self.frame_rate
+        return Scene(target, distractor, background, noise, times,
+                     self._camera(split, index, times) if self.camera else None)
 
     def render(self, split: str, index: int) -> tuple[np.ndarray, int]:
         """Frames, uint8 RGB [T, H, W, 3], and label of one clip.
@@ -204,7 +221,7 @@ class MovingDigits:
             found = json.loads(file.read_text())
             differ = [f'{name}={found.get(name)} (asked for: {value})'
                       for name, value in parameters.items()
-                      if found.get(name) != value]
+                      if found.get(name, 0.0 if name == 'camera' else None) != value]
             if differ:
                 raise FileExistsError(
                     f'folder={str(folder)!r} holds moving digits of other '
@@ -237,6 +254,17 @@ class MovingDigits:
                      or (math.cos(angle), math.sin(angle))),
             speed=rng.uniform(*self.speed),
             radius=rng.uniform(*ORBIT_RADIUS))
+
+    def _camera(self, split: str, index: int, times: np.ndarray) -> np.ndarray:
+        """The way of the scene across the frame, [T, 2] in frame sides."""
+        rng = self._rng(2, split, index)
+        angle, phases = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2 * math.pi, 2)
+        pan, shake = self.camera * rng.uniform(*self.speed, size=2)
+        heading = np.array([math.cos(angle), math.sin(angle)])
+        rates = 2 * math.pi * rng.uniform(*SHAKES, size=2)  # across and down
+        # each direction moves at most at shake / sqrt(2), both together at shake
+        swing = shake / math.sqrt(2) / rates * np.sin(rates * times[:, None] + phases)
+        return pan * times[:, None] * heading + swing
 
     def _background(self, rng, split: str) -> np.ndarray:
         """Coarse texture and twelve quarters of digits, [H, W]."""

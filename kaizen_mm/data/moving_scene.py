@@ -96,12 +96,15 @@ class Scene:
     The motion of `target` is the label; `distractor` is dimmer and has one of
     its own. `background` is brightness [H, W], `noise` [T, H, W] is added to
     pixel values, `times` [T] are those of the frames, in seconds about 0.
+    `camera` [T, 2] is how far (x, y) the scene is moved across the frame, in
+    frame sides; None for a camera at rest.
     """
     target: Digit
     distractor: Digit
     background: np.ndarray
     noise: np.ndarray
     times: np.ndarray
+    camera: np.ndarray | None = None
 
     @property
     def label(self) -> int:
@@ -111,13 +114,20 @@ class Scene:
         """The scene of the paired class that shows these frames backwards."""
         return replace(self, target=self.target.reversed(),
                        distractor=self.distractor.reversed(),
-                       noise=self.noise[::-1])
+                       noise=self.noise[::-1],
+                       camera=None if self.camera is None else self.camera[::-1])
 
     def frames(self) -> np.ndarray:
         """Pixels, uint8 RGB (grey) [T, H, W, 3]."""
-        clip = np.repeat(self.background[None], len(self.times), axis=0)
+        size = len(self.background)
+        if self.camera is None:
+            shifts = 0
+            clip = np.repeat(self.background[None], len(self.times), axis=0)
+        else:
+            shifts = self.camera * size
+            clip = np.stack([moved(self.background, shift) for shift in shifts])
         for digit in (self.distractor, self.target):
-            way = digit.positions(self.times) * clip.shape[-1]
+            way = digit.positions(self.times) * size + shifts
             for frame, position in zip(clip, way):
                 stamp(frame, digit.image, position)
         clip = BLACK + (WHITE - BLACK) * clip + self.noise
@@ -129,6 +139,18 @@ def scale(image: np.ndarray, side: int) -> np.ndarray:
     """Scale `image` [h, h] with values in [0, 1] to [side, side]."""
     return cv2.resize(image, (side, side),
                       interpolation=cv2.INTER_CUBIC).clip(0, 1)
+
+
+def moved(image: np.ndarray, shift) -> np.ndarray:
+    """The torus `image` [H, H] moved by `shift` (x, y) in pixels.
+
+    Fractions of a pixel are interpolated linearly, as by `stamp`.
+    """
+    left, top = (math.floor(s) for s in shift)
+    x, y = shift[0] - left, shift[1] - top
+    image = np.roll(image, (top, left), axis=(0, 1))
+    image = (1 - x) * image + x * np.roll(image, 1, axis=1)
+    return ((1 - y) * image + y * np.roll(image, 1, axis=0)).astype(image.dtype)
 
 
 def stamp(frame: np.ndarray, image: np.ndarray, position) -> None:
