@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.openmmlab.cli import merge_options
 from kaizen_mm.openmmlab.experiment import compare, markdown_table
 from kaizen_mm.plots import plot_iterates
 
@@ -25,7 +26,7 @@ def main():
     configs = []
     for path in (args.kaizen, args.control):
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         configs.append(cfg)
     results = compare(*configs, folder=args.work_dir, seeds=args.seeds)
     plot_iterates(results, Path(args.work_dir, 'accuracy.png'))

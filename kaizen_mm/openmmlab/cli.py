@@ -1,5 +1,6 @@
 """From command-line arguments to configs and runners, for the scripts in tools/."""
 import argparse
+import inspect
 import os
 import os.path as osp
 
@@ -7,6 +8,12 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from kaizen_mm.openmmlab.trial import check_known, near
+
+# What a runner reads of a config
+RUNNER_ENTRIES = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')) + (
+    'runner_type', 'model_wrapper_cfg', 'compile', 'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports',
+    'tta_model', 'tta_pipeline')
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds ``--launcher`` and the ``--local_rank`` that launchers pass."""
@@ -62,10 +69,37 @@ def _config(args):
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Puts the entries of ``--cfg-options`` over a config.
+
+    Raises:
+        ValueError: An entry that nothing reads: no runner knows its first name, or a name in it is all but one
+            that the config has.
+    """
+    for key in options:
+        first, *others = key.split('.')
+        if first in cfg and first not in (*RUNNER_ENTRIES, 'phase_one'):
+            raise ValueError(f'--cfg-options {key}: {first} is a variable of the config file, which has been read by now; set '
+                             'what the file makes of it, such as train_dataloader.dataset')
+        check_known([first], [*RUNNER_ENTRIES, 'phase_one'], '--cfg-options')
+        if first == 'phase_one':
+            check_known(others[:1], RUNNER_ENTRIES, f'--cfg-options {key}: phase_one')
+        entry = cfg.get(first)
+        for i, name in enumerate(others):
+            # what has a type refuses names that it does not know; those of paramwise_cfg are compared with the parameters
+            if not isinstance(entry, dict) or 'type' in entry or 'paramwise_cfg' in others[:i]:
+                break
+            similar = '' if name in entry else near(name, entry, cutoff=0.8)
+            if similar:
+                raise ValueError(f'--cfg-options {key}: {".".join([first, *others[:i]])} has no {name!r}{similar}')
+            entry = entry.get(name)
+    cfg.merge_from_dict(options)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -2,6 +2,7 @@
 
 What is complete is not done again, what was interrupted is resumed.
 """
+import copy
 import json
 import logging
 import os
@@ -12,12 +13,14 @@ from typing import Callable, Dict, List, Sequence
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.measures import MEASURES
 from kaizen_mm.openmmlab.cli import build_runner
-from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
+from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
+from kaizen_mm.openmmlab.settings import fingerprint, test_settings
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
 
@@ -38,13 +41,16 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         quiet: Whether progress bars take the place of log lines on the terminal. The log files
             stay as they are. Default False.
 
+    A folder that has been used already must be of the same configs, see :mod:`kaizen_mm.openmmlab.record`.
+
     Returns:
         For each row ``clip_top1`` and ``video_top1``, or ``top1`` for images (percent; for ``kaizen`` a list, one
         entry per iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
         over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
 
     Raises:
-        ValueError: ``kaizen`` is not recurrent, ``control`` is, or one has no phase one.
+        ValueError: ``kaizen`` is not recurrent, ``control`` is, or one has no phase one; or the folder holds a row
+            of another config.
     """
     for name, cfg, recurrent in (('kaizen', kaizen, True), ('control', control, False)):
         iterations = cfg.model.backbone.get('num_iterations')
@@ -56,7 +62,7 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
         root = Path(folder, f'seed_{seed}')
         for row in ROWS:
             cfg = _row_config(row, kaizen, control, root, seed)
-            announce(f'{row}, seed {seed}: {cfg.train_cfg.max_epochs} epochs in {cfg.work_dir}')
+            announce(f'{row}, seed {seed}: {length(cfg)} in {cfg.work_dir}')
             run = train_and_test(cfg, 'bar' if quiet else 'log')
             metrics = run.pop('metrics')
             per_seed[row].append({**_accuracies(metrics), **run})
@@ -93,18 +99,26 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
             ``'nothing'``. The log files are the same.
 
     Returns:
-        ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs``,
-        ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
+        ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs`` (None for a
+        training by iterations), ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
+
+    Raises:
+        ValueError: The folder holds the training of another config, or one without a record.
+        RuntimeError: The training has not ended.
     """
-    record = Path(cfg.work_dir, 'result.json')
-    if record.exists() and finished_checkpoint(cfg):
-        return json.loads(record.read_text())
-    started = time.time()
-    if finished_checkpoint(cfg) is None:
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        _runner(cfg, output).train()
+    result_file = Path(cfg.work_dir, 'result.json')
+    started, checkpoint = time.time(), finished_checkpoint(cfg)
+    test = fingerprint(test_settings(cfg))
+    if checkpoint is not None and result_file.exists():
+        result = json.loads(result_file.read_text())
+        if (result.pop('training', None), result.pop('test', None)) == (read_record(cfg.work_dir).training, test):
+            return result
+    if checkpoint is None:
+        checkpoint = _train(cfg, output)
     trained = time.time()
-    cfg.resume, cfg.load_from = False, finished_checkpoint(cfg)
+    cfg = copy.deepcopy(cfg)
+    cfg.resume, cfg.load_from = False, checkpoint
+    training = read_record(cfg.work_dir).training
     cfg.work_dir = str(Path(cfg.work_dir, 'test'))  # or its log could take the place of the training's
     runner = _runner(cfg, output)
     metrics = runner.test()
@@ -113,11 +127,31 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         metrics=metrics,
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
-        epochs=cfg.train_cfg.max_epochs,
+        epochs=cfg.train_cfg.get('max_epochs'),
         seconds=time.time() - started,
         seconds_test=time.time() - trained)
-    write_lines(record, [json.dumps(result, indent=2)])
+    # the result counts for this training and this test alone
+    write_lines(result_file, [json.dumps(dict(result, training=training, test=test), indent=2)])
     return result
+
+
+def _train(cfg: Config, output: str) -> str:
+    """Begins a training or goes on with it; returns the checkpoint that it has ended with."""
+    now = copy.deepcopy(cfg)
+    now.resume = read_record(cfg.work_dir) is not None
+    if now.resume:
+        now.load_from = None
+    _runner(now, output).train()
+    checkpoint = finished_checkpoint(cfg)
+    if checkpoint is None:
+        raise RuntimeError(f'the training in {cfg.work_dir} has not ended, so that there is nothing to test')
+    return checkpoint
+
+
+def length(cfg: Config) -> str:
+    """How long a config trains, for people."""
+    epochs = cfg.train_cfg.get('max_epochs')
+    return f'{cfg.train_cfg.max_iters} iterations' if epochs is None else f'{epochs} epochs'
 
 
 def _runner(cfg: Config, output: str) -> Runner:

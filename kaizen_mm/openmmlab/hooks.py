@@ -28,6 +28,7 @@ class EpochSeedHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+    changes_weights = True  # as settings.py asks of hooks
 
     def before_train(self, runner) -> None:
         if getattr(runner.train_dataloader, 'persistent_workers', False):

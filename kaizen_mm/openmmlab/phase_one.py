@@ -5,27 +5,26 @@ recurrent one starts from its weights.
 """
 import copy
 import os.path as osp
-from typing import Optional
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, DefaultScope
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
-from kaizen_mm.openmmlab.cli import build_runner
+from kaizen_mm.openmmlab.cli import RUNNER_ENTRIES, build_runner
+from kaizen_mm.openmmlab.processes import on_rank_zero
+from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
+from kaizen_mm.openmmlab.trial import check_entries, check_known, try_one_step, unchanged_random_state
 
 
 @HOOKS.register_module()
 class PhaseOneHook(Hook):
-    """Trains phase one before phase two where its checkpoint is not there yet.
+    """Refuses to train phase two from weights that phase one has not trained.
 
-    Phase one is the config of phase two with the entries of its ``phase_one`` put over it, in a
-    sub-folder ``phase_one`` of the work directory (``phase_one.work_dir`` sets another). It uses the
-    same launcher and processes. Nothing is trained where ``load_from`` names a checkpoint, where
-    phase one is complete, or where phase two is resumed; an interrupted phase one is
-    resumed with ``--resume``.
+    Phase one itself is trained wherever a config has an entry ``phase_one``, with this hook or without it.
 
     Args:
         allow_untrained: Whether phase two may start without phase one, that is with
@@ -43,22 +42,41 @@ class PhaseOneHook(Hook):
     def before_run(self, runner: Runner) -> None:
         if runner._train_loop is None or isinstance(runner._train_loop, dict) or runner._load_from:
             return  # a test, or a start from a given checkpoint
-        if runner._resume and find_latest_checkpoint(runner.work_dir):
-            return
-        if runner.cfg.get('phase_one') is None:
-            if self.allow_untrained:
-                return
+        if runner.cfg.get('phase_one') is None and not self.allow_untrained:
             raise ValueError('phase two would start from an untrained W_1: set load_from to a checkpoint of phase '
                              'one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook')
-        cfg = phase_one_config(runner.cfg, runner.work_dir)
-        if finished_checkpoint(cfg) is None:
-            cfg.resume = runner._resume
-            runner.logger.info(f'Phase one starts in {cfg.work_dir}')
-            _train(cfg, runner)
-        runner._load_from = finished_checkpoint(cfg)
-        # phase two starts new, it does not resume phase one
-        runner._resume = False
-        runner.logger.info(f'Phase two starts from {runner._load_from}')
+
+
+def train_phase_one(runner: Runner, resume: bool) -> None:
+    """Trains phase one where its checkpoint is not there yet, and has phase two start from it.
+
+    Phase one is the config of phase two with the entries of its ``phase_one`` put over it, in a
+    sub-folder ``phase_one`` of the work directory (``phase_one.work_dir`` sets another). It uses the
+    same launcher and processes. Before it is trained, phase two is tried on one batch.
+
+    Args:
+        runner: That of phase two, about to train.
+        resume: Whether an interrupted phase one is to be resumed.
+
+    Raises:
+        ValueError: One of the two phases cannot be trained as its config says, or the folder of phase one holds
+            the training of another config.
+    """
+    check_known(runner.cfg.phase_one, [*RUNNER_ENTRIES, 'work_dir'], 'phase_one')
+    cfg = phase_one_config(runner.cfg, runner.work_dir)
+    checkpoint = on_rank_zero(finished_checkpoint, cfg, resume)
+    if checkpoint is None:
+        now = copy.deepcopy(cfg)
+        now.resume = resume and on_rank_zero(read_record, cfg.work_dir) is not None
+        if now.resume:
+            now.load_from = None  # it is not started from there again
+        with unchanged_random_state():
+            _train(now, runner)
+        checkpoint = on_rank_zero(finished_checkpoint, cfg)
+    if checkpoint is None:
+        raise RuntimeError(f'phase one in {cfg.work_dir} has not ended, so that phase two cannot start')
+    runner._load_from = checkpoint
+    runner.logger.info(f'Phase two starts from {checkpoint}')
 
 
 def phase_one_config(cfg: Config, work_dir: str) -> Config:
@@ -68,7 +86,10 @@ def phase_one_config(cfg: Config, work_dir: str) -> Config:
     """
     settings = copy.deepcopy(cfg.phase_one.to_dict())
     one = Config(copy.deepcopy(cfg.to_dict()))
-    for key in ('optim_wrapper', 'param_scheduler'):  # whole: keys of phase two must not remain
+    whole = ['optim_wrapper', 'param_scheduler']  # keys of phase two must not remain
+    if settings.get('train_cfg', {}).get('type', one.train_cfg.get('type')) != one.train_cfg.get('type'):
+        whole.append('train_cfg')
+    for key in whole:
         if key in settings:
             one.pop(key, None)
     one.merge_from_dict(settings)
@@ -82,23 +103,16 @@ def phase_one_config(cfg: Config, work_dir: str) -> Config:
     return one
 
 
-def finished_checkpoint(cfg: Config) -> Optional[str]:
-    """The last epoch's checkpoint of a training that has ended; None where it has not.
-
-    mmengine names a checkpoint as the last one only after it is written, so that one cut off
-    by a crash does not count.
-    """
-    latest = find_latest_checkpoint(cfg.work_dir)
-    if latest is None or osp.basename(latest) != f'epoch_{cfg.train_cfg.max_epochs}.pth':
-        return None
-    path = osp.join(cfg.work_dir, osp.basename(latest))  # the folder may have been moved
-    return path if osp.isfile(path) else None
-
-
 def _train(cfg: Config, outer: Runner) -> None:
     """Trains with a runner of its own and then makes the outer one's globals current again."""
-    build_runner(cfg).train()
-    for manager, name in ((MMLogger, outer.logger.instance_name), (MessageHub, outer.message_hub.instance_name),
-                          (Visualizer, outer.visualizer.instance_name),
-                          (DefaultScope, outer.default_scope.instance_name)):
-        manager._instance_dict.move_to_end(name)
+    inner = build_runner(cfg)
+    try:
+        check_entries(cfg, inner.model.module if is_model_wrapper(inner.model) else inner.model, 'phase_one.')
+        try_one_step(outer)
+        inner.logger.info(f'Phase one starts in {cfg.work_dir}')
+        inner.train()
+    finally:
+        for manager, name in ((MMLogger, outer.logger.instance_name), (MessageHub, outer.message_hub.instance_name),
+                              (Visualizer, outer.visualizer.instance_name),
+                              (DefaultScope, outer.default_scope.instance_name)):
+            manager._instance_dict.move_to_end(name)

@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from kaizen_mm.openmmlab.checkpoints import read_checkpoint
-from kaizen_mm.openmmlab.phase_one import finished_checkpoint, phase_one_config
+from kaizen_mm.openmmlab.phase_one import phase_one_config
 
 W_1 = ('backbone.conv5.B02.conv_i1.conv.weight', 'backbone.conv5.B02.conv_i2.conv.weight')
 
@@ -57,19 +57,6 @@ def test_untrained_weights_are_an_error_unless_asked_for(config):
     config.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
     Runner.from_cfg(config).train()
     assert Path(config.work_dir, 'epoch_1.pth').exists()
-
-
-def test_a_checkpoint_cut_off_by_a_crash_is_not_taken_for_the_end(config, tmp_path):
-    one = phase_one_config(config, config.work_dir)
-    folder = Path(one.work_dir)
-    folder.mkdir(parents=True)
-    assert finished_checkpoint(one) is None
-    (folder / 'epoch_1.pth').write_bytes(b'half')
-    assert finished_checkpoint(one) is None
-    (folder / 'last_checkpoint').write_text(str(tmp_path / 'moved' / 'epoch_1.pth'))
-    assert finished_checkpoint(one) == str(folder / 'epoch_1.pth')
-    one.train_cfg.max_epochs = 2
-    assert finished_checkpoint(one) is None
 
 
 def test_phase_one_takes_over_data_and_mixed_precision(config):

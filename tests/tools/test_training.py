@@ -32,11 +32,13 @@ def assert_same_weights(first: Path, second: Path):
 
 def train_until(file: Path, words, environment, cwd) -> None:
     """Starts a training and kills it, with its workers, once a file is there."""
-    process = subprocess.Popen([str(w) for w in words], cwd=cwd, env=environment, start_new_session=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log = cwd / 'killed.txt'  # a pipe that nobody reads would fill up and stop the training
+    with log.open('w') as output:
+        process = subprocess.Popen([str(w) for w in words], cwd=cwd, env=environment, start_new_session=True,
+                                   stdout=output, stderr=subprocess.STDOUT)
     deadline = time.time() + 300
     while not file.exists():
-        assert process.poll() is None and time.time() < deadline, process.stdout.read()[-4000:]
+        assert process.poll() is None and time.time() < deadline, log.read_text()[-4000:]
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
