@@ -1,11 +1,11 @@
 """Annotation lists for UCF101, HMDB51 and any `file label` list.
 
 The lists have the form that mmaction2's `VideoDataset` reads: one
-`relative/path.avi label` a line, one space, labels from 0. They are made from
-the official splits (see `splits`), and every video is opened before a list
-names it (see `video_check`).
+`relative/path.avi label` a line, one space, labels from 0 (names with spaces
+are for `VideoListDataset` alone). They are made from the official splits (see
+`splits`), and every video is decoded before a list names it (see
+`video_check`).
 """
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,13 @@ from rich.progress import track
 
 from kaizen_mm.files import write_lines
 
+from .file_check import file_fault
+from .isolation import TIMEOUT, run_isolated
+from .lists import numbered_lines, parse_list, repeats, write_line
+from .reencoding import reencode_video
 from .splits import (SPLITS, find_files, inner_folder, read_hmdb51_splits,
                      read_ucf101_splits)
-from .video_check import TIMEOUT, check_video, reencode_video, run_isolated
+from .video_check import check_video
 
 
 @dataclass
@@ -161,9 +165,8 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             name = file.relative_to(videos)
             targets[file] = (name.with_suffix('.mp4') if short_side
                              else name).as_posix()
-            if re.search(r'\s', targets[file]):
-                left_out[name.as_posix()] = (
-                    'white space in its name, which a list cannot hold')
+            if write_line(targets[file], 0) is None:
+                left_out[name.as_posix()] = 'its name cannot stand in a list'
     sources = sorted(file for file in targets
                      if file.relative_to(videos).as_posix() not in left_out)
     if short_side:
@@ -182,9 +185,13 @@ def write_preparation(videos, classes, lists, out, short_side=None,
     kept = {file for file, reason in zip(sources, results) if not reason}
 
     result = Preparation(root.resolve(), left_out=sorted(left_out.items()))
-    texts = {name: [f'{targets[file]} {label}' for _, file, label in entries
-                    if file in kept]
+    texts = {name: [write_line(targets[file], label)
+                    for _, file, label in entries if file in kept]
              for name, entries in lists.items()}
+    for name, lines in texts.items():
+        parse = parse_list('\n'.join(lines).encode())
+        for fault in parse[1].values():
+            raise ValueError(f'splits: {name}: {fault}')
     for split in SPLITS:
         names = [f'{kind}_split{split}' for kind in ('train', 'test')]
         if names[0] not in texts:
@@ -273,30 +280,21 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
         raise ValueError(f'out: {out} is the list itself; give another name')
     if min_frames < 1:
         raise ValueError(f'min_frames must be at least 1, not {min_frames}')
-    text = file.read_text(encoding='utf-8', errors='replace')
-    lines = dict(enumerate(text.splitlines(), 1))
-    reasons, entries, first = {}, {}, {}
-    for number, line in lines.items():
-        parts = line.strip().split(' ')
-        if len(parts) != 2 or not all(parts) or re.search(r'\s', parts[0]):
-            reasons[number] = 'malformed: expected "file label", one space'
-        elif not re.fullmatch(r'[0-9]+', parts[1]):
-            reasons[number] = (f'wrong label: "{parts[1]}" is not an integer '
-                               'from 0')
-        elif num_classes and int(parts[1]) >= num_classes:
-            reasons[number] = (f'wrong label: {parts[1]} of {num_classes} '
-                               'classes, which count from 0')
-        elif parts[0] in first:
-            reasons[number] = f'repeats the file of line {first[parts[0]]}'
+    content = file.read_bytes()
+    lines = dict(numbered_lines(content))
+    good, reasons = parse_list(content, num_classes)
+    reasons.update((line, f'repeats the file of line {first}')
+                   for line, first in repeats(good).items())
+    entries = {}
+    for entry in good:
+        fault = reasons.get(entry.line) or file_fault(videos / entry.file)
+        if fault:
+            reasons[entry.line] = fault
         else:
-            first[parts[0]] = number
-            if (videos / parts[0]).is_file():
-                entries[number] = (parts[0], int(parts[1]))
-            else:
-                reasons[number] = 'missing'
+            entries[entry.line] = (entry.file, entry.label)
     if not entries:
         found = '; '.join(f'line {number}: {reason}' for number, reason in
-                          list(reasons.items())[:1]) or 'it is empty'
+                          sorted(reasons.items())[:1]) or 'it is empty'
         raise ValueError(
             f'{file}: no line names a video of {videos} ({found})')
     numbers = sorted(entries)
@@ -305,8 +303,7 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
         'Reading', workers, min_frames, timeout, progress)
     reasons.update(
         (n, reason) for n, reason in zip(numbers, results) if reason)
-    good = [f'{entries[n][0]} {entries[n][1]}' for n in numbers
-            if n not in reasons]
+    good = [write_line(*entries[n]) for n in numbers if n not in reasons]
     result = Preparation(
         videos.resolve(), {out or file: len(good)},
         [(f'line {n}: {lines[n].strip()}', reasons[n])
@@ -326,4 +323,6 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
 
 def write_left_out(file, left_out):
     """Write `item<tab>reason` lines."""
-    write_lines(file, [f'{item}\t{reason}' for item, reason in left_out])
+    lines = [f'{item}\t{reason}' for item, reason in left_out]
+    write_lines(file, [line.encode('utf-8', 'backslashreplace').decode()
+                       for line in lines])

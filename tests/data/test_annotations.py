@@ -68,7 +68,7 @@ def test_ucf101_bad_videos_are_left_out(ucf101, tmp_path, clip):
                    (out / 'left_out.txt').read_text().splitlines())
     assert list(reasons) == more
     assert 'truncated' in reasons[more[0]]
-    assert 'decoding fails' in reasons[more[1]]
+    assert 'decord cannot open it' in reasons[more[1]]
     assert 'empty' in reasons[more[2]]
     assert 'too short: 5 frames' in reasons[more[3]]
     assert (out / 'train_split1.txt').read_text().splitlines() == [
@@ -190,15 +190,14 @@ def test_hmdb51_lists(hmdb51, tmp_path):
     assert (out / 'classes.txt').read_text() == 'sword\nsword_fight\n'
 
 
-def test_hmdb51_name_with_space(hmdb51, tmp_path, clip):
+def test_hmdb51_names(hmdb51, tmp_path, clip):
     videos, splits = hmdb51
-    shutil.copy(clip, videos / 'sword' / 'a b.avi')
+    for name in ('a b.avi', ' c.avi'):
+        shutil.copy(clip, videos / 'sword' / name)
     with open(splits / 'sword_test_split1.txt', 'a') as file:
         file.write('a b.avi 1\n')
     prepare_hmdb51(videos, splits, tmp_path / 'out', **QUIET)
-    assert 'sword/a b.avi\twhite space' in (
-        tmp_path / 'out/left_out.txt').read_text()
-    assert 'a b' not in (tmp_path / 'out/train_split1.txt').read_text()
+    assert 'sword/a b.avi 0\n' in (tmp_path / 'out/train_split1.txt').read_text()
 
 
 @pytest.mark.parametrize('text, error, message', [
@@ -229,25 +228,45 @@ def test_list(tmp_path, clip):
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, videos / name)
     cut(clip, videos / 'cut.avi', 0.7)
+    (videos / 'd e.avi').symlink_to(clip)
+    (videos / 'f.avi').symlink_to('nowhere.avi')
+    os.mkfifo(videos / 'pipe.avi')
     lines = ['b.avi 1', 'a.avi', 'a.avi x', 'a.avi -1', 'a.avi 3', '',
-             'gone.avi 0', 'cut.avi 0', 'sub/c.avi 2', 'a.avi  0', 'b.avi 0',
-             'a.avi\t0', 'a.avi 0']
+             'gone.avi 0', 'cut.avi 0', 'sub/c.avi 2', './b.avi 1', 'a.avi\t0',
+             'd e.avi 2', 'f.avi 0', 'pipe.avi 0', 'sub 0', 'a.avi \u0663']
     file, out = write(tmp_path / 'all.txt', *lines), tmp_path / 'clean.txt'
     result = check_list(file, videos, out, num_classes=3, **QUIET)
-    assert out.read_text() == 'b.avi 1\nsub/c.avi 2\na.avi 0\n'
+    assert out.read_text() == 'b.avi 1\nsub/c.avi 2\na.avi 0\nd e.avi 2\n'
     report = dict(line.split('\t', 1) for line in (
-        tmp_path / 'clean_left_out.txt').read_text().replace(
-            'a.avi\t0\t', 'a.avi TAB 0\t').splitlines())
-    for number, reason in [(2, 'malformed'), (3, 'wrong label'),
-                           (4, 'wrong label'), (5, 'wrong label: 3 of 3'),
-                           (6, 'malformed'), (7, 'missing'), (8, 'truncated'),
-                           (10, 'malformed'), (12, 'malformed'),
-                           (11, 'repeats the file of line 1')]:
+        tmp_path / 'clean_left_out.txt').read_text().splitlines())
+    for number, reason in [(2, 'expected "file label"'), (3, 'expected'),
+                           (4, 'expected'), (5, 'label 3 of a.avi is out of'),
+                           (7, 'missing'), (8, 'truncated'),
+                           (10, 'repeats the file of line 1'),
+                           (13, 'a link to nowhere.avi, which is missing'),
+                           (14, 'not a regular file'),
+                           (15, 'not a regular file'), (16, 'expected')]:
         key, = [k for k in report if k.startswith(f'line {number}:')]
         assert report.pop(key).startswith(reason)
     assert not report
-    assert result.lists == {out: 3}
+    assert result.lists == {out: 4}
     assert file.read_text() == ''.join(f'{line}\n' for line in lines)
+
+
+def test_a_file_with_two_labels_is_in_no_list(ucf101, tmp_path, clip):
+    shutil.copy(clip, tmp_path / 'a.avi')
+    shutil.copy(clip, tmp_path / 'b.avi')
+    file = write(tmp_path / 'all.txt', 'a.avi 0', 'b.avi 1', './a.avi 1')
+    result = check_list(file, tmp_path, tmp_path / 'out.txt', **QUIET)
+    assert (tmp_path / 'out.txt').read_text() == 'b.avi 1\n'
+    assert [reason for _, reason in result.left_out] == [
+        'label 0 of a.avi, which has label 1 in line 3; a file has one label',
+        'label 1 of ./a.avi, which has label 0 in line 1; a file has one label']
+    videos, splits = ucf101  # found by their names alone
+    with open(splits / 'trainlist01.txt', 'a') as stream:
+        stream.write(f'Biking/{Path(UCF_TRAIN[0]).name} 2\n')
+    with pytest.raises(ValueError, match='train_split1: label 0 of .*which has label 1'):
+        prepare_ucf101(videos, splits, tmp_path / 'out', **QUIET)
 
 
 def test_list_without_label_zero(tmp_path, clip):

@@ -1,0 +1,81 @@
+"""The readers that training can decode videos with, behind one function.
+
+decord is the default. It reads from a path here: from bytes in memory, as mmaction2's ``DecordInit`` has it read, a
+truncated ``.avi`` ends the process with a segmentation fault, while the same file opened by its path gives an error
+or its frames.
+"""
+from pathlib import Path
+from typing import Optional
+
+import av
+import decord
+
+from .file_check import file_fault, size_fault
+from .isolation import brief
+
+REMEDY = 're-encode it, as with ffmpeg -i FILE -c:v libx264 -crf 20 OUT.mp4'
+
+MPEG_PROGRAM = b'\x00\x00\x01\xba'
+
+
+class UnreadableVideo(ValueError):
+    """A video that cannot be opened; ``reason`` is the message without the file's name."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f'{path}: {reason}')
+        self.path, self.reason = path, reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
+def open_video(path: str | Path, reader: str = 'decord', num_threads: int = 1):
+    """Opens a video file for random access to its frames.
+
+    Args:
+        path: A file on a local disk.
+        reader: A name of ``READERS``. Default ``'decord'``.
+        num_threads: Threads that decode. Default 1.
+
+    Returns:
+        A reader with decord's interface: ``len(reader)`` frames, ``get_avg_fps()`` and ``get_batch(indices)``, whose
+        ``asnumpy()`` is uint8 RGB ``[len(indices), height, width, 3]``, turned as the container says.
+
+    Raises:
+        UnreadableVideo: There is no such file, it is no regular file, shorter than its container says, or the
+            reader cannot open it; the message names the file, and the codec where that is the cause.
+        ValueError: There is no such reader.
+    """
+    if reader not in READERS:
+        raise ValueError(f'reader must be one of {tuple(READERS)}, got {reader!r}')
+    fault = file_fault(path) or size_fault(path)
+    if fault:
+        raise UnreadableVideo(path, fault)
+    try:
+        return READERS[reader](str(path), num_threads)
+    except Exception as error:  # decord raises its own errors and plain RuntimeError
+        reason = f'{reader} cannot open it: {brief(error)}'
+        codec = _codec(path)
+        if codec and 'cannot find video stream' in reason:
+            reason = f'{reader} does not know its codec, {codec}'
+        raise UnreadableVideo(path, f'{reason}; {REMEDY}' if codec else reason) from error
+
+
+def _open_decord(path: str, num_threads: int):
+    with open(path, 'rb') as file:
+        if file.read(4) == MPEG_PROGRAM:
+            raise ValueError('it gives wrong frames of MPEG program streams, where it seeks')
+    return decord.VideoReader(path, num_threads=num_threads)
+
+
+READERS = dict(decord=_open_decord)
+
+
+def _codec(path: str) -> Optional[str]:
+    """What a video is coded with, by another reader; None where that cannot tell."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.best('video')
+            return stream and stream.codec_context.codec.canonical_name
+    except (av.FFmpegError, OSError, ValueError):
+        return None
