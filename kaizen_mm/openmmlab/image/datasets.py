@@ -1,23 +1,33 @@
 """Image data sets that are checked before training starts."""
 import gzip
+import logging
+import os
+import os.path as osp
 import zlib
 from pathlib import Path
 from typing import List, Optional, Sequence
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
 
 from kaizen_mm.arguments import check_choice, check_int
 from kaizen_mm.data.class_names import names_beside, names_of_folders
+from kaizen_mm.data.file_check import file_fault
+from kaizen_mm.data.lists import numbered_lines
+from kaizen_mm.openmmlab.file_dataset import FileDataset
 from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
+# what OpenCV, with which mmcv loads images, reads
+EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jp2', '.png', '.webp', '.avif', '.gif', '.bmp', '.dib', '.tif', '.tiff',
+              '.ppm', '.pgm', '.pbm', '.pnm')
 _SPLITS = {'train': 'train', 'test': 't10k'}
 
 
 @DATASETS.register_module()
-class ImageFolderDataset(CustomDataset):
+class ImageFolderDataset(FileDataset, CustomDataset):
     """Images in one folder per class, or from a list of ``file label`` lines.
 
     As mmpretrain's ``CustomDataset``, but folder, classes and list are checked when the data set is
@@ -28,47 +38,75 @@ class ImageFolderDataset(CustomDataset):
     Args:
         data_root: Folder that ``data_prefix`` and ``ann_file`` are relative to.
         data_prefix: Folder with one sub-folder per class, such as ``'train'``.
+        ann_file: A list, see :mod:`kaizen_mm.data.lists`. Default: one class for each folder.
         num_classes: Number of classes; None leaves it unchecked.
-        kwargs: Those of ``CustomDataset``.
+        extensions: Endings of images' names. Default: those that OpenCV reads; of a moving ``.gif`` or ``.webp`` it
+            reads the first picture. Other files in the folders are named by a warning, hidden ones are not.
+        kwargs: Those of :class:`~kaizen_mm.openmmlab.file_dataset.FileDataset`, such as ``max_unreadable``, and of
+            ``CustomDataset``.
 
     Raises:
-        FileNotFoundError: The folder or the list is missing, or there is no image in it.
-        ValueError: A line of the list has no label, or the number of classes or a label does not fit
-            ``num_classes``; ``classes.txt`` names another number of classes.
+        FileNotFoundError: The folder, the list or an image is missing, such as a link to nothing; an image is no regular
+            file; or there is no image in a folder.
+        ValueError: A line of the list has no label, a file two, all have the same in training, or the number of
+            classes or a label does not fit ``num_classes``; ``classes.txt`` names another number of classes.
     """
 
+    file_key = 'img_path'
+
     def __init__(self, data_root: str = '', data_prefix: str = '', ann_file: str = '',
-                 num_classes: Optional[int] = None, **kwargs):
+                 num_classes: Optional[int] = None, extensions: Sequence[str] = EXTENSIONS, **kwargs):
         self.num_classes = num_classes
-        super().__init__(data_root=data_root, data_prefix=data_prefix, ann_file=ann_file, **kwargs)
+        super().__init__(data_root=data_root, data_prefix=data_prefix, ann_file=ann_file, extensions=extensions,
+                         **kwargs)
 
     def load_data_list(self) -> List[dict]:
         folder = Path(self.img_prefix)
         if not folder.is_dir():
             raise FileNotFoundError(f'data_root, data_prefix: no folder {folder}; it must hold '
                                     f'{"the images of ann_file" if self.ann_file else "one folder of images per class"}')
-        if self.ann_file and not Path(self.ann_file).is_file():
-            raise FileNotFoundError(f'ann_file: no file {self.ann_file}; it must be a list of "file label" lines')
+        if self.ann_file:
+            images = self._load_list()
+        else:
+            if self.with_label:
+                self._check_classes(folder)
+                self._name_classes(folder)
+            images = super().load_data_list()
+            self._check_others(folder, {osp.normpath(image['img_path']) for image in images})
         if self.with_label:
-            self._check_list() if self.ann_file else self._check_classes(folder)
-            self._name_classes(folder)
-        images = super().load_data_list()
-        if not images:
-            raise FileNotFoundError(f'ann_file: {self.ann_file} lists no image')
-        for image in images:
-            label = image.get('gt_label', 0)
-            if self.num_classes is not None and not 0 <= label < self.num_classes:
-                raise ValueError(f'label {label} of {image["img_path"]} is out of range; num_classes is '
-                                 f'{self.num_classes}, so labels go from 0 to {self.num_classes - 1}')
+            self.check_labels([image['gt_label'] for image in images])
         return images
 
-    def _check_list(self):
-        with open(self.ann_file, encoding='utf-8') as lines:
-            for number, line in enumerate(lines, start=1):
-                name, _, label = line.strip().rpartition(' ')
-                if not name or not label.isdecimal():
-                    raise ValueError(f'{self.ann_file}:{number}: expected "file label" with a label >= 0, got '
-                                     f'{line.rstrip()!r}')
+    def _load_list(self):
+        if self.with_label:
+            entries = self.read_entries(self.num_classes)
+            self._name_classes(Path(self.img_prefix))
+            lines = [entry.line for entry in entries]
+            images = [dict(img_path=osp.join(self.img_prefix, e.file), gt_label=e.label) for e in entries]
+        else:
+            named = list(numbered_lines(self.read_content()))
+            lines = [line for line, _ in named]
+            images = [dict(img_path=osp.join(self.img_prefix, name.strip())) for _, name in named]
+        self.check_files([image['img_path'] for image in images], lines)
+        return images
+
+    def _check_others(self, folder, images):
+        """Names what is in the folder beside the images that were found."""
+        others, faults = [], []
+        for root, folders, files in os.walk(folder, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith('.')]
+            for path in (osp.join(root, name) for name in files if not name.startswith('.')):
+                if osp.normpath(path) not in images:
+                    fault = file_fault(path) if self.is_valid_file(path) else None
+                    faults.append(f'{path}: {fault}') if fault else others.append(path)
+        if faults:
+            raise FileNotFoundError(f'{len(faults)} images of {folder} cannot be read: {"; ".join(faults[:5])}; '
+                                    f'{self.remedy}')
+        if others:
+            print_log(f'{len(others)} files in {folder} are not used, as their names do not end in one of '
+                      f'{", ".join(sorted(self.extensions))}, or they are in no folder of a class: '
+                      f'{", ".join(sorted(others)[:10])}{" ..." if len(others) > 10 else ""}',
+                      logger='current', level=logging.WARNING)
 
     def _check_classes(self, folder):
         classes = sorted(p for p in folder.iterdir() if p.is_dir())
@@ -90,13 +128,6 @@ class ImageFolderDataset(CustomDataset):
             names = names_of_folders(self.data_root, sorted(p.name for p in folder.iterdir() if p.is_dir()))
         if names:
             self._metainfo['classes'] = tuple(names)
-
-    def prepare_data(self, idx: int):
-        try:
-            return super().prepare_data(idx)
-        except Exception as error:
-            name = self.get_data_info(idx)['img_path']
-            raise RuntimeError(f'cannot load {name}: {type(error).__name__}: {error}; mend it or take it out') from error
 
 
 @DATASETS.register_module()

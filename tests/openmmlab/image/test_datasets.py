@@ -1,5 +1,6 @@
 """Image data sets: faults are found before training, broken images are named."""
 import gzip
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from kaizen_mm.openmmlab.image import datasets
 from tests.conftest import write_idx
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
@@ -57,7 +59,7 @@ def test_names_of_classes(copied):
     assert folders(copied).metainfo['classes'] == ('red', 'class_1', 'blue, dark', 'class_3')
     assert folders(copied, classes=list('abcd')).metainfo['classes'] == tuple('abcd')
     (copied / 'classes.txt').write_text('a\nb\nc\nd\n')
-    dataset = listed(copied, 'class_0/0.png 0\n', num_classes=4)
+    dataset = listed(copied, 'class_0/0.png 0\nclass_1/0.png 1\n', num_classes=4)
     assert dataset.metainfo['classes'] == tuple('abcd')
 
 
@@ -87,7 +89,7 @@ def test_a_class_without_images(copied):
     for path in (copied / 'train' / 'class_2').iterdir():
         path.rename(path.with_suffix('.txt'))
     for num_classes in (4, None):
-        with pytest.raises(FileNotFoundError, match=r'no image in .*class_2; images end in \.bmp, .*\.png'):
+        with pytest.raises(FileNotFoundError, match=r'no image in .*class_2; images end in \.avif, \.bmp, .*\.png'):
             folders(copied, num_classes=num_classes)
     assert len(folders(copied, extensions=('txt', '.png'))) == 20
 
@@ -97,7 +99,9 @@ def test_a_class_without_images(copied):
     ('class_0/0.png 0\nclass_1/0.png -1\n', r'list.txt:2: expected "file label" with a label >= 0, got .class_1/0.png -1'),
     ('class_0/0.png 0\nclass_1/0.png cat\n', r'list.txt:2: expected "file label"'),
     ('class_0/0.png\n', r'list.txt:1: expected "file label"'),
-    ('class_0/0.png 0\n\nclass_1/0.png 1\n', r"list.txt:2: expected .* got ''")])
+    ('class_0/0.png 0\n\nclass_0/0.png 1\n', 'list.txt:1: label 0 .*has label 1 in line 3'),
+    ('class_0/0.png 1\n\nclass_1/0.png 1\n', 'list.txt: all 2 training samples have label 1'),
+    ('', 'list.txt is empty')])
 def test_faulty_lists(copied, text, message):
     with pytest.raises(ValueError, match=message):
         listed(copied, text)
@@ -106,8 +110,10 @@ def test_faulty_lists(copied, text, message):
 def test_missing_and_empty_lists(copied):
     with pytest.raises(FileNotFoundError, match='ann_file: no file .*none.txt'):
         folders(copied, ann_file='none.txt')
-    with pytest.raises(FileNotFoundError, match='list.txt lists no image'):
-        listed(copied, '')
+    with pytest.raises(FileNotFoundError, match='1 of 2 files .*list.txt:2: .*class_1/none.png: missing'):
+        listed(copied, 'class_0/0.png 0\nclass_1/none.png 1\n')
+    with pytest.raises(FileNotFoundError, match='list.txt:2: .*train/none.png: missing'):
+        listed(copied, 'class_0/0.png\nnone.png\n', with_label=False)
     with pytest.raises(FileNotFoundError, match='no folder .*nowhere; it must hold the images of ann_file'):
         listed(copied, 'a.png 0\n', data_prefix='nowhere')
 
@@ -117,8 +123,45 @@ def test_images_that_cannot_be_loaded_are_named(copied):
     path.write_bytes(b'no image')
     with pytest.raises(RuntimeError, match='cannot load .*class_1/2.png: .*; mend it or take it out'):
         folders(copied)[7]
-    with pytest.raises(RuntimeError, match='cannot load .*class_1/none.png: FileNotFoundError'):
-        listed(copied, 'class_1/none.png 1\n')[0]
+    dataset = folders(copied, max_unreadable=0.05)
+    assert dataset[7] is not None and [p[-13:] for p in dataset.unreadable_files()] == ['class_1/2.png']
+
+
+@pytest.mark.parametrize('ending', ['gif', 'webp', 'tiff', 'JP2', 'bmp'])
+def test_formats_of_photos(copied, ending):
+    image = Image.open(copied / 'train' / 'class_1' / '2.png')
+    image.save(copied / 'train' / 'class_1' / f'2.{ending}', **dict(lossless=True) if ending == 'webp' else {})
+    dataset = folders(copied)
+    assert len(dataset) == 21
+    index, = [i for i in range(21) if dataset.get_data_info(i)['img_path'].endswith(ending)]
+    assert dataset[index]['inputs'].shape == (3, *image.size[::-1])
+    difference = (dataset[index]['inputs'].float() - dataset[7]['inputs'].float()).abs().mean()
+    assert difference < 12  # a palette's, at most
+
+
+def test_what_is_no_image_is_named(copied, monkeypatch):
+    said = []
+    monkeypatch.setattr(datasets, 'print_log', lambda text, **kwargs: said.append(text))
+    (copied / 'train' / 'class_1' / 'notes.txt').write_text('')
+    (copied / 'train' / 'stray.png').write_text('')
+    (copied / 'train' / 'class_1' / '.hidden').write_text('')
+    assert len(folders(copied)) == 20
+    assert '2 files in ' in said[0] and 'class_1/notes.txt' in said[0] and 'train/stray.png' in said[0]
+    (copied / 'train' / 'class_2' / 'link.png').symlink_to('nowhere.png')
+    with pytest.raises(FileNotFoundError, match='class_2/link.png: a link to nowhere.png, which is missing'):
+        folders(copied)
+    (copied / 'train' / 'class_2' / 'link.png').unlink()
+    os.mkfifo(copied / 'train' / 'class_2' / 'pipe.png')
+    with pytest.raises(FileNotFoundError, match='class_2/pipe.png: not a regular file'):
+        folders(copied)
+
+
+def test_folders_of_one_class(copied):
+    for label in (1, 2, 3):
+        shutil.rmtree(copied / 'train' / f'class_{label}')
+    with pytest.raises(ValueError, match='all 5 training samples have label 0'):
+        folders(copied, num_classes=1)
+    assert len(folders(copied, num_classes=1, allow_one_class=True)) == 5
 
 
 def digits(root, split='test', **kwargs):

@@ -1,7 +1,12 @@
 """Lists with faults are refused before training, broken videos are named."""
+import os
+
 import pytest
 from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from tests.data.clips import cut, make_video
 
 PIPELINE = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=4), dict(type='DecordDecode'),
             dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
@@ -32,7 +37,7 @@ def test_a_good_list(build, digits):
 
 def test_blank_lines_are_passed_over_and_names_may_hold_spaces(build, digits, tmp_path):
     (tmp_path / 'a clip.mp4').write_bytes((digits / 'videos' / 'train_00000.mp4').read_bytes())
-    dataset = build('\na clip.mp4 3\n\n', data_prefix=dict(video=str(tmp_path)))
+    dataset = build('\na clip.mp4 3\n\n', data_prefix=dict(video=str(tmp_path)), test_mode=True)
     assert len(dataset) == 1 and int(dataset[0]['data_samples'].gt_label) == 3
 
 
@@ -41,33 +46,85 @@ def test_blank_lines_are_passed_over_and_names_may_hold_spaces(build, digits, tm
     ('train_00000.mp4 -1\n', r'list.txt:1: expected "file label"'),
     ('train_00000.mp4 cat\n', r'list.txt:1: expected "file label"'),
     ('train_00000.mp4\n', r'list.txt:1: expected "file label"'),
-    ('\n', 'lists no video'),
+    ('\n', 'list.txt is empty'),
+    ('train_00000.mp4 0\n./train_00000.mp4 1\n', r'list.txt:1: label 0 .*label 1 in line 2.*list.txt:2: '),
+    ('train_00000.mp4 1\ntrain_00001.mp4 1\n', r'list.txt: all 2 training samples have label 1'),
 ])
 def test_faulty_lists(build, text, message):
     with pytest.raises(ValueError, match=message):
         build(text)
 
 
-def test_missing_files(build):
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 videos .* missing.*none.mp4"):
-        build('none.mp4 0\ntrain_00000.mp4 1\n')
+def test_missing_files(build, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'1 of 2 files .*list.txt:2: .*none.mp4: missing\. .*prepare_data.py list'):
+        build('train_00000.mp4 1\nnone.mp4 0\n')
     with pytest.raises(FileNotFoundError, match='ann_file: no file nowhere.txt'):
         build(ann_file='nowhere.txt')
+    (tmp_path / 'link.mp4').symlink_to('nowhere')
+    os.mkfifo(tmp_path / 'pipe.mp4')  # reading it would wait for ever
+    with pytest.raises(FileNotFoundError, match='2 of 2 .*link.mp4: a link to nowhere.*pipe.mp4: not a regular file'):
+        build('link.mp4 0\npipe.mp4 1\n', data_prefix=dict(video=str(tmp_path)))
 
 
-def test_a_truncated_video_is_named(build, digits, tmp_path):
-    whole = (digits / 'videos' / 'train_00000.mp4').read_bytes()
-    (tmp_path / 'cut.mp4').write_bytes(whole[:len(whole) // 2])
-    dataset = build('cut.mp4 0\n', data_prefix=dict(video=str(tmp_path)))
-    with pytest.raises(RuntimeError, match=r'cannot load .*cut.mp4.*prepare_data.py list'):
+def test_one_class_is_enough_where_it_is_asked_for(build):
+    assert len(build('train_00000.mp4 1\n', allow_one_class=True)) == len(build('train_00000.mp4 1\n', test_mode=True)) == 1
+
+
+@pytest.mark.parametrize('name, codec', [('a.avi', 'mpeg4'), ('a.mp4', 'libx264'), ('a.mkv', 'libx264')])
+@pytest.mark.parametrize('fraction', [0.05, 0.5, 0.9])
+def test_a_truncated_video_is_named(build, tmp_path, name, codec, fraction):
+    cut(make_video(tmp_path / name, codec), tmp_path / f'cut_{name}', fraction)
+    dataset = build(f'cut_{name} 0\n', data_prefix=dict(video=str(tmp_path)), test_mode=True)
+    with pytest.raises(RuntimeError, match=f'cannot load .*cut_{name}.*truncated.*prepare_data.py list'):
         dataset[0]
 
 
-def test_names_of_classes(build, tmp_path):
-    assert 'classes' not in build().metainfo
-    names = [f'motion {i}' for i in range(8)]
-    (tmp_path / 'classes.txt').write_text('\n'.join(names))
-    assert build().metainfo['classes'] == tuple(names)
-    assert build(metainfo=dict(classes='abcdefgh')).metainfo['classes'] == 'abcdefgh'
-    with pytest.raises(ValueError, match='classes.txt names 8 classes, but there are 9'):
-        build(num_classes=9)
+def test_stock_data_sets_open_videos_by_path(digits, tmp_path):
+    """From bytes, decord ends the process with a truncated .avi."""
+    cut(make_video(tmp_path / 'whole.avi'), tmp_path / 'a.avi', 0.5)
+    (tmp_path / 'b.mp4').write_bytes((digits / 'videos' / 'train_00000.mp4').read_bytes())
+    (tmp_path / 'list.txt').write_text('a.avi 0\nb 1\n')
+    init_default_scope('mmaction')
+    dataset = DATASETS.build(dict(type='VideoDataset', ann_file=str(tmp_path / 'list.txt'), pipeline=PIPELINE,
+                                  data_prefix=dict(video=str(tmp_path))))
+    with pytest.raises(ValueError, match='a.avi: truncated: '):
+        dataset[0]
+    assert dataset[1]['inputs'].shape == (1, 3, 4, 32, 32)  # names without an ending are those of .mp4
+
+
+@pytest.fixture
+def spoilt(build, digits, tmp_path):
+    """Builds a data set of eight videos of which two are damaged."""
+    names = [f'train_0000{i}.mp4' for i in range(8)]
+    for name in names:
+        (tmp_path / name).write_bytes((digits / 'videos' / name).read_bytes())
+    for name in names[2], names[5]:
+        cut(tmp_path / name, tmp_path / name, 0.5)
+    text = ''.join(f'{name} {i % 2}\n' for i, name in enumerate(names))
+    return lambda **kwargs: build(text, data_prefix=dict(video=str(tmp_path)), **kwargs)
+
+
+def test_unreadable_files_can_be_skipped(spoilt):
+    dataset = spoilt(max_unreadable=0.25)
+    items = [dataset[i] for i in range(8)]
+    assert all(item['inputs'].shape == (1, 3, 4, 32, 32) for item in items)
+    assert [name[-5:] for name in dataset.unreadable_files()] == ['2.mp4', '5.mp4']
+
+    dataset = spoilt(max_unreadable=0.2)
+    dataset[2]
+    with pytest.raises(RuntimeError, match='cannot load .*5.mp4.* 2 of 8 files cannot be loaded, more than '
+                       'max_unreadable=0.2 allows: .*2.mp4, .*5.mp4'):
+        dataset[5]
+    for options in (dict(), dict(max_unreadable=0.9, test_mode=True)):
+        with pytest.raises(RuntimeError, match='cannot load .*2.mp4'):
+            spoilt(**options)[2]
+    for wrong in (-0.1, 1.5, True):
+        with pytest.raises(ValueError, match='max_unreadable must be a number from 0 to 1'):
+            spoilt(max_unreadable=wrong)
+
+
+def test_workers_share_what_they_skip(spoilt):
+    dataset = spoilt(max_unreadable=0.25)
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=list)
+    assert sum(len(batch) for batch in loader) == 8
+    assert len(dataset.unreadable_files()) == 2
