@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from kaizen_mm.data.class_names import read_class_names
-from kaizen_mm.data.video_check import check_video, run_isolated
+from kaizen_mm.data.isolation import run_isolated
+from kaizen_mm.data.video_check import check_video
 from kaizen_mm.inference.media import check_kind, find_files
 
 

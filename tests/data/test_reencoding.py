@@ -1,9 +1,11 @@
 """Re-encoding keeps every picture, upright and in its place."""
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import decord
 import numpy as np
 import pytest
 
@@ -89,3 +91,24 @@ def test_failed_reencoding_leaves_no_file(tmp_path, clip, monkeypatch):
     with pytest.raises(RuntimeError, match='disk full'):
         reencode_video(clip, target, 64)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_phones_video_stays_upright(tmp_path):
+    """Its pixels lie on their side and the container says by how much."""
+    source = make_video(tmp_path / 'a.mp4', 'libx264', frames=5, size=(96, 64))
+    turn(source)
+    read = decord.VideoReader(str(source)).get_batch(range(5)).asnumpy()
+    assert read.shape == (5, 96, 64, 3)
+    assert check_video(source) == reencode_video(source, tmp_path / 'b.mp4', 64) == 5
+    again = decord.VideoReader(str(tmp_path / 'b.mp4')).get_batch(range(5)).asnumpy()
+    assert again.shape == (5, 96, 64, 3)
+    assert np.abs(again.astype(int) - read).mean() < 20 < np.abs(again[:, ::-1, ::-1].astype(int) - read).mean()
+
+
+def turn(path):
+    """Writes a rotation by 90 degrees into the track header of an .mp4 that has none."""
+    content = path.read_bytes()
+    upright = struct.pack('>9i', 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    start = content.index(upright, content.index(b'tkhd'))
+    turned = struct.pack('>9i', 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(content[:start] + turned + content[start + len(turned):])

@@ -1,18 +1,21 @@
 """Videos that training could not read well are found by decoding them twice."""
+import os
+
 import av
 import decord
 import numpy as np
 import pytest
 
 from kaizen_mm.data.file_check import declared_size
-from kaizen_mm.data.video_check import check_video
+from kaizen_mm.data.reencoding import reencode_video
+from kaizen_mm.data.video_check import check_video, compare
 from tests.data.clips import cut, make_video
 
 # --- damaged videos ---------------------------------------------------------
 
 
 @pytest.mark.parametrize('name, codec, options', [
-    ('a.avi', 'mpeg4', {}), ('a.avi', 'libx264', {}), ('a.mp4', 'libx264', {}),
+    ('a.avi', 'mpeg4', {}), ('a.mp4', 'libx264', {}),
     ('a.mp4', 'libx264', {'movflags': 'faststart'}), ('a.mkv', 'libx264', {}), ('a.webm', 'libvpx', {}),
 ])
 def test_truncated(tmp_path, name, codec, options):
@@ -56,3 +59,111 @@ def test_no_video_stream(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(ValueError, match='decord cannot open it'):
         check_video(path)
+
+
+# --- whole videos that are read wrongly ---------------------------------------
+
+
+def test_pictures_that_the_reader_takes_for_others(tmp_path):
+    """decord gives the last but one frame of H.264 in AVI as the last one, where it has gone back before."""
+    with pytest.raises(ValueError, match='decord gives other frames at positions that it seeks .*; re-encode it'):
+        check_video(make_video(tmp_path / 'a.avi', 'libx264'))
+
+
+def test_mpeg_program_streams(tmp_path):
+    """Their frames are right in a row and wrong where decord seeks."""
+    with pytest.raises(ValueError, match=r'decord cannot open it: it gives wrong frames of MPEG program streams.*re-encode'):
+        check_video(make_video(tmp_path / 'a.mpg', 'mpeg2video'))
+
+
+def test_hidden_frames(tmp_path):
+    """A cut without re-encoding begins at a key frame and hides what comes before the cut by an edit list."""
+    whole = make_video(tmp_path / 'whole.mp4', 'libx264', frames=60)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / 'cut.mp4'), 'w') as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                packet.pts -= 20 * packet.duration
+                packet.dts -= 20 * packet.duration
+                target.mux(packet)
+    with pytest.raises(ValueError, match=r'decord gives 60 frames, \d+ of them the same as the one before, where 40 are to be '
+                       'shown: cut without re-encoding, or damaged; re-encode it'):
+        check_video(tmp_path / 'cut.mp4')
+
+
+@pytest.mark.parametrize('name, codec', [('a.avi', 'mpeg4'), ('a.mp4', 'libx264')])
+def test_flipped_bytes(tmp_path, name, codec):
+    """Decoders hide such damage, by parts of other frames or by whole ones."""
+    content = bytearray(make_video(tmp_path / name, codec).read_bytes())
+    for position in range(len(content) // 4, 3 * len(content) // 4, len(content) // 16):
+        content[position] ^= 255
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match='damaged: .* frames do not decode whole|decoding fails|decord cannot decode it'):
+        check_video(tmp_path / name)
+
+
+@pytest.mark.skipif('libsvtav1' not in av.codecs_available, reason='this PyAV cannot write AV1')
+def test_a_codec_that_the_reader_does_not_know(tmp_path):
+    with pytest.raises(ValueError, match='decord does not know its codec, av1; re-encode it, as with ffmpeg -i FILE'):
+        check_video(make_video(tmp_path / 'a.mp4', 'libsvtav1', frames=3, size=(64, 64)))
+
+
+def test_pipes_and_missing_files(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.mp4')
+    with pytest.raises(ValueError, match='not a regular file'):
+        check_video(tmp_path / 'pipe.mp4')
+    with pytest.raises(ValueError, match='missing'):
+        check_video(tmp_path / 'none.mp4')
+
+
+@pytest.mark.parametrize('main', [0, 1])
+def test_several_video_streams(tmp_path, main):
+    """The one that the reader takes is compared, wherever it stands."""
+    with av.open(str(tmp_path / 'a.mp4'), 'w') as container:
+        streams = [container.add_stream('libx264', rate=25) for _ in range(2)]
+        for index, stream in enumerate(streams):
+            stream.width, stream.height = (128, 96) if index == main else (32, 32)
+        for number in range(20):
+            for index, stream in enumerate(streams):
+                if number < (20 if index == main else 8):
+                    pixels = np.random.default_rng(number).integers(0, 256, (stream.height, stream.width, 3), np.uint8)
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        for stream in streams:
+            container.mux(stream.encode())
+    assert check_video(tmp_path / 'a.mp4') == len(decord.VideoReader(str(tmp_path / 'a.mp4'))) == 20
+
+
+def test_a_cover_picture_first(tmp_path):
+    whole = make_video(tmp_path / 'whole.mp4', 'libx264')
+    cover = make_video(tmp_path / 'cover.mkv', 'mjpeg', frames=1, size=(48, 48), pix_fmt='yuvj420p')
+    with av.open(str(cover)) as picture, av.open(str(whole)) as source, av.open(str(tmp_path / 'a.mp4'), 'w') as target:
+        first = target.add_stream_from_template(picture.streams.video[0])
+        first.disposition = av.stream.Disposition.attached_pic
+        second = target.add_stream_from_template(source.streams.video[0])
+        for container, stream in ((picture, first), (source, second)):
+            for packet in container.demux(container.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+    assert check_video(tmp_path / 'a.mp4') == 20
+    assert reencode_video(tmp_path / 'a.mp4', tmp_path / 'b.mp4', 32) == 20
+
+
+def test_decoders_are_compared_frame_by_frame():
+    pictures = np.random.default_rng(0).uniform(0, 255, (20, 4, 4))
+    compare(pictures, pictures + 5, 'decord')
+    compare(pictures[:-2], pictures, 'decord')
+    for wrong in (pictures[:-3], pictures.repeat(2, axis=0)):
+        with pytest.raises(ValueError, match=f'decord gives {len(wrong)} frames, .* where 20 are to be shown'):
+            compare(wrong, pictures, 'decord')
+    with pytest.raises(ValueError, match='2 of 20 frames of decord are not those of PyAV'):
+        compare(pictures[[0, 2, 1, *range(3, 20)]], pictures, 'decord')
+    frozen = pictures.copy()
+    frozen[4:10] = frozen[4]
+    with pytest.raises(ValueError, match='decord gives 20 frames, 5 of them the same as the one before'):
+        compare(frozen, pictures, 'decord')
+    compare(frozen, frozen, 'decord')  # a picture that stands still
+    with pytest.raises(ValueError, match='another size'):
+        compare(pictures, pictures[:, :3], 'decord')
