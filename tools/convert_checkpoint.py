@@ -1,7 +1,10 @@
 """Writes a published checkpoint under the names of our networks.
 
 mfnet: the original release of MFNet, 2D and 3D. resnet20: the CIFAR-10 ResNet-20 that the paper's authors
-released, for configs/kaizen_resnet20_cifar10.py.
+released, for configs/kaizen_resnet20_cifar10.py. resnet20_base: the plain ResNet-20 that they started from
+(resnet20-12fca82f.th), phase one of that config.
+
+Exit status: 0; 2 for a file that is none of that kind, or cannot be read.
 """
 import argparse
 from pathlib import Path
@@ -9,19 +12,22 @@ from pathlib import Path
 import torch
 
 from kaizen_mm.files import whole_file
-from kaizen_mm.models.convert import CONVERTERS
+from kaizen_mm.models.convert import RELEASES
 from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=CONVERTERS, help='where the checkpoint comes from')
+    parser.add_argument('kind', choices=RELEASES, help='what the checkpoint is of')
     parser.add_argument('source', help='the published checkpoint')
     parser.add_argument('target', type=Path, help='the file to write')
     parser.add_argument('--prefix', default='', help='put before every name, such as "backbone." for OpenMMLab')
     args = parser.parse_args()
-    checkpoint = read_checkpoint(args.source, map_location='cpu')
-    state_dict = CONVERTERS[args.kind](checkpoint.get('state_dict', checkpoint))
+    try:
+        checkpoint = read_checkpoint(args.source)
+        state_dict = RELEASES[args.kind].convert(checkpoint.get('state_dict', checkpoint))
+    except (AttributeError, OSError, ValueError) as error:
+        parser.error(f'{args.source}: {error}')
     args.target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(args.target) as part:
         torch.save({'state_dict': {args.prefix + name: value for name, value in state_dict.items()}}, part)

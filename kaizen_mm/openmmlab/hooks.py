@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS
 from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
+from kaizen_mm.models.convert import RELEASES, release_of
 from kaizen_mm.models.weights_check import num_iterations, weights_difference
 
 
@@ -140,7 +141,7 @@ class CheckpointCheckHook(Hook):
             difference = difference._replace(shapes={k: v for k, v in difference.shapes.items() if k not in left_out})
         if difference.missing or difference.shapes:
             raise ValueError(
-                f'the checkpoint is of another architecture: {difference}. It must come from the same network; to '
+                f'the checkpoint is of another architecture: {difference}. {_conversion(runner, state_dict)}It must come from the same network; to '
                 'start from weights that fit in part, use init_cfg, and to fine-tune one of other classes in phase one, '
                 'phase_one.load_from with new_classifier=True of CheckpointCheckHook')
 
@@ -176,6 +177,17 @@ class FirstWeightsHook(Hook):
                 f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. Set '
                 'load_from or init_cfg to a checkpoint of the trained plain network, or phase_one to its settings; or '
                 'freeze_dynamic=False, which trains W_1 too; or allow_untrained=True of PhaseOneHook')
+
+
+def _conversion(runner, state_dict):
+    """What to run where the checkpoint is a published one under its own names."""
+    kind = release_of(state_dict)
+    if kind is None:
+        return ''
+    source, prefix = runner._load_from or 'FILE', RELEASES[kind].prefix
+    command = f'python tools/convert_checkpoint.py {kind} {source} converted.pth'
+    use = 'load_from=converted.pth' if prefix else "model.backbone.init_cfg=dict(type='Pretrained', checkpoint='converted.pth')"
+    return f'It is {RELEASES[kind].title}: run "{command}{f" --prefix {prefix}" if prefix else ""}" and set {use}. '
 
 
 def _unwrapped(model):

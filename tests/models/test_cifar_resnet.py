@@ -9,7 +9,7 @@ import kaizen_mm  # noqa: F401  registers the names
 from kaizen_mm.introspection import recurrence_report
 from kaizen_mm.models import RecurrentNetwork
 from kaizen_mm.models.cifar_resnet import CifarResNet
-from kaizen_mm.models.convert import CONVERTERS
+from kaizen_mm.models.convert import RELEASES
 from tests.test_configs import FOLDER
 
 CONFIG = FOLDER / 'kaizen_resnet20_cifar10.py'
@@ -74,7 +74,7 @@ def test_the_released_network_gives_the_same_logits(alpha, prefix):
     cfg = Config.fromfile(CONFIG)
     cfg.model.backbone.alpha = alpha
     net = MODELS.build(cfg.model.backbone).eval()
-    converted = CONVERTERS['resnet20']({prefix + name: value for name, value in state.items()})
+    converted = RELEASES['resnet20'].convert({prefix + name: value for name, value in state.items()})
     net.load_state_dict(converted)  # strict: nothing is missing, nothing is left over
     expected = released_logits(state, x, alpha)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_sizes_and_bad_input():
     with pytest.raises(ValueError, match='depth must be 6 n .* got 18'):
         CifarResNet(depth=18)
     with pytest.raises(ValueError, match="'w', .* are missing"):
-        CONVERTERS['resnet20'](CifarResNet().state_dict())
+        RELEASES['resnet20'].convert(CifarResNet().state_dict())
 
 
 def test_shortcuts_of_a_convolution_and_other_widths():
