@@ -20,8 +20,10 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 
-log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
-vis_backends = [dict(type='LocalVisBackend')]
+runner_type = 'TidyLogRunner'
+log_processor = dict(type='IterateLogProcessor', window_size=20, by_epoch=True)
+# visualizer.vis_backends.1.type=IterateTensorboardVisBackend or ...=IterateWandbVisBackend draws curves elsewhere (docs/watching.md)
+vis_backends = [dict(type='LocalVisBackend'), dict(type='NoVisBackend')]
 visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
 
 randomness = dict(seed=0)

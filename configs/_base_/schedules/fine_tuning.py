@@ -1,6 +1,7 @@
 # Phase two from published weights, in place of a stock config's own schedule: AdamW, with a rate of
 # its own for h, without which the iterates stay identical (docs/training.md). The rates are not tuned.
 custom_imports = dict(imports=['kaizen_mm'], allow_failed_imports=False)
+runner_type = 'TidyLogRunner'
 
 fine_tuning = dict(
     optim_wrapper=dict(
@@ -15,4 +16,5 @@ fine_tuning = dict(
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
         dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
     ],
+    log_processor=dict(type='IterateLogProcessor', window_size=20, by_epoch=True),
     custom_hooks=[dict(type='RecurrenceHook'), dict(type='CheckpointCheckHook')])

@@ -73,7 +73,8 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         return tuple(self._per_iterate(self.wrapped, feats))
 
     def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
-        """The loss over the iterates; for the log, each iterate's own and its accuracy."""
+        """The loss over the iterates; for the log, each iterate's own, its accuracy where labels are single ones, and whether
+        it is worse than the one before."""
         self.last_scores = []  # RecurrenceHook reads them
         handle = self.wrapped.register_forward_hook(lambda head, given, scores: self.last_scores.append(scores.detach()))
         try:
@@ -82,12 +83,17 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
             handle.remove()
         losses = torch.stack([sum(v for k, v in log.items() if 'loss' in k) for log in logs])
         result = dict(loss=self.loss_over_iterates.combine(losses))
+        labels = _single_labels(data_samples) if _one_score_a_class(self.last_scores, len(logs)) else None
         for i, log in enumerate(logs, start=1):
             # no key to be logged may have "loss" in it, which mmengine would sum up
             prefix = '' if i == len(logs) else f'iterate_{i}_'
             result.update({f'{prefix}{k}': v for k, v in log.items() if 'loss' not in k})
             if len(logs) > 1:
                 result[f'iterate_{i}_criterion'] = losses[i - 1].detach()
+            if i > 1:  # its mean is the share of batches in which the hinge is open
+                result[f'iterate_{i}_worse'] = (losses[i - 1] > losses[i - 2]).float()
+            if labels is not None:
+                result[f'{prefix}top1_acc'] = (self.last_scores[i - 1].argmax(dim=1) == labels).float().mean()
         return result
 
     def predict(self, feats: Sequence[Tensor], data_samples: Optional[List[DataSample]] = None) -> List[DataSample]:
@@ -118,6 +124,17 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
 def _stages(iterate):
     """mmpretrain's heads take a tuple of stages; an iterate is one, or the last stage's output alone."""
     return iterate if isinstance(iterate, (tuple, list)) else (iterate, )
+
+
+def _single_labels(data_samples) -> Optional[Tensor]:
+    """The labels ``[N]``; None where they are soft or several."""
+    if any('gt_score' in sample or 'gt_label' not in sample or sample.gt_label.numel() != 1 for sample in data_samples):
+        return None
+    return torch.cat([sample.gt_label.flatten() for sample in data_samples])
+
+
+def _one_score_a_class(scores: list, iterates: int) -> bool:
+    return len(scores) == iterates and all(isinstance(score, Tensor) and score.dim() == 2 for score in scores)
 
 
 def _check_loss(loss: KaizenLoss) -> None:

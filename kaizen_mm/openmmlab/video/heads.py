@@ -105,6 +105,8 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
             last = i == len(scores)
             if len(scores) > 1:
                 log[f'iterate_{i}_ce'] = entropy
+            if i > 1:  # its mean is the share of batches in which the hinge is open
+                log[f'iterate_{i}_worse'] = (entropy > entropies[i - 2]).float()
             if hard:
                 accuracies = top_k_accuracy(score.float().cpu().numpy(), labels.cpu().numpy(), self.wrapped.topk)
                 for k, accuracy in zip(self.wrapped.topk, accuracies):

@@ -62,13 +62,31 @@ def test_one_iterate_gives_the_wrapped_head(head):
     feats[0].requires_grad_()
     plain = alone(head, ours)
     log, expected = ours.loss(feats, samples()), plain.loss(feats, samples())
-    assert log.keys() == expected.keys() == {'loss'}
+    assert log.keys() - {'top1_acc'} == expected.keys() == {'loss'}
     assert torch.equal(log['loss'], expected['loss'])
     assert torch.equal(*(torch.autograd.grad(x['loss'], feats[0], retain_graph=True)[0] for x in (log, expected)))
     grads = gradients(plain, expected['loss'])
     assert gradients(ours, log['loss']).keys() == grads.keys() == dict(plain.named_parameters()).keys()
     assert all(torch.equal(g, grads[name]) for name, g in gradients(ours, log['loss']).items())
     assert torch.equal(ours(feats), plain(feats))
+
+
+def test_accuracies_and_which_iterate_is_worse_are_logged():
+    head, (first, second) = build(dict(type='ClsHead')), torch.zeros(2, 3, 4).double()
+    labels = samples(labels=(0, 1, 2))
+    first[:, 3], second[0, 0], second[1, 1] = 1., 1., 1.
+    first[2, 2] = 2.
+    log = head.loss([first, second], labels)
+    assert log['iterate_1_top1_acc'] == pytest.approx(1 / 3) and log['top1_acc'] == pytest.approx(2 / 3)
+    assert log['iterate_2_worse'] == (log['iterate_2_criterion'] > log['iterate_1_criterion']) == 0
+    assert head.loss([second, first], labels)['iterate_2_worse'] == 1
+    assert 'iterate_1_worse' not in log and not [key for key in head.loss([first], labels) if 'iterate' in key]
+
+
+def test_soft_labels_have_no_accuracy():
+    mixed = [sample.set_gt_score(torch.full((4, ), 0.25).double()) for sample in samples()]
+    log = build().loss(features(2), mixed)
+    assert not [key for key in log if 'acc' in key] and 'iterate_2_worse' in log
 
 
 @every_head

@@ -62,6 +62,10 @@ def test_the_loss_is_eq_5_of_the_iterates_and_only_it_is_summed_up():
     assert torch.allclose(log['loss_cls'], total)
     assert [key for key in log if 'loss' in key] == ['loss_cls']
     assert torch.allclose(torch.stack([log[f'iterate_{i}_ce'] for i in (1, 2, 3)]), torch.stack(single))
+    worse = [log[f'iterate_{i}_worse'].item() for i in (2, 3)]
+    assert worse == [float(b > a) for a, b in zip(single, single[1:])] and 'iterate_1_worse' not in log
+    worse = [head.loss(feats[::-1], samples())[f'iterate_{i}_worse'].item() for i in (2, 3)]
+    assert worse == [float(b > a) for a, b in zip(single[::-1], single[1::-1])]
 
 
 def test_soft_labels_of_mixup_reach_every_iterate():
