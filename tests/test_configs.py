@@ -62,8 +62,8 @@ def test_parameter_counts(name):
 def test_one_training_and_one_test_step(name):
     cfg = load(name)
     backbone = cfg.model.backbone
-    size = tuple(backbone.input_shape)[1:] if 'input_shape' in backbone else TINY
     frames = cfg.model.type == 'Recognizer2D'
+    size = tuple(backbone.input_shape)[1:] if 'input_shape' in backbone else TINY[1:] if frames else TINY
     if 'input_size' in backbone or backbone.type == 'RecurrentMFNet3d':
         backbone.input_size = TINY
     iterations = backbone.get('num_iterations', 1)
@@ -100,7 +100,7 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     model = MODELS.build(one.model)
     assert all(b.num_iterations == 1 for _, b in recurrent_blocks(model))
     assert all(p.requires_grad for p in model.parameters())
-    family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_control|_k\d)?\.py', name)[1]
+    family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_control|_k\d|_global)?\.py', name)[1]
     if family.startswith('mfnet_digits'):
         return  # has no config for phase one alone
     plain = load(f'{family}.py')
