@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.openmmlab.cli import RUNNER_ENTRIES, build_runner
 from kaizen_mm.openmmlab.processes import on_rank_zero
 from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
@@ -42,6 +43,8 @@ class PhaseOneHook(Hook):
     def before_run(self, runner: Runner) -> None:
         if runner._train_loop is None or isinstance(runner._train_loop, dict) or runner._load_from:
             return  # a test, or a start from a given checkpoint
+        if not runner.cfg and not recurrent_blocks(runner.model):
+            return  # a tool that runs the hooks of a config on a network of its own
         if runner.cfg.get('phase_one') is None and not self.allow_untrained:
             raise ValueError('phase two would start from an untrained W_1: set load_from to a checkpoint of phase '
                              'one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook')

@@ -41,6 +41,8 @@ class TrainingHook(Hook):
     def before_run(self, runner: Runner) -> None:
         if runner._train_loop is None or isinstance(runner._train_loop, dict) or self._ended:
             return  # a test or a validation
+        if not runner.cfg:
+            return  # built without a config, by a tool: nothing is known of what it trains
         check_entries(runner.cfg, _unwrapped(runner.model))
         resume, given = runner._resume, runner._load_from
         newest = on_rank_zero(self._checkpoint_to_resume, runner) if resume and not given else None
@@ -71,7 +73,7 @@ class TrainingHook(Hook):
 
     def before_train(self, runner) -> None:
         check_same_weights(runner.model)
-        if on_rank_zero(self._begin, runner):
+        if runner.cfg and on_rank_zero(self._begin, runner):
             runner.train_loop.stop_training = True
 
     def _begin(self, runner) -> bool:
@@ -118,7 +120,8 @@ class TrainingHook(Hook):
             write_record(runner.work_dir, self._record)
 
     def after_train(self, runner) -> None:
-        on_rank_zero(self._end, runner)
+        if runner.cfg:
+            on_rank_zero(self._end, runner)
         self._ended = True
 
     def _end(self, runner) -> None:

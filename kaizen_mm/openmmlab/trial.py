@@ -2,6 +2,7 @@
 import copy
 import difflib
 import random
+import warnings
 from contextlib import contextmanager
 from typing import Iterable, Iterator, Sequence
 
@@ -80,7 +81,8 @@ def try_one_step(runner: Runner) -> None:
         ValueError: The step has failed.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    with unchanged_random_state():
+    with unchanged_random_state(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # W_1 is not loaded yet, and what else there is comes again in training
         trial = copy.deepcopy(model)
         try:
             optimizer = build_optim_wrapper(trial, copy.deepcopy(runner.cfg.optim_wrapper))

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.openmmlab.record import read_record as record_of
 
 W_1 = ('backbone.conv5.B02.conv_i1.conv.weight', 'backbone.conv5.B02.conv_i2.conv.weight')
 
@@ -57,6 +59,48 @@ def test_untrained_weights_are_an_error_unless_asked_for(config):
     config.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
     Runner.from_cfg(config).train()
     assert Path(config.work_dir, 'epoch_1.pth').exists()
+
+
+@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook')]])
+def test_a_child_config_that_replaces_the_hooks_has_phase_one_all_the_same(config, hooks):
+    config.custom_hooks = hooks
+    Runner.from_cfg(config).train()
+    one, two = (state(Path(config.work_dir, folder, 'epoch_1.pth')) for folder in ('phase_one', ''))
+    assert all(torch.equal(one[key], two[key]) for key in W_1)
+
+
+@pytest.mark.parametrize('loop', ['epochs', 'iterations'])
+def test_phase_two_starts_from_wherever_phase_one_ended(config, loop):
+    if loop == 'epochs':  # it is stopped after the first of three epochs
+        config.phase_one.train_cfg.update(max_epochs=3, val_interval=1)
+        config.custom_hooks.append(dict(type='EarlyStoppingHook', monitor='acc/video_top1', rule='greater', stopping_threshold=-1))
+    else:
+        config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
+        config.phase_one.train_cfg = dict(type='IterBasedTrainLoop', max_iters=3, val_interval=3)
+        config.default_hooks.checkpoint.update(by_epoch=False, interval=10, filename_tmpl='net_{}.pth')
+        for schedule in (config, config.phase_one):
+            schedule.param_scheduler = [dict(type='LinearLR', by_epoch=False, end=2)]
+    Runner.from_cfg(config).train()
+    one, two = (record_of(Path(config.work_dir, folder)) for folder in ('phase_one', ''))
+    assert (one.checkpoint, two.checkpoint) == (('epoch_1.pth', 'epoch_1.pth') if loop == 'epochs' else ('net_3.pth', 'net_2.pth'))
+    one, two = (state(Path(config.work_dir, path)) for path in (f'phase_one/{one.checkpoint}', two.checkpoint))
+    assert all(torch.equal(one[key], two[key]) for key in W_1)
+    assert two['backbone.conv1.conv.weight'].equal(one['backbone.conv1.conv.weight']) is False
+
+    again = Config(config.to_dict())
+    again.resume = True
+    stamps = {path: path.stat().st_mtime_ns for path in Path(config.work_dir).rglob('*.pth')}
+    Runner.from_cfg(again).train()
+    assert {path: path.stat().st_mtime_ns for path in Path(config.work_dir).rglob('*.pth')} == stamps
+
+
+def test_phase_one_of_another_config_is_not_taken(config):
+    one = Path(config.work_dir, 'phase_one')
+    Runner.from_cfg(phase_one_config(config, config.work_dir)).train()
+    config.phase_one.optim_wrapper.optimizer.lr = 0.5
+    with pytest.raises(ValueError, match=f'{one} holds a training of another config:\n  optim_wrapper.optimizer.lr: 0.001 there, 0.5'):
+        Runner.from_cfg(config).train()
+    assert not Path(config.work_dir, 'epoch_1.pth').exists()
 
 
 def test_phase_one_takes_over_data_and_mixed_precision(config):
