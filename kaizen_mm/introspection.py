@@ -143,17 +143,17 @@ class RecurrenceWatch:
 
     @contextmanager
     def _noted(self, name, adapter):
-        update = adapter.update
+        changes = adapter.changes
 
-        def noting(increments, z):
+        def noting(z):
             self._reads[name] = max(self._reads[name], z.detach().abs().max().item())
-            return update(increments, z)
+            return changes(z)
 
-        adapter.update = noting
+        adapter.changes = noting
         try:
             yield
         finally:
-            del adapter.update
+            del adapter.changes
 
     def add(self, logits: Sequence[Tensor]) -> None:
         """Takes down the last forward pass, whose K logits are given, each ``[N, C]``."""

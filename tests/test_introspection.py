@@ -7,7 +7,7 @@ from kaizen_mm.introspection import (ADVICE, FRESH, GIVES_ZEROS, NO_EFFECT, NO_S
                                      logit_changes, prediction_changes, recurrence_report)
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.evaluation import evaluation
-from kaizen_mm.models import MnistCNN, RecurrentNetwork, mfnet2d_n9
+from kaizen_mm.models import MnistCNN, RecurrentNetwork, kaizen_mfnet2d_n9, mfnet2d_n9
 
 
 def network(alpha: float, **kwargs) -> RecurrentNetwork:
@@ -120,3 +120,11 @@ def test_networks_of_this_package_are_reported_on():
     net = mfnet2d_n9(num_classes=3, num_iterations=3, input_size=(64, 64), pool_padding=1, alpha=0.1)
     report = recurrence_report(net, torch.randn(2, 3, 64, 64))
     assert report.weight_change['conv5.B02'].shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize('build', [
+    lambda: kaizen_mfnet2d_n9(adapter='global', num_classes=5),
+    lambda: kaizen_mfnet2d_n9(alpha=1e-9, input_size=(64, 64), pool_padding=1, num_classes=5)])
+def test_what_h_of_an_mfnet_reads_is_seen(build):
+    report = recurrence_report(build(), torch.randn(2, 3, 64, 64))
+    assert report.does_nothing and report.why == ADVICE[FRESH]
