@@ -36,6 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--top', type=positive, default=3, metavar='K', help='classes of each iterate; default 3')
     parser.add_argument('--out', nargs='+', type=Path, default=[], metavar='FILE', help='write .json and .csv files')
     parser.add_argument('--annotate', type=Path, metavar='FOLDER', help='write copies with the top classes as bars')
+    parser.add_argument('--no-check', action='store_true',
+                        help='do not decode each video whole first; damaged ones may then give wrong answers, hang or crash')
     parser.add_argument('--device', help='default a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='replace entries of the config; lists as "[a,b]", without white space')
@@ -77,6 +79,7 @@ def main() -> int:
     try:
         check_outputs(args.out, [args.annotate] if args.annotate else [])
         network = predictor(args)
+        network.check_videos = not args.no_check
         use = partial(annotate, folder=args.annotate, top=args.top) if args.annotate else lambda prediction: None
         predictions = network(args.inputs, bar, use)
         for path in args.out:

@@ -6,6 +6,8 @@ from typing import List, Optional, Sequence, Tuple
 import av
 from PIL import Image
 
+from kaizen_mm.data.file_check import file_fault
+
 SUFFIXES = {
     'image': ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'),
     'video': ('.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ts', '.webm', '.wmv'),
@@ -49,6 +51,9 @@ def check_kind(path: Path, kind: str) -> None:
 
     Whether a video decodes is told by :func:`kaizen_mm.data.video_check.check_video`.
     """
+    fault = file_fault(path)
+    if fault:
+        raise ValueError(fault)
     error = _image_error(path)
     if error is None or kind == 'image' and not isinstance(error, Image.UnidentifiedImageError):
         actual = 'image'

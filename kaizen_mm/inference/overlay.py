@@ -5,8 +5,9 @@ from typing import List
 import av
 import matplotlib
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from kaizen_mm.data.video_check import upright
 from kaizen_mm.files import whole_file
 from kaizen_mm.inference import Prediction, Ranked
 
@@ -41,14 +42,14 @@ def annotated_copy(prediction: Prediction, folder: Path, top: int = 3) -> Path:
 
 def _write_image(prediction, part, top):
     with Image.open(prediction.file) as image:
-        _joined(_scaled(image.convert('RGB')), prediction, top).save(part, format='PNG')
+        _joined(_scaled(ImageOps.exif_transpose(image).convert('RGB')), prediction, top).save(part, format='PNG')
 
 
 def _write_video(prediction, part, top):
     with av.open(str(prediction.file)) as source, av.open(str(part), 'w', format='mp4') as file:
         video, stream, below = source.streams.video[0], None, None
         for frame in source.decode(video):
-            image = _scaled(frame.to_image())
+            image = _scaled(Image.fromarray(upright(frame)))
             if stream is None:
                 below = panel(prediction, image.width, top)
                 stream = file.add_stream('libx264', rate=video.average_rate or 25, options={'crf': '20'})

@@ -78,11 +78,14 @@ class Predictor(ABC):
         names: Of its classes; numbers where nothing else is known.
         num_iterations: ``K``.
         network: The network, in evaluation mode.
+        check_videos: Whether each video is decoded whole before the network sees clips of it, so that a damaged one is
+            an error rather than a wrong answer, a hang or a crash. Default True.
     """
     kind: str
     names: List[str]
     num_iterations: int
     network: torch.nn.Module
+    check_videos = True
 
     def __call__(self, inputs: str | Path | Sequence[str | Path],
                  progress: Callable[[Iterator, int], Iterator] = lambda predictions, total: predictions,
@@ -114,7 +117,7 @@ class Predictor(ABC):
 
     def _predict(self, prediction):
         check_kind(prediction.file, self.kind)
-        if self.kind == 'video':  # what follows could hang on a damaged one, or end the process
+        if self.kind == 'video' and self.check_videos:
             for _, _, reason in run_isolated(check_video, [(prediction.file, )], workers=1, method='fork'):
                 if reason:
                     raise ValueError(reason)

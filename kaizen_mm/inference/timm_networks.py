@@ -2,7 +2,6 @@
 from pathlib import Path
 from typing import Optional, Tuple
 
-import decord
 import numpy as np
 import timm
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 import kaizen_mm.timm_models  # noqa: F401  its names
 from kaizen_mm.arguments import check_int
+from kaizen_mm.data.video_readers import open_video
 from kaizen_mm.inference import Predictor, class_names
 from kaizen_mm.models.convert import without_prefix
 from kaizen_mm.models.weights_check import check_trained_weights, num_iterations
@@ -74,7 +74,7 @@ class TimmPredictor(Predictor):
 
     def _clips(self, path) -> Tensor:
         """Normalized clips ``[clips, 3, T, H, W]``."""
-        reader = decord.VideoReader(str(path), num_threads=1)
+        reader = open_video(path)
         frames, height, width = self._size
         span = (frames - 1) * self.frame_interval + 1
         starts = np.linspace(0, max(len(reader) - span, 0), self.num_clips).round().astype(int)

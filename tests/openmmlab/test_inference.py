@@ -120,10 +120,12 @@ def test_folders_of_frames_in_a_pipeline_become_videos(tmp_path, digits):
 
 
 def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
+    from mmpretrain import ImageClassificationInferencer
     from PIL import Image
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     cfg = Config.fromfile(ROOT / 'configs' / 'kaizen_mnist_k2.py')
-    predictor = ConfigPredictor(cfg, save(cfg, tmp_path / 'mnist.pth'))
+    checkpoint = save(cfg, tmp_path / 'mnist.pth', classes=list('0123456789'))
+    predictor = ConfigPredictor(cfg, checkpoint)
     assert predictor.names == list('0123456789') and predictor.num_iterations == 2
     init_default_scope('mmpretrain')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
@@ -132,6 +134,10 @@ def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
         sample, = predictor.network.test_step(dataset.__getitems__([5]))
     prediction, = predictor(tmp_path / 'five.png')
     np.testing.assert_allclose(prediction.probabilities, sample.iterate_scores, atol=1e-6)
+    inferencer = ImageClassificationInferencer(cfg, checkpoint, device='cpu')
+    result, = inferencer(str(tmp_path / 'five.png'))
+    np.testing.assert_allclose(result['pred_scores'], prediction.probabilities[-1], atol=1e-6)
+    assert result['pred_class'] == prediction.top(1)[-1][0].name
 
 
 def test_what_training_writes_is_what_prediction_needs(config, digits):

@@ -3,8 +3,10 @@ data_root = '{{$KAIZEN_DATA:data}}/mnist'
 
 # of single images, for mmpretrain's tools and for files of one's own; batches of the data set itself do without
 pipeline = [
-    dict(type='LoadImageFromFile', color_type='grayscale'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(28, 28)),
+    # inferencers load in colour; of gray images one channel is as good as the others, and exact
+    dict(type='RandomGrayscale', prob=1., channel_weights=(0., 1., 0.)),
     dict(type='PackInputs')
 ]
 
