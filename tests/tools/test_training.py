@@ -1,4 +1,5 @@
 """The command-line tools: both phases, crash and resume, several processes, the stock tools."""
+import json
 import os
 import signal
 import socket
@@ -89,28 +90,47 @@ def test_test_py_gives_the_same_result_on_one_process_and_on_two(uninterrupted, 
     assert last_table(one) == last_table(two)
 
 
-def test_two_processes_without_a_gpu_train_both_phases(run, environment, tiny_configs, tmp_path):
-    environment['PORT'] = free_port()
-    output = run('bash', TOOLS / 'dist_train.sh', tiny_configs / 'kaizen.py', 2, '--work-dir', 'work',
-                 '--auto-scale-lr', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1')
+EPOCHS = ['--auto-scale-lr', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1']
+W_1 = 'backbone.conv5.B02.conv_i1.conv.weight'
+
+
+@pytest.fixture(scope='module')
+def two_processes(tiny_configs, digits, tmp_path_factory):
+    """Work directory and output of a training of both phases by two processes, without validation."""
+    folder = tmp_path_factory.mktemp('two_processes')
+    environment = dict(os.environ, KAIZEN_LIST_ROOT=str(digits), KAIZEN_LIST_CLASSES='8', OMP_NUM_THREADS='1',
+                       PYTHONPATH=str(TOOLS.parent), PYTHON=sys.executable, PORT=free_port())
+    done = subprocess.run(['bash', TOOLS / 'dist_train.sh', tiny_configs / 'kaizen.py', '2', '--work-dir', 'work', '--no-validate',
+                           *EPOCHS], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return folder / 'work', done.stdout
+
+
+def test_two_processes_without_a_gpu_train_both_phases(two_processes):
+    work, output = two_processes
     assert 'current batch size is 8' in output
-    for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
-        assert (tmp_path / 'work' / path).exists()
+    # 16 clips, batches of 4, two processes: two iterations an epoch
+    assert '[2/2]' in output
+    one, two = (read_checkpoint(work / path)['state_dict'] for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'))
+    assert torch.equal(one[W_1], two[W_1])
+    assert json.loads((work / 'training.json').read_text())['checkpoint'] == 'epoch_1.pth'
 
 
-def test_two_nodes_on_the_loopback_address_train_together(environment, tiny_configs, tmp_path):
+def test_two_nodes_with_folders_of_their_own_train_as_two_processes_do(two_processes, environment, tiny_configs, tmp_path):
     environment.update(NNODES='2', PORT=free_port(), MASTER_ADDR='127.0.0.1')
-    nodes = [
-        subprocess.Popen(['bash', str(TOOLS / 'dist_train.sh'), str(tiny_configs / 'kaizen.py'), '1', '--work-dir', 'work',
-                          '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1'],
-                         cwd=tmp_path, env=dict(environment, NODE_RANK=str(rank)), stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True) for rank in (0, 1)
-    ]
+    nodes = []
+    for rank in (0, 1):
+        (tmp_path / f'node_{rank}').mkdir()
+        nodes.append(subprocess.Popen(
+            ['bash', str(TOOLS / 'dist_train.sh'), str(tiny_configs / 'kaizen.py'), '1', '--work-dir', 'work', *EPOCHS,
+             'val_evaluator.collect_device=gpu'], cwd=tmp_path / f'node_{rank}', env=dict(environment, NODE_RANK=str(rank)),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     outputs = [node.communicate(timeout=600)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
-    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
-    # 16 clips, batches of 4, two processes: two iterations an epoch
-    assert '[2/2]' in outputs[0]
+    assert 'Epoch(val) [1]' in outputs[0]
+    assert not list((tmp_path / 'node_1').rglob('*.pth'))
+    for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
+        assert_same_weights(tmp_path / 'node_0' / 'work' / path, two_processes[0] / path)
 
 
 def test_options_reach_the_run(run, tiny_configs, tmp_path):
