@@ -25,6 +25,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
                          resolve_pretrained_cfg)
 
+from kaizen_mm.checkpoint_files import verify_checkpoint
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet, check_input_size
 
@@ -72,6 +73,8 @@ def _create_mfnet(variant: str,
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
     if kwargs.get('adapter') == 'global':
         cfg = replace(cfg, fixed_input_size=False)
+    if pretrained and cfg.file:
+        verify_checkpoint(cfg.file)
     channels, *size = cfg.input_size
     if input_size is not None and img_size is not None:
         raise ValueError(f'input_size and img_size exclude each other, got {input_size!r} and {img_size!r}')

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import kaizen_mm  # noqa: F401  registers the names
 from kaizen_mm.layers.iterate_statistics import IterateStatistics
 from kaizen_mm.losses import KaizenLoss
+from tests.checkpoint_samples import flip
 
 timm = pytest.importorskip('timm')
 from timm.models import get_notrace_modules, group_parameters  # noqa: E402
@@ -465,3 +466,13 @@ def test_mmpretrain_timm_classifier(name, with_cp):
     other.load_state_dict(state)
     predictions = net.eval()(x, samples, mode='predict')
     torch.testing.assert_close(torch.stack([s.pred_score for s in predictions]), other.eval()(x).softmax(dim=1))
+
+
+def test_a_damaged_file_of_weights_is_refused_by_name(tmp_path):
+    path = tmp_path / 'plain.pth'
+    network = timm.create_model('mfnet2d_n9', num_classes=2)
+    torch.save(network.state_dict(), path)
+    flip(path, path.read_bytes().index(network.classifier.weight.detach().numpy().tobytes()))
+    with pytest.raises(ValueError, match=f'checkpoint {path} is damaged'):
+        timm.create_model('kaizen_mfnet2d_n9', num_classes=2, img_size=32, pool_padding=1, pretrained=True,
+                          pretrained_cfg_overlay=dict(file=str(path), num_classes=2))

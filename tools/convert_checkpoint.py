@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.files import whole_file
 from kaizen_mm.models.convert import RELEASES
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 
 def main():

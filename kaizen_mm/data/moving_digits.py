@@ -218,7 +218,11 @@ class MovingDigits:
         parameters = {'generator': GENERATOR, **asdict(self),
                       'speed': list(self.speed)}
         if file.exists():
-            found = json.loads(file.read_text())
+            try:
+                found = dict(json.loads(file.read_bytes()))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f'{file} is damaged ({error}); expected that of '
+                                 'this data set, or another folder') from error
             differ = [f'{name}={found.get(name)} (asked for: {value})'
                       for name, value in parameters.items()
                       if found.get(name, 0.0 if name == 'camera' else None) != value]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import kaizen_mm.timm_models  # noqa: F401  its names
 from kaizen_mm.arguments import check_int
+from kaizen_mm.checkpoint_files import verify_checkpoint
 from kaizen_mm.data.video_readers import open_video
 from kaizen_mm.inference import Predictor, class_names
 from kaizen_mm.models.convert import without_prefix
@@ -35,7 +36,7 @@ class TimmPredictor(Predictor):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The weights are of another network or another ``K``, or ``labels`` names another number of classes.
+        ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names another number of classes.
     """
 
     def __init__(self, name: str, weights: str | Path, labels: Optional[str | Path] = None,
@@ -44,6 +45,7 @@ class TimmPredictor(Predictor):
         check_int('frame_interval', frame_interval)
         if not Path(weights).is_file():
             raise FileNotFoundError(f'no weights file {weights}')
+        verify_checkpoint(weights)
         self.network = timm.create_model(name, **model)
         state_dict = without_prefix(timm.models.load_state_dict(str(weights)))
         check_trained_weights(self.network, state_dict, source=f'weights {weights}')

@@ -16,8 +16,8 @@ from unittest import mock
 import torch
 from mmengine.dist import is_main_process
 
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.files import write_bytes
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
 
 
 def provide_drn() -> None:
@@ -122,7 +122,7 @@ def keep_configs_out_of_checkpoints() -> None:
         if not cfg:
             raise ValueError(
                 f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, write '
-                'meta["cfg"] of kaizen_mm.openmmlab.checkpoints.read_checkpoint(...) to a .py file and read it before you '
+                'meta["cfg"] of kaizen_mm.checkpoint_files.read_checkpoint(...) to a .py file and read it before you '
                 'pass it on')
         return init_model(self, cfg, weights, device)
 

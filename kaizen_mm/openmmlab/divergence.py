@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from kaizen_mm.openmmlab.checkpoints import not_finite
+from kaizen_mm.checkpoint_files import not_finite
 
 
 @HOOKS.register_module()

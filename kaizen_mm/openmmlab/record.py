@@ -168,7 +168,7 @@ def resume_point(folder: str, settings: Dict[str, Any], announce) -> Optional[st
         newest = newest_whole_checkpoint(osp.join(folder, record.checkpoint_folder), of_another_training, announce)
     if newest is None and record.started_from is not None:
         newest = osp.join(folder, record.started_from)
-    if newest is None and record.saved:
+    if newest is None and record.checkpoint is not None:  # where it has not ended, the first may not have been written
         raise ValueError(f'{folder} held checkpoints of its training, none of which is there now: put one back, or move the '
                          'folder away to train anew')
     return None if newest is None else str(newest)

@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.checkpoints import not_finite, read_checkpoint
+from kaizen_mm.checkpoint_files import not_finite, read_checkpoint
 from kaizen_mm.openmmlab.phase_one import train_phase_one
 from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero
 from kaizen_mm.openmmlab.record import (TrainingRecord, check_settings_of, new_record, read_record, relative, resume_point,

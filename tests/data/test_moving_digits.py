@@ -109,6 +109,14 @@ def test_other_parameters_in_the_same_folder_are_refused(written):
     assert content(written) == before
 
 
+def test_a_damaged_record_is_named(tmp_path):
+    file = tmp_path / 'moving_digits.json'
+    for text in ('{"generator"', '3'):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=f'{file} is damaged'):
+            SMALL.write(tmp_path, progress=False)
+
+
 def test_files_of_unknown_origin_are_refused(tmp_path):
     (tmp_path / 'train.txt').write_text('a.mp4 0\n')
     before = content(tmp_path)

@@ -8,6 +8,7 @@ from PIL import Image
 import kaizen_mm  # noqa: F401  registers the names
 from kaizen_mm.data.moving_digits import write_video
 from kaizen_mm.inference.timm_networks import TimmPredictor
+from tests.checkpoint_samples import flip
 
 SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=3, alpha=1.)
 IMAGES = dict(SMALL, img_size=64, pool_padding=1)
@@ -80,3 +81,6 @@ def test_what_does_not_fit(tmp_path):
         TimmPredictor('kaizen_mfnet2d_n9', tmp_path / 'none.pth', **IMAGES)
     with pytest.raises(ValueError, match='num_clips must be an int >= 1, got 0'):
         TimmPredictor('kaizen_mfnet2d_n9', tmp_path / 'net.pth', num_clips=0, **IMAGES)
+    flip(tmp_path / 'net.pth', (tmp_path / 'net.pth').stat().st_size // 2)
+    with pytest.raises(ValueError, match='net.pth is damaged'):
+        TimmPredictor('kaizen_mfnet2d_n9', tmp_path / 'net.pth', **IMAGES)

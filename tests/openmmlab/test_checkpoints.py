@@ -1,19 +1,13 @@
-"""Checkpoint files: damage is found and named, and the newest whole one is what counts."""
-import random
+"""The newest whole checkpoint of a folder is what counts; damaged ones are refused by name on every way in."""
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint, not_finite, read_checkpoint
-
-
-def state(iteration=3, time='20260102_030405', **changes) -> dict:
-    """What mmengine saves, in small."""
-    return dict(meta=dict(time=time, iter=iteration, epoch=1),
-                state_dict=dict(weight=torch.arange(50.) + iteration, count=torch.ones(3, dtype=torch.int64)),
-                message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}), optimizer=dict(state={}), **changes)
+from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
+from tests.checkpoint_samples import flip, state
+from tests.openmmlab.toy import toy_runner
 
 
 @pytest.fixture
@@ -23,65 +17,6 @@ def folder(tmp_path) -> Path:
         torch.save(state(iteration=epoch, time=f'20260102_0304{epoch:02}'), tmp_path / f'epoch_{epoch}.pth')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_10.pth'))
     return tmp_path
-
-
-def flip(path: Path, position: int, bit: int = 0) -> None:
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1 << bit
-    path.write_bytes(content)
-
-
-def same(loaded) -> bool:
-    expected = state()
-    return str(loaded) == str(expected) and torch.equal(loaded['state_dict']['weight'], expected['state_dict']['weight'])
-
-
-def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(tmp_path):
-    path = tmp_path / 'a.pth'
-    torch.save(state(), path)
-    whole, draw, refused = path.read_bytes(), random.Random(0), 0
-    for position in range(0, len(whole), 9):
-        flip(path, position, draw.randrange(8))
-        try:
-            assert same(read_checkpoint(path)), position
-        except ValueError as error:
-            assert f'checkpoint {path} ' in str(error)
-            refused += 1
-        path.write_bytes(whole)
-    assert refused > len(whole) / 18
-    values = whole.index(torch.arange(50.).add(3).numpy().tobytes())
-    for position in range(values, values + 200, 3):
-        flip(path, position, draw.randrange(8))
-        with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: a/data/. is not what was written; use an earlier'):
-            read_checkpoint(path)
-        path.write_bytes(whole)
-
-
-def test_a_cut_file_and_garbage_are_errors_that_name_the_file(tmp_path):
-    path = tmp_path / 'a.pth'
-    torch.save(state(), path)
-    whole, draw = path.read_bytes(), random.Random(0)
-    starts = (b'', b'PK\3\4', b'\x80\x02', b'\x80\x02l\xfc\x9cF')
-    contents = [whole[:cut] for cut in range(0, len(whole), 31)]
-    contents += [draw.choice(starts) + draw.randbytes(draw.randrange(300)) for _ in range(300)]
-    for content in contents:
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=f'checkpoint {path} '):
-            read_checkpoint(path)
-
-
-def test_an_intact_file_and_those_of_the_old_format_are_read(tmp_path):
-    torch.save(state(), tmp_path / 'new.pth')
-    torch.save(state(), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
-    assert same(read_checkpoint(tmp_path / 'new.pth')) and same(read_checkpoint(str(tmp_path / 'old.pth')))
-    with pytest.raises(FileNotFoundError, match='no checkpoint file .*none.pth'):
-        read_checkpoint(tmp_path / 'none.pth')
-
-
-def test_names_of_what_is_not_finite():
-    values = dict(good=torch.ones(2), nan=torch.tensor([1., float('nan')]), inf=torch.tensor(float('inf')),
-                  mask=torch.tensor(-float('inf')), count=torch.ones(1, dtype=torch.int64))
-    assert not_finite(values) == ['nan', 'inf']
 
 
 LAST = {
@@ -147,3 +82,18 @@ def test_the_caller_refuses_what_is_not_of_its_training(folder):
     assert said[0] == f'passed over: checkpoint {folder / "epoch_10.pth"} is of an earlier training'
     limit = 0
     assert newest_whole_checkpoint(folder, accept, said.append) is None
+
+
+@pytest.mark.parametrize('way', ['load_from', 'resume', 'init_cfg'])
+def test_a_damaged_file_is_refused_by_name(tmp_path, way):
+    toy_runner(tmp_path / 'one', epochs=1).train()
+    path = tmp_path / 'one' / 'epoch_1.pth'
+    weight = torch.load(path, weights_only=False)['state_dict']['line.weight']
+    flip(path, path.read_bytes().index(weight.numpy().tobytes()))
+    given = dict() if way == 'init_cfg' else dict(load_from=str(path), resume=way == 'resume')
+    runner = toy_runner(tmp_path / 'two', **given)
+    if way == 'init_cfg':
+        runner.model.init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: archive/data/.* is not what was written'):
+        runner.train()
+    assert not list((tmp_path / 'two').glob('*.pth'))

@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 
 
 def python(code: str) -> subprocess.CompletedProcess:

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from tests.openmmlab.toy import toy_runner
 
 

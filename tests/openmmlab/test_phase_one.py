@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import read_record as record_of
 

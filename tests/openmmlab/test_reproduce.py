@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.experiment import train_and_test
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import read_record, write_record

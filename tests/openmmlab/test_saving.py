@@ -9,7 +9,8 @@ import torch
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import Hook
 
-from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint, read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
+from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
 from tests.openmmlab.toy import toy_runner
 
 

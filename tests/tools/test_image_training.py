@@ -5,7 +5,7 @@ from pathlib import Path
 import mmpretrain
 import torch
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from tests.tools.output import last_table
 from tests.tools.test_training import free_port
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.reproduce import TABLES
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'

@@ -12,7 +12,7 @@ import mmaction
 import pytest
 import torch
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from tests.tools.output import last_table
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
