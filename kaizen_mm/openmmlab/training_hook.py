@@ -10,6 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from kaizen_mm.checkpoint_files import not_finite, read_checkpoint
+from kaizen_mm.openmmlab.divergence import FiniteLossHook
+from kaizen_mm.openmmlab.hooks import FirstWeightsHook
 from kaizen_mm.openmmlab.phase_one import train_phase_one
 from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero
 from kaizen_mm.openmmlab.record import (TrainingRecord, check_settings_of, new_record, read_record, relative, resume_point,
@@ -144,7 +146,8 @@ class TrainingHook(Hook):
 
 
 def add_to_all_runners() -> None:
-    """Has mmengine's runner register :class:`TrainingHook` before the hooks of its config."""
+    """Has mmengine's runner register :class:`TrainingHook` before the hooks of its config, and with them those that no
+    training should be without."""
     if hasattr(Runner.register_hooks, '__wrapped__'):
         return
     register = Runner.register_hooks
@@ -152,6 +155,9 @@ def add_to_all_runners() -> None:
     @functools.wraps(register)
     def register_hooks(self, default_hooks=None, custom_hooks=None):
         register(self, default_hooks, custom_hooks)
+        for hook in (FirstWeightsHook, FiniteLossHook):
+            if not any(isinstance(own, hook) for own in self._hooks):
+                self.register_hook(hook())
         self._hooks.insert(0, TrainingHook())
 
     Runner.register_hooks = register_hooks

@@ -90,10 +90,9 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, way):
     path = tmp_path / 'one' / 'epoch_1.pth'
     weight = torch.load(path, weights_only=False)['state_dict']['line.weight']
     flip(path, path.read_bytes().index(weight.numpy().tobytes()))
-    given = dict() if way == 'init_cfg' else dict(load_from=str(path), resume=way == 'resume')
+    given = dict(model=dict(init_cfg=dict(type='Pretrained', checkpoint=str(path)))) if way == 'init_cfg' else dict(
+        load_from=str(path), resume=way == 'resume')
     runner = toy_runner(tmp_path / 'two', **given)
-    if way == 'init_cfg':
-        runner.model.init_cfg = dict(type='Pretrained', checkpoint=str(path))
     with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: archive/data/.* is not what was written'):
         runner.train()
     assert not list((tmp_path / 'two').glob('*.pth'))

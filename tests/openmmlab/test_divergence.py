@@ -7,7 +7,7 @@ from tests.openmmlab.toy import toy_runner
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_in_its_iteration(tmp_path):
-    runner = toy_runner(tmp_path, nan_at=6, epochs=4)
+    runner = toy_runner(tmp_path, model=dict(nan_at=6), epochs=4)
     with pytest.raises(FloatingPointError, match=r'the loss is not finite in iteration 6 \(epoch 3\): loss nan.*the rate is 0.1'):
         runner.train()
     assert runner.model.calls == 6

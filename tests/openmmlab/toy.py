@@ -1,16 +1,17 @@
 """A runner that trains two numbers in no time."""
-import uuid
-
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
 
+@MODELS.register_module()
 class Toy(BaseModel):
-    """Fits a line; from ``nan_at`` on its loss is NaN."""
+    """Fits a line; in call ``nan_at`` its loss is NaN."""
 
-    def __init__(self, nan_at: int = -1):
-        super().__init__()
+    def __init__(self, nan_at: int = -1, init_cfg=None):
+        super().__init__(init_cfg=init_cfg)
         torch.manual_seed(0)
         self.line, self.nan_at, self.calls = torch.nn.Linear(1, 1), nan_at, 0
 
@@ -21,12 +22,24 @@ class Toy(BaseModel):
         return dict(loss=loss) if mode == 'loss' else outputs
 
 
-def toy_runner(work_dir, nan_at=-1, epochs=2, rate=0.1, checkpoint=None, hooks=None, **kwargs) -> Runner:
-    """Two iterations in each epoch."""
-    return Runner(
-        model=Toy(nan_at), work_dir=str(work_dir), experiment_name=uuid.uuid4().hex,
-        train_dataloader=dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-                              dataset=[dict(inputs=torch.ones(1) * i) for i in range(4)], collate_fn=dict(type='pseudo_collate')),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs), optim_wrapper=dict(optimizer=dict(type='SGD', lr=rate)),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
-        custom_hooks=[dict(type='FiniteLossHook'), *(hooks or [])], randomness=dict(seed=0), **kwargs)
+@DATASETS.register_module()
+class ToyData(torch.utils.data.Dataset):
+    """Four numbers."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.ones(1) * index)
+
+
+def toy_runner(work_dir, epochs=2, rate=0.1, model=None, checkpoint=None, hooks=None, **entries) -> Runner:
+    """Two iterations in each epoch; ``entries`` are those of the config."""
+    return Runner.from_cfg(Config(dict(
+        dict(model=dict(type='Toy', **(model or {})), work_dir=str(work_dir),
+             train_dataloader=dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                                   dataset=dict(type='ToyData'), collate_fn=dict(type='pseudo_collate')),
+             train_cfg=dict(by_epoch=True, max_epochs=epochs), optim_wrapper=dict(optimizer=dict(type='SGD', lr=rate)),
+             default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
+             custom_hooks=hooks, default_scope='mmengine', experiment_name=str(work_dir).replace('/', '_'),
+             randomness=dict(seed=0)), **entries)))
