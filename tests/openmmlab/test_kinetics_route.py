@@ -8,7 +8,7 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.checkpoints import read_checkpoint
+from kaizen_mm.checkpoint_files import read_checkpoint
 from tests.conftest import ROOT
 
 STOCK = 'mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py'
