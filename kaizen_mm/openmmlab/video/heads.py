@@ -60,6 +60,15 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
     def num_classes(self) -> int:
         return self.wrapped.num_classes
 
+    @property
+    def average_clips(self) -> Optional[str]:
+        """Of the wrapped head; mmaction2's Grad-CAM sets it to ``'score'``."""
+        return self.wrapped.average_clips
+
+    @average_clips.setter
+    def average_clips(self, value: Optional[str]):
+        self.wrapped.average_clips = value
+
     def forward(self, feats: Union[Tensor, tuple], **kwargs) -> Union[Tensor, Tuple[Tensor, ...]]:
         """Scores ``[N, num_classes]`` of the last iterate, or of all with ``return_iterates``."""
         if self.return_iterates:
