@@ -17,10 +17,17 @@ class FiniteLossHook(Hook):
     only gradients are scaled.
 
     Raises:
-        FloatingPointError: The loss of an iteration is not finite, or a weight is when it is to be saved.
+        FloatingPointError: The loss of an iteration is not finite, or a weight is not when it is to be saved.
+        ValueError: A weight of a checkpoint that is loaded is not finite.
     """
 
     priority = 'ABOVE_NORMAL'  # before the hook that saves checkpoints
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        names = not_finite(checkpoint.get('state_dict', checkpoint))
+        if names:
+            raise ValueError(f'checkpoint {runner._load_from or "that is loaded"} is of a training that diverged: {names[:3]} are not finite; use an '
+                             'earlier one')
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         losses = {name: float(value) for name, value in (outputs if isinstance(outputs, dict) else {}).items()

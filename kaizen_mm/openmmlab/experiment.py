@@ -20,6 +20,7 @@ from kaizen_mm.measures import MEASURES
 from kaizen_mm.openmmlab.cli import build_runner
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
+from kaizen_mm.openmmlab.results import read_result
 from kaizen_mm.openmmlab.settings import fingerprint, test_settings
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
@@ -87,6 +88,9 @@ def _accuracies(metrics: dict) -> dict:
         if measure.name.format('') in metrics:
             iterates = measure.iterates(metrics)
             result[key] = iterates if len(iterates) > 1 else iterates[0]
+    if not result:
+        raise ValueError(f'the test must measure one of {[measure.name.format("") for measure in MEASURES.values()]}, its metrics are '
+                         f'{sorted(metrics)}')
     return result
 
 
@@ -103,14 +107,15 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         training by iterations), ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
 
     Raises:
-        ValueError: The folder holds the training of another config, or one without a record.
+        ValueError: The folder holds the training of another config, or one without a record; or ``result.json`` there is
+            damaged or was edited.
         RuntimeError: The training has not ended.
     """
     result_file = Path(cfg.work_dir, 'result.json')
     started, checkpoint = time.time(), finished_checkpoint(cfg)
     test = fingerprint(test_settings(cfg))
     if checkpoint is not None and result_file.exists():
-        result = json.loads(result_file.read_text())
+        result = read_result(result_file)
         if (result.pop('training', None), result.pop('test', None)) == (read_record(cfg.work_dir).training, test):
             return result
     if checkpoint is None:

@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
 from tests.openmmlab.toy import toy_runner
 
@@ -37,3 +38,16 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     with pytest.raises(FloatingPointError, match=r'weights are not finite after iteration 2 \(epoch 1\), \[.*line.bias.\]'):
         runner.train()
     assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_weights_that_are_not_finite_are_not_loaded(tmp_path, resume):
+    toy_runner(tmp_path / 'one', epochs=1).train()
+    path = tmp_path / 'nan.pth'
+    checkpoint = read_checkpoint(tmp_path / 'one' / 'epoch_1.pth')
+    checkpoint['state_dict']['line.bias'].fill_(float('nan'))
+    torch.save(checkpoint, path)
+    runner = toy_runner(tmp_path / 'two', load_from=str(path), resume=resume)
+    with pytest.raises(ValueError, match=f"checkpoint {path} is of a training that diverged: .'line.bias'. are not finite"):
+        runner.load_or_resume()
+    assert runner.model.line.bias.isfinite()
