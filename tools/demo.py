@@ -1,6 +1,7 @@
 """Both phases and the 10-clip test on the embedded data set; make demo runs this.
 
-Writes results.json and accuracy.png into the work directory. Run it again to resume after an
+Writes results.json and accuracy.png into the work directory, and config.py and checkpoint.pth of the recurrent network
+for tools/predict.py. Run it again to resume after an
 interruption; what is complete is not done again.
 """
 import argparse
@@ -13,6 +14,8 @@ from rich.markdown import Markdown
 
 from kaizen_mm.data.moving_digits import CLASSES, MovingDigits
 from kaizen_mm.openmmlab.experiment import compare, markdown_table
+from kaizen_mm.openmmlab.inference import write_network
+from kaizen_mm.openmmlab.record import read_record
 from kaizen_mm.plots import plot_iterates
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -31,7 +34,11 @@ def main():
     results = compare(*configs, folder=args.work_dir, seeds=[args.seed], announce=console.print, quiet=True)
     plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
     console.print(Markdown(markdown_table(results)))
-    console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png')
+    trained = Path(args.work_dir, f'seed_{args.seed}', 'kaizen')
+    config, checkpoint = write_network(configs[0], trained / read_record(trained).checkpoint, args.work_dir)
+    console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png; to predict with what was trained:')
+    console.print(f'python tools/predict.py "{data}/videos/val_0000*.mp4" --config {config} --checkpoint {checkpoint}',
+                  soft_wrap=True)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,8 @@
 """Predictions of files by a config's network: recognizers of mmaction2, classifiers of mmpretrain."""
 import copy
+import io
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from kaizen_mm.files import write_bytes, write_lines
 from kaizen_mm.inference import Predictor, class_names
 from kaizen_mm.models.convert import without_prefix
 from kaizen_mm.models.weights_check import check_trained_weights, num_iterations
@@ -71,6 +73,27 @@ class ConfigPredictor(Predictor):
         else:
             scores = sample.pred_score[None, None]
         return scores.double().cpu().numpy()
+
+
+def write_network(config: Config, checkpoint: str | Path, folder: str | Path) -> Tuple[Path, Path]:
+    """Writes ``config.py`` and ``checkpoint.pth``, all that predicting with a trained network needs.
+
+    Of the checkpoint the weights, the names of the classes and ``K`` are kept; what a training goes on from, such as the
+    optimizer's state, is not. The config has the values that environment variables had.
+
+    Args:
+        config: Of the training.
+        checkpoint: That it ended with.
+        folder: Where both are written, whole or not at all.
+    """
+    loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    meta = {key: loaded['meta'][key] for key in ('dataset_meta', 'num_iterations') if key in loaded['meta']}
+    content = io.BytesIO()
+    torch.save(dict(state_dict=loaded['state_dict'], meta=meta), content)
+    folder = Path(folder)
+    write_lines(folder / 'config.py', [config.pretty_text])
+    write_bytes(folder / 'checkpoint.pth', content.getvalue())
+    return folder / 'config.py', folder / 'checkpoint.pth'
 
 
 def _test_pipeline(cfg: Config) -> list:

@@ -1,5 +1,6 @@
 """Predictions of files by networks of configs: the test's own numbers, names of classes, checkpoints that do not fit."""
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
 
 from kaizen_mm.inference import Predictor
-from kaizen_mm.openmmlab.inference import ConfigPredictor
+from kaizen_mm.openmmlab.inference import ConfigPredictor, write_network
 from tests.conftest import ROOT
 from tests.openmmlab.trained import image_config, save, stock_video_config, video_config
 
@@ -140,8 +142,7 @@ def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
     assert result['pred_class'] == prediction.top(1)[-1][0].name
 
 
-def test_what_training_writes_is_what_prediction_needs(config, digits):
-    from mmengine.runner import Runner
+def test_what_training_writes_is_what_prediction_needs(config, digits, monkeypatch, tmp_path):
     Runner.from_cfg(config).train()
     path = f'{config.work_dir}/epoch_1.pth'
     meta = torch.load(path, weights_only=False)['meta']
@@ -151,3 +152,13 @@ def test_what_training_writes_is_what_prediction_needs(config, digits):
     assert predictor.names == names and 'cls_head.fc_cls.weight' in predictor.network.state_dict()
     with pytest.raises(ValueError, match='was trained with 1 iteration'):
         ConfigPredictor(config, f'{config.work_dir}/phase_one/epoch_1.pth')
+    # the two files that are left for others to predict with need nothing else
+    for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
+        monkeypatch.delenv(key)
+    files = write_network(config, path, tmp_path / 'left')
+    assert [f.name for f in files] == ['config.py', 'checkpoint.pth']
+    assert files[1].stat().st_size < 0.6 * Path(path).stat().st_size
+    clip = digits / 'videos' / 'val_00003.mp4'
+    (one, ), (other, ) = predictor(clip), ConfigPredictor(*files)(clip)
+    assert other.names == names
+    np.testing.assert_array_equal(one.clips, other.clips)
