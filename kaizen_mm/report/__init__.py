@@ -1,0 +1,5 @@
+"""What a trained network does on a test set, as one page of HTML."""
+from kaizen_mm.report.outcomes import Outcomes
+from kaizen_mm.report.page import render, write_report
+
+__all__ = ['Outcomes', 'render', 'write_report']

@@ -1,0 +1,97 @@
+"""Pictures inside a page: figures and thumbnails, as ``data:`` addresses."""
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kaizen_mm.plots import plt
+from kaizen_mm.report.outcomes import Outcomes
+
+FRAMES = 5
+_NAMED = 40  # classes up to which axes name them
+_NUMBERED = 25  # classes up to which cells have numbers in them
+
+
+def accuracy_figure(outcomes: Outcomes) -> str:
+    """Accuracy against the iterate, with its interval."""
+    figure, axis = plt.subplots(figsize=(4.6, 3), layout='constrained')
+    numbers = np.arange(1, outcomes.iterates + 1)
+    share, low, high = 100 * np.array(outcomes.accuracy()).T
+    axis.errorbar(numbers, share, [share - low, high - share], marker='o', capsize=4, color='#1f5f8b')
+    axis.set(xlabel='iterate', ylabel='top-1 [%]', xticks=numbers)
+    axis.margins(x=0.15)
+    axis.grid(alpha=0.25)
+    return _address(figure)
+
+
+def confusion_figure(outcomes: Outcomes, iterate: int) -> str:
+    """The confusion matrix of an iterate, each row in shares of its true class."""
+    counts, classes = outcomes.confusion(iterate), len(outcomes.names)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    size = min(max(3.2, 1.6 + 0.3 * classes), 12)
+    figure, axis = plt.subplots(figsize=(size, size), layout='constrained')
+    axis.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    if classes <= _NAMED:
+        names = [name if len(name) <= 18 else f'{name[:17]}…' for name in outcomes.names]
+        axis.set_xticks(range(classes), names, rotation=90, fontsize=8)
+        axis.set_yticks(range(classes), names, fontsize=8)
+    if classes <= _NUMBERED:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                axis.text(column, row, count, ha='center', va='center', fontsize=7,
+                          color='white' if shares[row, column] > 0.5 else 'black')
+    axis.set(xlabel='predicted', ylabel='true')
+    return _address(figure)
+
+
+class Thumbnail(NamedTuple):
+    """The address of a small picture, ``''`` where the file cannot be read, and how many frames are in it."""
+    address: str
+    frames: int
+
+
+def thumbnail(file: Path, height: int = 96) -> Thumbnail:
+    """A photo, or a strip of frames of a video, made small."""
+    try:
+        pictures = [_photo(file)]
+    except OSError:
+        try:
+            pictures = _frames(file)
+        except (ImportError, RuntimeError, OSError, IndexError):
+            return Thumbnail('', 0)
+    pictures = [picture.resize((max(round(height * picture.width / picture.height), 1), height), Image.Resampling.BILINEAR)
+                for picture in pictures]
+    strip = Image.new('RGB', (sum(p.width for p in pictures) + 2 * (len(pictures) - 1), height), 'white')
+    left = 0
+    for picture in pictures:
+        strip.paste(picture, (left, 0))
+        left += picture.width + 2
+    content = BytesIO()
+    strip.save(content, 'JPEG', quality=85)
+    return Thumbnail(_data('jpeg', content.getvalue()), len(pictures))
+
+
+def _photo(file) -> Image.Image:
+    with Image.open(file) as image:
+        return image.convert('RGB')
+
+
+def _frames(file) -> list:
+    import decord
+    reader = decord.VideoReader(str(file))
+    chosen = np.linspace(0, len(reader) - 1, min(FRAMES, len(reader))).round().astype(int)
+    return [Image.fromarray(frame) for frame in reader.get_batch(chosen).asnumpy()]
+
+
+def _address(figure) -> str:
+    content = BytesIO()
+    figure.savefig(content, dpi=110, format='png')
+    plt.close(figure)
+    return _data('png', content.getvalue())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'

@@ -1,0 +1,59 @@
+"""Writes a page about a trained network: what its iterates make of the test set of its config.
+
+    report.py CONFIG CHECKPOINT
+
+The page, one file of HTML, has the accuracy of every iterate with its uncertainty, what the iterations change, accuracy and
+confusion of the classes, and the samples that a later iterate corrects or breaks.
+"""
+import argparse
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from rich.progress import track
+
+from kaizen_mm.inference.output import check_outputs
+from kaizen_mm.openmmlab.evaluation import evaluate
+from kaizen_mm.report import write_report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', type=Path, help='config file')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint file')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='default report.html beside the checkpoint')
+    parser.add_argument('--samples', type=int, default=24, metavar='N', help='corrected and broken ones to show; default 24')
+    parser.add_argument('--device', help='default a GPU where there is one')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='replace entries of the config; lists as "[a,b]", without white space')
+    args = parser.parse_args()
+    out = args.out or args.checkpoint.with_name('report.html')
+    if out.suffix != '.html':
+        parser.error(f'--out must name an .html file, got {out}')
+    if out.is_dir():
+        parser.error(f'--out must name a file, {out} is a folder')
+    if args.samples < 0:
+        parser.error(f'--samples must be an int >= 0, got {args.samples}')
+    MMLogger.get_instance('report', log_level='WARNING')
+    try:
+        for file in (args.config, args.checkpoint):
+            if not file.is_file():
+                raise FileNotFoundError(f'no file {file}')
+        check_outputs([], [out.parent])
+        outcomes = evaluate(args.config, str(args.checkpoint), args.cfg_options, args.device,
+                            partial(track, description='test set'))
+        facts = {'config': args.config, 'checkpoint': args.checkpoint, 'written': datetime.now().strftime('%Y-%m-%d %H:%M'),
+                 'PyTorch': torch.__version__}
+        write_report(outcomes, out, args.config.stem, facts, args.samples)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    for number, (share, low, high) in enumerate(outcomes.accuracy(), start=1):
+        print(f'iterate {number}: top-1 {100 * share:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})')
+    print(out)
+
+
+if __name__ == '__main__':
+    main()
