@@ -25,7 +25,8 @@ def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional
         track: Wraps the batches, such as in a progress bar.
 
     Raises:
-        ValueError: See :class:`~kaizen_mm.openmmlab.inference.ConfigPredictor`; or samples have no single label.
+        ValueError: See :class:`~kaizen_mm.openmmlab.inference.ConfigPredictor`; or samples have no single label, or the
+            test set has its classes in another order than the checkpoint.
     """
     predictor = ConfigPredictor(config, checkpoint, device=device, cfg_options=cfg_options)
     network = predictor.network
@@ -51,7 +52,20 @@ def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional
                     raise ValueError('test_dataloader.dataset must give one label for each sample')
                 labels.append(int(sample.gt_label))
                 files.append(_file(sample, loader.dataset, len(files)))
-    return Outcomes(np.concatenate(scores), labels, predictor.names, files, watch.report() if watch else None)
+    return Outcomes(np.concatenate(scores), labels, _names(predictor.names, loader.dataset), files,
+                    watch.report() if watch else None)
+
+
+def _names(known: List[str], dataset) -> List[str]:
+    """The names that go with the labels of the test set, or else those that the checkpoint knows."""
+    classes = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+    if len(classes) != len(known):
+        return known
+    if sorted(classes) == sorted(known) and classes != known:
+        first = next(i for i in range(len(known)) if classes[i] != known[i])
+        raise ValueError(f'the classes of the test set are in another order than those that the network was trained on: class {first} '
+                         f'is {classes[first]!r}, and was {known[first]!r}')
+    return classes
 
 
 class _Logits:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from kaizen_mm.data.video_readers import open_video
 from kaizen_mm.plots import plt
 from kaizen_mm.report.outcomes import Outcomes
 
@@ -60,7 +61,7 @@ def thumbnail(file: Path, height: int = 96) -> Thumbnail:
     except OSError:
         try:
             pictures = _frames(file)
-        except (ImportError, RuntimeError, OSError, IndexError):
+        except Exception:  # decoders raise many kinds; the page is worth having without this picture
             return Thumbnail('', 0)
     pictures = [picture.resize((max(round(height * picture.width / picture.height), 1), height), Image.Resampling.BILINEAR)
                 for picture in pictures]
@@ -80,8 +81,7 @@ def _photo(file) -> Image.Image:
 
 
 def _frames(file) -> list:
-    import decord
-    reader = decord.VideoReader(str(file))
+    reader = open_video(file)
     chosen = np.linspace(0, len(reader) - 1, min(FRAMES, len(reader))).round().astype(int)
     return [Image.fromarray(frame) for frame in reader.get_batch(chosen).asnumpy()]
 
