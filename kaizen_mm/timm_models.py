@@ -25,6 +25,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
                          resolve_pretrained_cfg)
 
+from kaizen_mm.arguments import check_shape, is_int
 from kaizen_mm.checkpoint_files import verify_checkpoint
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet, check_input_size
@@ -79,7 +80,8 @@ def _create_mfnet(variant: str,
     if input_size is not None and img_size is not None:
         raise ValueError(f'input_size and img_size exclude each other, got {input_size!r} and {img_size!r}')
     if img_size is not None:
-        input_size = (*size[:-2], *((img_size, img_size) if isinstance(img_size, int) else img_size))
+        sides = (img_size, img_size) if is_int(img_size) else img_size
+        input_size = (*size[:-2], *check_shape('img_size', sides, 'or one for both sides', length=2))
     if input_size is not None:
         size = check_input_size(dims, input_size)
         kwargs['img_size'] = tuple(size[-2:])

@@ -180,7 +180,7 @@ class WeightAdapter(nn.Module):
             self.linears.append(IncrementLinear(values // rows, rows, shape, bias, self.low_rank, self.bound is not None))
 
     def _per_dim(self, argument, value, dims):
-        if value is None:
+        if value is None and argument == 'pool_kernel':
             return None
         sizes = (value, ) * dims if is_int(value) else value
         low = 0 if argument == 'pool_padding' else 1

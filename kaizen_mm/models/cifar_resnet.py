@@ -10,7 +10,7 @@ from typing import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_choice, check_shape
+from kaizen_mm.arguments import check_choice, check_int, check_number, check_shape, is_int
 
 
 class CifarBlock(nn.Module):
@@ -56,8 +56,10 @@ class CifarResNet(nn.Module):
     def __init__(self, depth: int = 20, num_classes: int = 10, drop_rate: float = 0.0,
                  widths: Sequence[int] = (16, 32, 64), shortcut: str = 'A'):
         super().__init__()
-        if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
+        if not is_int(depth) or depth < 8 or (depth - 2) % 6:
             raise ValueError(f'depth must be 6 n + 2 with n >= 1, such as 20 or 56, got {depth!r}')
+        check_int('num_classes', num_classes)
+        check_number('drop_rate', drop_rate, 0, 1)
         widths = check_shape('widths', widths, 'channels of the stages', length=3)
         check_choice('shortcut', shortcut, ('A', 'B'))
         if shortcut == 'A' and list(widths) != sorted(widths):

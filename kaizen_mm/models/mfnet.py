@@ -16,10 +16,11 @@ from typing import Final, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import check_flag, check_int, check_number, check_shape, is_int
 from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
 from kaizen_mm.layers.checkpointing import checkpoint_children
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
-from kaizen_mm.layers.recurrent_block import check_num_iterations
+from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
 from kaizen_mm.models.mf_unit import CONV, NORM, MFUnit, size
 from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit, RecurrentTail
 from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_classifier
@@ -80,6 +81,8 @@ class MFNet(TimmMethods, nn.Module):
         super().__init__()
         _check_description(dims, widths, units, groups, in_chans, drop_rate)
         check_head(num_classes, global_pool)
+        check_norm_statistics(norm_statistics)
+        check_flag('freeze_dynamic', freeze_dynamic)
         _check_adapter(adapter, num_iterations)
         self.dims, self.num_classes, self.in_chans, self.global_pool = dims, num_classes, in_chans, global_pool
         self.num_features = self.head_hidden_size = widths[-1]
@@ -204,20 +207,16 @@ class MFNet(TimmMethods, nn.Module):
 
 
 def _check_description(dims, widths, units, groups, in_chans, drop_rate):
-    if dims not in (2, 3):
-        raise ValueError(f'dims must be 2 or 3, got {dims!r}')
-    for name, value in (('widths', widths), ('units', units)):
-        if len(value) != 4 or not all(isinstance(v, int) and v > 0 for v in value):
-            raise ValueError(f'{name} must be four positive ints, one per stage, got {value!r}')
+    check_int('dims', dims, 2, 3)
+    check_shape('widths', widths, 'one per stage', length=4)
+    check_shape('units', units, 'one per stage', length=4)
     # the first group convolution of a stage has the stage's input channels
-    if not (isinstance(groups, int) and groups > 0) or any(c % groups for c in (16, *widths)) \
+    if not (is_int(groups) and groups > 0) or any(c % groups for c in (16, *widths)) \
             or any(w % 4 for w in widths):
         raise ValueError(f'groups must divide 16 (channels of the stem) and all widths, and 4 must divide '
                          f'all widths; got groups={groups!r}, widths={tuple(widths)}')
-    if isinstance(in_chans, bool) or not isinstance(in_chans, int) or in_chans < 1:
-        raise ValueError(f'in_chans must be an int >= 1, got {in_chans!r}')
-    if not (isinstance(drop_rate, (int, float)) and 0 <= drop_rate <= 1):
-        raise ValueError(f'drop_rate must be a number from 0 to 1, got {drop_rate!r}')
+    check_int('in_chans', in_chans)
+    check_number('drop_rate', drop_rate, 0, 1)
 
 
 def _check_adapter(adapter, num_iterations):
@@ -237,7 +236,7 @@ def check_input_size(dims: int, input_size: Optional[Sequence[int]]) -> Tuple[in
     """``(H, W)`` or ``(T, H, W)``, by default 224x224 with 16 frames; raises ValueError for anything else."""
     value = size(dims, 16, 224) if input_size is None else input_size
     if not isinstance(value, (tuple, list)) or len(value) != dims \
-            or not all(isinstance(v, int) and v > 0 for v in value):
+            or not all(is_int(v) and v > 0 for v in value):
         raise ValueError(f'input_size must be {dims} positive ints, {"(H, W)" if dims == 2 else "(T, H, W)"}, '
                          f'got {input_size!r}')
     return tuple(value)

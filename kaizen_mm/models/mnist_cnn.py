@@ -9,6 +9,7 @@ from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import check_int
 from kaizen_mm.layers import AdaptiveRecurrentBlock
 
 
@@ -35,6 +36,7 @@ class MnistCNN(nn.Module):
 
     def __init__(self, num_classes: int = 10, num_iterations: Optional[int] = None, **adapter):
         super().__init__()
+        check_int('num_classes', num_classes)
         self.num_classes = num_classes
         self.conv1, self.pool1 = _conv(1, 3), nn.MaxPool2d(2)  # [N, 3, 12, 12]
         self.conv2, self.pool2 = _conv(3, 3), nn.MaxPool2d(2)  # [N, 3, 4, 4]
@@ -67,10 +69,14 @@ class MnistCNNBig(nn.Module):
 
     Shape:
         ``[N, 1, 28, 28] -> [N, num_classes]``
+
+    Raises:
+        ValueError: ``num_classes`` is no int of at least 1.
     """
 
     def __init__(self, num_classes: int = 10):
         super().__init__()
+        check_int('num_classes', num_classes)
         self.num_classes = num_classes
         self.layers = nn.Sequential(
             _conv(1, 5), _conv(5, 5, padding=2), nn.MaxPool2d(2),  # [N, 5, 12, 12]

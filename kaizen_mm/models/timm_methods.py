@@ -3,6 +3,8 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import check_choice, check_flag, check_int, is_int
+
 STAGES = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 GLOBAL_POOLS = ('avg', 'max', 'avgmax', '')
 
@@ -74,8 +76,9 @@ class TimmMethods:
         Raises:
             ValueError: An argument that cannot be used, named with what would be accepted.
         """
-        if output_fmt != 'NCHW':
-            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
+        check_choice('output_fmt', output_fmt, ('NCHW', ))
+        for name, value in (('norm', norm), ('stop_early', stop_early), ('intermediates_only', intermediates_only)):
+            check_flag(name, value)
         take = take_indices(indices)
         maps = {}
         for index, name in enumerate(STAGES):
@@ -126,21 +129,19 @@ def take_indices(indices: Union[int, Sequence[int], None]) -> List[int]:
     count = len(STAGES)
     if indices is None:
         indices = count
-    if isinstance(indices, int):
+    if is_int(indices):
         if not 0 < indices <= count:
             raise ValueError(f'indices must be at most the {count} maps that there are and at least 1, got {indices}')
         return list(range(count - indices, count))
-    if not indices or not all(isinstance(i, int) and -count <= i < count for i in indices):
+    if not isinstance(indices, (tuple, list)) or not indices or not all(is_int(i) and -count <= i < count for i in indices):
         raise ValueError(f'indices must be ints from {-count} to {count - 1}, at least one, got {indices!r}')
     return [i % count for i in indices]
 
 
 def check_head(num_classes: int, global_pool: str) -> None:
     """Raises ValueError unless a classifier can be built."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
-        raise ValueError(f'num_classes must be an int >= 0, got {num_classes!r}')
-    if global_pool not in GLOBAL_POOLS:
-        raise ValueError(f'global_pool must be one of {GLOBAL_POOLS}, got {global_pool!r}')
+    check_int('num_classes', num_classes, 0)
+    check_choice('global_pool', global_pool, GLOBAL_POOLS)
     if num_classes and not global_pool:
         raise ValueError(f"global_pool='' keeps the map and needs num_classes=0, got num_classes={num_classes}; "
                          f'with a classifier it must be one of {GLOBAL_POOLS[:-1]}')

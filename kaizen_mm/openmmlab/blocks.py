@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kaizen_mm.arguments import check_int, check_shape
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.iterate_statistics import IterateStatistics
@@ -55,8 +56,9 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
                  **kwargs):
         if input_shape is None and kwargs.get('adapter') != 'global':
             raise ValueError("input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is 'global'; got None")
-        if not all(isinstance(s, int) and s > 0 for s in (*(input_shape or ()), input_batch)):
-            raise ValueError(f'input_shape and input_batch must be positive ints, got {input_shape!r} and {input_batch!r}')
+        check_int('input_batch', input_batch)
+        if input_shape is not None:
+            check_shape('input_shape', input_shape, 'of one input')
         if str(backbone['type']).startswith(('torchvision.', 'timm.')):
             raise ValueError(f'backbone.type {backbone["type"]!r} is one that mmaction2\'s recognizers build on their own; '
                              'use mmpretrain.TIMMBackbone, or a backbone of mmaction2 or mmpretrain')

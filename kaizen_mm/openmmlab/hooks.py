@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from kaizen_mm.arguments import check_flag, check_int
 from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_changes
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
@@ -67,8 +68,7 @@ class RecurrenceHook(Hook):
     """
 
     def __init__(self, interval: int = 10):
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise ValueError(f'interval must be an int >= 1, got {interval!r}')
+        check_int('interval', interval)
         self.interval = interval
         self._changes = []  # the largest change of a weight, of each iteration looked at in this epoch
 
@@ -125,6 +125,7 @@ class CheckpointCheckHook(Hook):
     """
 
     def __init__(self, new_classifier: bool = False):
+        check_flag('new_classifier', new_classifier)
         self.new_classifier = new_classifier
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from kaizen_mm.arguments import check_flag
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.openmmlab.cli import RUNNER_ENTRIES, build_runner
 from kaizen_mm.openmmlab.processes import on_rank_zero
@@ -38,6 +39,7 @@ class PhaseOneHook(Hook):
     priority = 'HIGHEST'
 
     def __init__(self, allow_untrained: bool = False):
+        check_flag('allow_untrained', allow_untrained)
         self.allow_untrained = allow_untrained
 
     def before_run(self, runner: Runner) -> None:

@@ -3,10 +3,12 @@ from typing import Dict, List, Sequence, Tuple
 
 from torch import Tensor
 
+from kaizen_mm.arguments import is_int
+
 
 def check_topk(topk: Sequence[int]) -> Tuple[int, ...]:
     """The k of top-k; raises ValueError unless they are positive ints."""
-    if not isinstance(topk, (tuple, list)) or not topk or not all(isinstance(k, int) and k > 0 for k in topk):
+    if not isinstance(topk, (tuple, list)) or not topk or not all(is_int(k) and k > 0 for k in topk):
         raise ValueError(f'topk must be positive ints, got {topk!r}')
     return tuple(topk)
 

@@ -143,7 +143,7 @@ def test_options_reach_the_run(run, tiny_configs, tmp_path):
 
 @pytest.mark.parametrize('option, message', [
     ('model.backbone.num_iterations=0', 'num_iterations must be an int from 1 to 1000, got 0'),
-    ('model.backbone.variant=mfnet', "variant must be one of ['mfnet3d', 'mfnet3d_n9'], got 'mfnet'"),
+    ('model.backbone.variant=mfnet', "variant must be one of ('mfnet3d', 'mfnet3d_n9'), got 'mfnet'"),
     ('model.backbone.alpha=-1', 'alpha must be a finite number >= 0, got -1'),
     ('model.cls_head.loss_cls.kaizen_weight=-1', 'kaizen_weight must be a finite number >= 0, got -1'),
     ('model.backbone.pool_kernel=9', 'pool_kernel (9, 9, 9)'),

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from kaizen_mm.arguments import check_choice, check_flag
+from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
@@ -37,8 +39,8 @@ class MFNet2d(MFNet, BaseModule):
     """
 
     def __init__(self, variant: str = 'mfnet2d', channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
-        if variant not in _VARIANTS:
-            raise ValueError(f'variant must be one of {sorted(_VARIANTS)}, got {variant!r}')
+        check_choice('variant', variant, tuple(_VARIANTS))
+        check_flag('channels_last', channels_last)
         MFNet.__init__(self, 2, num_classes=0, **{**_VARIANTS[variant], **kwargs})
         self.init_cfg = init_cfg
         if channels_last:
@@ -59,6 +61,7 @@ class RecurrentMFNet2d(MFNet2d):
     """
 
     def __init__(self, num_iterations: int, input_size=(224, 224), **kwargs):
+        check_num_iterations(num_iterations)  # for MFNet2d None is the plain network
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
 
 
@@ -86,6 +89,7 @@ class MnistCNNBigBackbone(MnistCNNBig, BaseModule):
 
     def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
         super().__init__(**kwargs)
+        check_flag('channels_last', channels_last)
         self.init_cfg = init_cfg
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -103,6 +107,7 @@ class CifarResNetBackbone(CifarResNet, BaseModule):
 
     def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
         super().__init__(**kwargs)
+        check_flag('channels_last', channels_last)
         self.init_cfg = init_cfg
         if channels_last:
             self.to(memory_format=torch.channels_last)

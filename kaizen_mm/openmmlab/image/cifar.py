@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kaizen_mm.arguments import check_choice, check_flag, check_int
+
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 # of the 50,000 training photos, with which the first 1,000 test photos are put together
 SPLITS = {'train': slice(0, 30_000), 'val': slice(30_000, 40_000), 'test': slice(40_000, 51_000)}
@@ -40,12 +42,11 @@ class CifarInMemory(Dataset):
     metainfo = dict(classes=CLASSES)
 
     def __init__(self, data_root: str, split: str, augment: bool = False, max_images: Optional[int] = None):
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {sorted(SPLITS)}, got {split!r}')
+        check_choice('split', split, tuple(sorted(SPLITS)))
+        check_flag('augment', augment)
         part = range(SHEETS * ROWS * COLUMNS)[SPLITS[split]]
         if max_images is not None:
-            if not isinstance(max_images, int) or not 1 <= max_images <= len(part):
-                raise ValueError(f'max_images must be an int from 1 to {len(part)}, got {max_images!r}')
+            check_int('max_images', max_images, 1, len(part))
             part = part[:max_images]
         images, labels = _read(Path(data_root), part)
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2)  # [N, 3, 32, 32], channels last

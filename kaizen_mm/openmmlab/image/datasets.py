@@ -56,6 +56,8 @@ class ImageFolderDataset(FileDataset, CustomDataset):
 
     def __init__(self, data_root: str = '', data_prefix: str = '', ann_file: str = '',
                  num_classes: Optional[int] = None, extensions: Sequence[str] = EXTENSIONS, **kwargs):
+        if num_classes is not None:
+            check_int('num_classes', num_classes)
         self.num_classes = num_classes
         super().__init__(data_root=data_root, data_prefix=data_prefix, ann_file=ann_file, extensions=extensions,
                          **kwargs)

@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import _load_checkpoint, load_checkpoint
 from torch import Tensor
 
+from kaizen_mm.arguments import check_choice, check_flag
+from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.models.inflate import inflate_state_dict
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 
@@ -43,8 +45,9 @@ class MFNet3d(MFNet, BaseModule):
                  channels_last: bool = False,
                  init_cfg: Optional[dict] = None,
                  **kwargs):
-        if variant not in _VARIANTS:
-            raise ValueError(f'variant must be one of {sorted(_VARIANTS)}, got {variant!r}')
+        check_choice('variant', variant, tuple(_VARIANTS))
+        check_flag('pretrained2d', pretrained2d)
+        check_flag('channels_last', channels_last)
         if pretrained is not None and init_cfg is not None:
             raise ValueError(f'pretrained and init_cfg exclude each other, got {pretrained!r} and {init_cfg!r}')
         MFNet.__init__(self, 3, num_classes=0, **{**_VARIANTS[variant], **kwargs})
@@ -82,4 +85,5 @@ class RecurrentMFNet3d(MFNet3d):
     """
 
     def __init__(self, num_iterations: int, input_size=(16, 224, 224), **kwargs):
+        check_num_iterations(num_iterations)  # for MFNet3d None is the plain network
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)

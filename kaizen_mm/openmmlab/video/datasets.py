@@ -5,6 +5,7 @@ from typing import List, Optional
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
+from kaizen_mm.arguments import check_flag, check_int
 from kaizen_mm.data.class_names import names_beside
 from kaizen_mm.openmmlab.file_dataset import FileDataset
 
@@ -35,6 +36,9 @@ class VideoListDataset(FileDataset, VideoDataset):
     remedy = 'tools/prepare_data.py list leaves videos out that cannot be read'
 
     def __init__(self, ann_file: str, *args, num_classes: Optional[int] = None, check_files: bool = True, **kwargs):
+        check_flag('check_files', check_files)
+        if num_classes is not None:
+            check_int('num_classes', num_classes)
         self._checks_files = check_files
         super().__init__(ann_file, *args, num_classes=num_classes, **kwargs)
 

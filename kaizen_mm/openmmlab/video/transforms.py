@@ -3,6 +3,8 @@ import numpy as np
 from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 
+from kaizen_mm.arguments import check_choice, check_int
+
 POSITIONS = ('random', 'even')
 
 
@@ -24,10 +26,9 @@ class SampleTestClips(SampleFrames):
     def __init__(self, clip_len: int, frame_interval: int = 1, num_clips: int = 10,
                  positions: str = 'random', seed: int = 0):
         for name, value in (('clip_len', clip_len), ('frame_interval', frame_interval), ('num_clips', num_clips)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} must be an int >= 1, got {value!r}')
-        if positions not in POSITIONS:
-            raise ValueError(f'positions must be one of {POSITIONS}, got {positions!r}')
+            check_int(name, value)
+        check_choice('positions', positions, POSITIONS)
+        check_int('seed', seed, 0)
         super().__init__(clip_len, frame_interval, num_clips, test_mode=True)
         self.positions, self.seed = positions, seed
         self._generator = None

@@ -103,7 +103,7 @@ def test_the_digits_network_loads_pretrained_weights(tmp_path):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"variant must be one of \['mfnet2d', 'mfnet2d_n9'\], got 'mfnet3d'"):
+    with pytest.raises(ValueError, match=r"variant must be one of \('mfnet2d', 'mfnet2d_n9'\), got 'mfnet3d'"):
         build(variant='mfnet3d')
     with pytest.raises(ValueError, match='pool_kernel .3, 3. .* does not fit into a feedback map of size .2, 2.'):
         recurrent(pool_padding=0)
