@@ -1,5 +1,6 @@
 """Arguments of the tools over configs."""
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,28 @@ def test_test_arguments():
 def test_mixed_precision_needs_a_plain_wrapper():
     with pytest.raises(ValueError, match="--amp needs .* got 'ApexOptimWrapper'"):
         cli.train_config(arguments(amp=True, cfg_options={'optim_wrapper.type': 'ApexOptimWrapper'}))
+
+
+@pytest.mark.parametrize('option, message', [
+    ('modl.backbone.num_iterations', "--cfg-options has no entry 'modl'; did you mean 'model'?"),
+    ('train_cgf.max_epochs', "did you mean 'train_cfg'"), ('xyz', "--cfg-options has no entry 'xyz'; it takes "),
+    ('phase_one.trian_cfg.max_epochs', "phase_one has no entry 'trian_cfg'; did you mean 'train_cfg'"),
+    ('env_cfg.dist_cgf.backend', "env_cfg has no 'dist_cgf'; did you mean 'dist_cfg'"),
+    ('auto_scale_lr.enabel', "auto_scale_lr has no 'enabel'; did you mean 'enable'"),
+    ('randomness.sed', "randomness has no 'sed'; did you mean 'seed'"),
+    ('data_root', '--cfg-options data_root: data_root is a variable of the config file, which has been read by now'),
+    ('train_pipeline.0.type', 'train_pipeline is a variable of the config file')])
+def test_an_entry_that_nothing_reads_is_named(option, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cli.train_config(arguments(cfg_options={option: 2}))
+
+
+@pytest.mark.parametrize('option', [
+    'optim_wrapper.optimizer.momentum', 'optim_wrapper.paramwise_cfg.custom_keys.adapters.lr_mult', 'load_from', 'compile',
+    'optim_wrapper.paramwise_cfg.bias_lr_mult', 'train_dataloader.dataset.indices', 'phase_one.work_dir', 'default_hooks.ema.type',
+    'randomness.diff_rank_seed', 'val_evaluator.collect_device', 'model.test_cfg.max_testing_views', 'phase_one.val_cfg'])
+def test_new_entries_are_taken(option):
+    cfg, value = cli.train_config(arguments(cfg_options={option: 2})), None
+    for key in option.split('.'):
+        value = (cfg if value is None else value)[key]
+    assert value == 2

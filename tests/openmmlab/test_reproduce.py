@@ -147,6 +147,39 @@ def test_what_is_complete_is_not_done_again(mnist_data, monkeypatch, tmp_path):
     assert train_and_test(config(runs[0]), 'nothing')['metrics'] == first[0]['metrics'] and len(trained) == 1
 
 
+def test_a_result_counts_for_its_own_config_and_test(mnist_data, monkeypatch, tmp_path):
+    monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
+    run = small_table(tmp_path)[1][0]
+    first = train_and_test(config(run), 'nothing')
+    tested = []
+    real = Runner.test
+    monkeypatch.setattr(Runner, 'test', lambda self: tested.append(self) or real(self))
+    assert train_and_test(config(run), 'nothing') == first and not tested
+    fewer = {'test_dataloader.dataset.max_images': 50}
+    assert train_and_test(config(run, **fewer), 'nothing')['metrics'] != first['metrics'] and len(tested) == 1
+    for key, value, before in (('optim_wrapper.optimizer.lr', 0.5, 0.008), ('train_dataloader.dataset.max_images', 99, 512),
+                               ('train_cfg.max_epochs', 2, 1)):
+        with pytest.raises(ValueError, match=f'{run.work_dir} holds a training of another config:\n  {key}: {before} there, {value} here'):
+            train_and_test(config(run, **{key: value}), 'nothing')
+    assert len(tested) == 1
+
+
+def test_what_is_tested_is_what_training_ended_with(mnist_data, monkeypatch, tmp_path):
+    monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
+    stopping = dict(type='EarlyStoppingHook', monitor='accuracy/top1', rule='greater', stopping_threshold=-1)
+    tested = []
+    real = Runner.test
+    monkeypatch.setattr(Runner, 'test', lambda self: tested.append(self._load_from) or real(self))
+    for run in small_table(tmp_path)[1]:
+        hooks = [dict(type='PhaseOneHook'), stopping] if run.row == 'kaizen_mnist_k2' else [stopping]
+        longer = {'train_cfg.max_epochs': 3, 'custom_hooks': hooks}
+        if run.row == 'kaizen_mnist_k2':
+            longer['phase_one.train_cfg.max_epochs'] = 3
+        train_and_test(config(run, **longer), 'nothing')
+        assert tested[-1] == str(Path(run.work_dir, 'epoch_1.pth'))
+        assert not Path(run.work_dir, 'epoch_2.pth').exists(), 'it was stopped after one of three epochs'
+
+
 def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(tmp_path))
     monkeypatch.setenv('PYTHONWARNINGS', 'ignore')

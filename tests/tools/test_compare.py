@@ -39,6 +39,11 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')} == stamps, 'nothing is trained again'
     assert again['kaizen']['video_top1'] == results['kaizen']['video_top1'], 'the test gives the same again'
 
+    output = run(*command, 'train_dataloader.batch_size=2', status=1)
+    assert 'seed_0/phase_one holds a training of another config:' in output
+    assert 'train_dataloader.batch_size: 4 there, 2 here' in output
+    assert json.loads((work / 'results.json').read_text()) == again
+
 
 def test_quiet_shows_bars_and_leaves_the_log_to_its_file(run, tiny_configs, tmp_path):
     (tmp_path / 'quiet.py').write_text(f'''
