@@ -12,6 +12,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     epoch_seed=dict(type='EpochSeedHook'),
+    reading=dict(type='ReadingHook'),
     recurrence=dict(type='RecurrenceHook'),
     checkpoint_check=dict(type='CheckpointCheckHook'))
 

@@ -11,8 +11,8 @@ def register() -> None:
     compat.keep_configs_out_of_checkpoints()
     compat.write_whole_files()
     compat.distribute_without_gpu()
-    from kaizen_mm.openmmlab import (blocks, divergence, hooks, log_processor, phase_one, processes,  # noqa: F401
-                                     progress, tidy_log, training_hook, visualization)
+    from kaizen_mm.openmmlab import (blocks, data_hooks, divergence, hooks, log_processor, phase_one,  # noqa: F401
+                                     processes, progress, tidy_log, training_hook, visualization)
     processes.read_checkpoints_on_rank_zero()
     training_hook.add_to_all_runners()
     if not _installed('mmcv'):  # mmaction2 and mmpretrain import mmcv but do not require it

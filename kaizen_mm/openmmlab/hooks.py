@@ -1,11 +1,5 @@
 """Hooks that training and testing of recurrent networks need."""
-import random
-from functools import partial
-
-import numpy as np
 import torch
-from mmengine.dataset import worker_init_fn
-from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -16,38 +10,6 @@ from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
 from kaizen_mm.models.convert import RELEASES, release_of
 from kaizen_mm.models.weights_check import num_iterations, weights_difference
-
-
-@HOOKS.register_module()
-class EpochSeedHook(Hook):
-    """Seeds every epoch by its number, so that a resumed run is the uninterrupted one.
-
-    mmengine's checkpoints hold no random state, and its data workers are seeded with a
-    constant: made anew each epoch they repeat the same augmentations.
-
-    Raises:
-        ValueError: The training data loader keeps its workers, whose state a resumed run lacks.
-    """
-
-    priority = 'VERY_HIGH'
-    changes_weights = True  # as settings.py asks of hooks
-
-    def before_train(self, runner) -> None:
-        if getattr(runner.train_dataloader, 'persistent_workers', False):
-            raise ValueError('train_dataloader.persistent_workers must be False: the random state of workers '
-                             'that live on is lost on resuming; or remove EpochSeedHook')
-
-    def before_train_epoch(self, runner) -> None:
-        loader, rank = runner.train_dataloader, get_rank()
-        sequence = np.random.SeedSequence([runner.seed, runner.epoch, rank])
-        own, workers = (int(s) for s in sequence.generate_state(2))
-        random.seed(own)
-        np.random.seed(own)
-        torch.manual_seed(own)
-        if loader.num_workers:
-            loader.worker_init_fn = partial(
-                worker_init_fn, num_workers=loader.num_workers, rank=0,
-                seed=workers % (2**32 - loader.num_workers), disable_subprocess_warning=True)
 
 
 @HOOKS.register_module()

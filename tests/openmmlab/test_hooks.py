@@ -2,48 +2,13 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from kaizen_mm.introspection import logit_changes, prediction_changes
-from kaizen_mm.openmmlab.hooks import CheckpointCheckHook, EpochSeedHook, RecurrenceHook
-
-
-class FakeLoader:
-
-    def __init__(self, **kwargs):
-        self.__dict__.update(dict(num_workers=2, persistent_workers=False, worker_init_fn=None), **kwargs)
-
-
-class FakeRunner:
-
-    def __init__(self, epoch=0, seed=0, **loader):
-        self.epoch, self.seed, self.train_dataloader = epoch, seed, FakeLoader(**loader)
-
-
-def draws(runner):
-    """Random numbers of the main process and of each worker in an epoch."""
-    EpochSeedHook().before_train_epoch(runner)
-    values = [(np.random.rand(), torch.rand(1).item())]
-    for worker in range(runner.train_dataloader.num_workers):
-        runner.train_dataloader.worker_init_fn(worker)
-        values.append((np.random.rand(), torch.rand(1).item()))
-    return values
-
-
-def test_every_epoch_process_and_worker_draws_its_own_numbers_again():
-    assert draws(FakeRunner(3)) == draws(FakeRunner(3))
-    numbers = [n for epoch in range(4) for pair in draws(FakeRunner(epoch)) for n in pair]
-    assert len(set(numbers)) == len(numbers)
-    assert draws(FakeRunner(3)) != draws(FakeRunner(3, seed=1))
-
-
-def test_workers_that_live_on_are_refused():
-    with pytest.raises(ValueError, match='persistent_workers must be False'):
-        EpochSeedHook().before_train(FakeRunner(persistent_workers=True))
+from kaizen_mm.openmmlab.hooks import CheckpointCheckHook, RecurrenceHook
 
 
 def test_what_the_iterations_change_is_logged_and_real(phase_two_config):

@@ -17,4 +17,6 @@ fine_tuning = dict(
         dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
     ],
     log_processor=dict(type='IterateLogProcessor', window_size=20, by_epoch=True),
-    custom_hooks=[dict(type='RecurrenceHook'), dict(type='CheckpointCheckHook')])
+    custom_hooks=[
+        dict(type='EpochSeedHook'), dict(type='ReadingHook'), dict(type='RecurrenceHook'), dict(type='CheckpointCheckHook')
+    ])
