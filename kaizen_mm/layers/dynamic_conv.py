@@ -13,11 +13,20 @@ one convolution with ``A^T`` that all samples share, then a small matrix product
 per sample. No tensor of the size of N weights is formed. This holds for every
 kernel size, stride, padding, dilation and number of groups.
 """
+import warnings
 from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def version(tensor: Tensor) -> Optional[int]:
+    """How often a tensor has been changed in place; None where that cannot be known, as in inference mode and while
+    ``torch.compile`` makes a graph."""
+    if torch.compiler.is_dynamo_compiling() or tensor.is_inference():
+        return None
+    return tensor._version
 
 
 class LowRankIncrement:
@@ -58,10 +67,10 @@ class LowRankIncrement:
 
     def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
         """The layer's output with this increment added to its weight."""
-        version = None if x.is_inference() else x._version
-        if self.cache.get('input') is not x or self.cache['version'] != version:
+        now = version(x)
+        if self.cache.get('input') is not x or self.cache['version'] != now:
             self.cache.clear()
-            self.cache.update(input=x, version=version, base=layer.plain_forward(x))
+            self.cache.update(input=x, version=now, base=layer.plain_forward(x))
         base = self.cache['base']
         if self.rows is None:
             return base.clone()  # what follows may work in place
@@ -133,8 +142,8 @@ class DynamicLayer:
         Raises:
             ValueError: The batch of ``x`` is no multiple of N.
         """
-        each = x.shape[0] // increment.shape[0]
-        if each * increment.shape[0] != x.shape[0] or not each:
+        each = _entries_per_sample(x.shape[0], increment.shape[0])
+        if each == 0:
             raise ValueError(f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
                              f'weight increment for {increment.shape[0]} samples')
         return increment if each == 1 else increment.repeat_interleave(each, dim=0)
@@ -142,6 +151,15 @@ class DynamicLayer:
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         self.loaded = self.loaded or f'{prefix}weight' in state_dict
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _entries_per_sample(batch: int, samples: int) -> int:
+    """How many entries of a batch each sample has; 0 where that is no whole number."""
+    if torch.jit.is_tracing():  # sizes are tensors then, but this is a constant of the network
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', torch.jit.TracerWarning)
+            batch, samples = int(batch), int(samples)
+    return batch // samples if batch % samples == 0 else 0
 
 
 class _DynamicConv(DynamicLayer):

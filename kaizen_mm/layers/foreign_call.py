@@ -1,18 +1,20 @@
 """One forward pass of a recurrent block that knows nothing of the recurrence.
 
 What such a block is made of is reached from outside: its dynamic layers carry the increments, its norms have the
-statistics of an iterate in place of their own, and in the place of the forward of the module that ``h`` reads stands
-one that keeps the output.
+statistics of an iterate in place of their own, and in the place of the calls of the module that ``h`` reads stands a
+function that keeps the output.
 """
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
+from kaizen_mm.layers.dynamic_conv import version
 from kaizen_mm.layers.iterate_statistics import norms_with_iterates, statistics_in_place
-from kaizen_mm.layers.transparent import forward_replaced
+from kaizen_mm.layers.transparent import call_replaced
 
 
 class ForeignCall:
@@ -30,7 +32,7 @@ class ForeignCall:
         modules = list(block.modules())
         self._block, self._u, self._version = block, u, version(u)
         self._layers = {name: block.get_submodule(name) for name in dynamic}
-        self._feedback, self._source = feedback, block.get_submodule(feedback)
+        self._feedback = feedback
         self._norms = norms_with_iterates(block)
         self._in_checkpoints = torch.is_grad_enabled() and checkpoints(modules)
         self._told = [module for module in modules if checkpoints([module])]
@@ -55,13 +57,13 @@ class ForeignCall:
         return y, z
 
     def _iterate(self, index, increments, read):
-        feedback = _Feedback(self._feedback, self._source.forward)
-        with self._pass(index, increments), (forward_replaced(self._source, feedback) if read and self._feedback
-                                             else nullcontext()):
-            y = self._run(*self._args, **self._kwargs)
-        if not read:
-            return y, None
-        return y, feedback.value if self._feedback else block_output(y).clone()  # what follows may work in place
+        with self._pass(index, increments):
+            if not read or not self._feedback:
+                y = self._run(*self._args, **self._kwargs)
+                return y, block_output(y).clone() if read else None  # what follows may work in place
+            with call_replaced(self._block, self._feedback, partial(_Feedback, self._feedback)) as feedback:
+                y = self._run(*self._args, **self._kwargs)
+            return y, feedback.value
 
     def _iterate_afresh(self, index, increments, read):
         """The same, with nothing that another computation of it has left to reuse."""
@@ -84,15 +86,8 @@ class ForeignCall:
                 layer.increment = None
 
 
-def version(tensor: Tensor) -> Optional[int]:
-    """How often a tensor has been changed in place; None where that cannot be known."""
-    if torch.compiler.is_dynamo_compiling() or tensor.is_inference():
-        return None
-    return tensor._version
-
-
 class _Feedback:
-    """In the place of the forward of the module that ``h`` reads: keeps its output."""
+    """In the place of the calls of the module that ``h`` reads: keeps its output."""
 
     def __init__(self, name: str, forward: Callable):
         self.name, self._forward, self._outputs = name, forward, []

@@ -38,17 +38,19 @@ class IterateStatistics(nn.Module):
 
     def __init__(self, norm: _BatchNorm, num_iterations: int):
         super().__init__()
+        self.rows = num_iterations - 1  # as an int: while a graph is traced, the sizes of tensors are none
         for name in _NAMES:
             row = getattr(norm, name)
-            self.register_buffer(name, torch.stack([row] * (num_iterations - 1)))
+            self.register_buffer(name, torch.stack([row] * self.rows))
 
     def __len__(self) -> int:
-        return len(self.running_mean)
+        return self.rows
 
     def resize(self, rows: int) -> None:
         """Makes room for ``rows`` iterates beyond the first, copies of the last one so far."""
         for name in _NAMES:
             setattr(self, name, _extend(getattr(self, name), rows))
+        self.rows = max(self.rows, rows)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """A checkpoint of fewer iterates is extended, one of more makes this one larger."""
@@ -183,7 +185,7 @@ class IndexedNorm:
         mean, variance, batches = self.running_mean, self.running_var, self.num_batches_tracked
         if hasattr(self, 'iterates'):
             if index > 0:
-                row = min(index, self.iterates.running_mean.shape[0]) - 1
+                row = min(index, self.iterates.rows) - 1
                 mean, variance = self.iterates.running_mean[row], self.iterates.running_var[row]
                 batches = self.iterates.num_batches_tracked[row]
         factor = 0.0 if self.momentum is None else self.momentum

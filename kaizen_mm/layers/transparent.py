@@ -7,6 +7,7 @@ network loads into the wrapped one and the other way round.
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
+import torch
 from torch import nn
 
 
@@ -82,3 +83,35 @@ def forward_replaced(module: nn.Module, forward: Callable) -> Iterator[None]:
         del module.forward
         if own is not None:
             module.forward = own
+
+
+@contextmanager
+def call_replaced(root: nn.Module, name: str, make: Callable[[Callable], Callable]) -> Iterator[Callable]:
+    """In the place of the calls of a submodule stands a function, the one that ``make`` makes of what is called."""
+    module = root.get_submodule(name)
+    if not torch.compiler.is_dynamo_compiling():
+        function = make(module.forward)
+        with forward_replaced(module, function):
+            yield function
+        return
+    # torch.compile follows a module that is exchanged for another, but not a forward
+    path, _, own = name.rpartition('.')
+    siblings, function = root.get_submodule(path)._modules, make(module)
+    siblings[own] = _StandIn(module, function)
+    try:
+        yield function
+    finally:
+        siblings[own] = module
+
+
+class _StandIn:
+    """A module that is called by another function."""
+
+    def __init__(self, module: nn.Module, function: Callable):
+        self._module, self._function = module, function
+
+    def __call__(self, *args, **kwargs):
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)

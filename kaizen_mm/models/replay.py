@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
-from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
+from kaizen_mm.layers.dynamic_conv import version
+from kaizen_mm.layers.transparent import DelegatingWrapper, call_replaced
 
 
 class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
@@ -29,7 +30,7 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
 
     def forward(self, u, *args, **kwargs):
         if self._held is None:
-            if self._was_held and torch._C._current_graph_task_id() != -1:  # in a backward pass
+            if self._was_held and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:  # in a backward pass
                 raise RuntimeError('a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
                                    'what lies around it, checkpoint by grad_checkpointing or with_cp alone')
             self._was_held = False
@@ -53,28 +54,27 @@ class Replay:
 
     Args:
         network: The network.
-        block: The block.
+        block: Name of the block.
         upstream: Names of the modules that run before the block and need not run again.
         copied: Those of them of whose outputs copies are kept.
     """
 
-    def __init__(self, network: nn.Module, block: nn.Module, upstream: Sequence[str], copied: Sequence[str] = ()):
-        self._modules = {name: network.get_submodule(name) for name in upstream}
-        self._block, self._copied = block, copied
+    def __init__(self, network: nn.Module, block: str, upstream: Sequence[str], copied: Sequence[str] = ()):
+        self._network, self._block, self._upstream, self._copied = network, block, upstream, copied
         self._outputs: Dict[str, List] = {name: [] for name in upstream}
         self._versions: Optional[Dict[str, List]] = None  # of the outputs, when the block ran
 
     @contextmanager
     def first_pass(self) -> Iterator[None]:
         """A pass in this context is the first one."""
-        with self._forwards(self._keep), forward_replaced(self._block, partial(self._run_block, self._block.forward)):
+        with self._calls(self._keep), call_replaced(self._network, self._block, partial(partial, self._run_block)):
             yield
 
     @contextmanager
     def later_pass(self) -> Iterator[None]:
         """A pass in this context is given what was kept."""
         remaining = {name: iter(outputs) for name, outputs in self._outputs.items()}
-        with self._forwards(partial(self._give, remaining)):
+        with self._calls(partial(self._give, remaining)):
             yield
 
     def changed(self) -> List[str]:
@@ -83,10 +83,10 @@ class Replay:
         return [name for name in versions if versions[name] != _versions(self._outputs[name])]
 
     @contextmanager
-    def _forwards(self, function):
+    def _calls(self, function):
         with ExitStack() as stack:
-            for name, module in self._modules.items():
-                stack.enter_context(forward_replaced(module, partial(function, name, module.forward)))
+            for name in self._upstream:
+                stack.enter_context(call_replaced(self._network, name, partial(partial, function, name)))
             yield
 
     def _keep(self, name, forward, *args, **kwargs):
@@ -119,7 +119,7 @@ def tensors(value: Any) -> List[Tensor]:
 
 
 def _versions(value):
-    return [None if tensor.is_inference() else tensor._version for tensor in tensors(value)]
+    return [version(tensor) for tensor in tensors(value)]
 
 
 def _same(value):

@@ -3,9 +3,9 @@
 Battash & Wolf, arXiv:1910.11105, section 3, with any number R of recurrent blocks: each takes the
 final iterate of the one before, and the last one gives its iterates to what follows and to the loss.
 """
+import inspect
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
-from inspect import ismethod
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import torch
@@ -22,6 +22,7 @@ from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
 from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
                                               nearest)
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
+from kaizen_mm.models.inputs import arguments, most_arguments
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
 from kaizen_mm.models.samples import check_samples
 from kaizen_mm.models.span import Span
@@ -80,7 +81,7 @@ class RecurrentNetwork(DelegatingWrapper):
         super().__init__(network)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
-        args, kwargs = _arguments(example_input)
+        args, kwargs = arguments(example_input)
         common = dict(dynamic=dynamic, feedback=feedback, **adapter)
         own = dict(num_iterations=num_iterations, norm_statistics=norm_statistics, freeze_dynamic=freeze_dynamic)
         self.span = None  # of a block that is a sequence of submodules
@@ -117,6 +118,7 @@ class RecurrentNetwork(DelegatingWrapper):
             _put(network, plain, EmbeddedRecurrentBlock(plain, **own, **options))
         self.block_names, self.norm_statistics = tuple(order), own['norm_statistics']
         self.training = network.training
+        self._most_arguments = most_arguments(network)
         self._upstream, self._downstream, self._copied = tuple(upstream), tuple(downstream), tuple(copied)
         self._norms = tuple(name for name in later if isinstance(network.get_submodule(name), _BatchNorm))
         self.num_iterations = num_iterations
@@ -142,7 +144,10 @@ class RecurrentNetwork(DelegatingWrapper):
 
     def forward(self, *args, return_iterates: bool = False, **kwargs) -> Any:
         """The network's output for the last iterate; with ``return_iterates`` a tuple for all iterates, as
-        wrappers such as DistributedDataParallel need it."""
+        wrappers such as DistributedDataParallel need it. It may come last among the positional arguments as well, as some
+        exporters give it, where the network does not take that many."""
+        if len(args) > self._most_arguments and isinstance(args[-1], bool):
+            *args, return_iterates = args
         if return_iterates:
             return self.forward_iterates(*args, **kwargs)
         with self._pass(self.num_iterations - 1):
@@ -159,7 +164,7 @@ class RecurrentNetwork(DelegatingWrapper):
         if self.num_iterations == 1:
             return (self.wrapped(*args, **kwargs), )
         outputs, block = [], self.recurrent_block
-        replay = Replay(self.wrapped, block, self._upstream, self._copied)
+        replay = Replay(self.wrapped, self.block_names[-1], self._upstream, self._copied)
         with block.held():
             for block.index in range(self.num_iterations):
                 with self._pass(block.index), (replay.later_pass() if outputs else replay.first_pass()):
@@ -198,7 +203,7 @@ class RecurrentNetwork(DelegatingWrapper):
 
     def __getattr__(self, name):
         value = super().__getattr__(name)
-        if not name.startswith(('forward', 'extract_feat')) or not ismethod(value):
+        if not name.startswith(('forward', 'extract_feat')) or not inspect.ismethod(value):
             return value
 
         @wraps(value)
@@ -222,18 +227,6 @@ def _settings(block, common: dict) -> Dict[str, dict]:
             if name.startswith(f'{other}.'):
                 raise ValueError(f'block: {name!r} lies within {other!r}; recurrent blocks must follow one another')
     return settings
-
-
-def _arguments(example_input) -> Tuple[tuple, dict]:
-    """Positional and keyword arguments of the network."""
-    if isinstance(example_input, Mapping):
-        return (), dict(example_input)
-    if isinstance(example_input, (tuple, list)):
-        return tuple(example_input), {}
-    if not isinstance(example_input, Tensor):
-        raise ValueError('example_input must be a tensor, a sequence of positional or a mapping of keyword arguments, got '
-                         f'{type(example_input).__name__}')
-    return (example_input, ), {}
 
 
 def _block_parts(network: nn.Module, name: str, dynamic, feedback: str, **adapter) -> List[str]:
@@ -298,7 +291,7 @@ def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tu
             _put(network, plain[name], probe)
         copied = [blocks[-1]]
         for _ in range(2):
-            replay = Replay(network, probes[blocks[-1]], [*upstream, blocks[-1]], copied)
+            replay = Replay(network, blocks[-1], [*upstream, blocks[-1]], copied)
             with replay.first_pass():
                 expected = network(*args, **kwargs)
             expected = [tensor.clone() for tensor in tensors(expected)]
