@@ -1,8 +1,10 @@
 """What networks are called with."""
 import inspect
 import math
-from typing import Mapping, Tuple
+import warnings
+from typing import Any, Mapping, Tuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -24,3 +26,15 @@ def arguments(example_input) -> Tuple[tuple, dict]:
         raise ValueError('example_input must be a tensor, a sequence of positional or a mapping of keyword arguments, got '
                          f'{type(example_input).__name__}')
     return (example_input, ), {}
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is True or False, or the tensor that one becomes while a graph is traced."""
+    return isinstance(value, bool) or isinstance(value, Tensor) and value.dtype == torch.bool and value.dim() == 0
+
+
+def constant(flag: Any) -> bool:
+    """A flag, which is a constant of a traced graph."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        return bool(flag)

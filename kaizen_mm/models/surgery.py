@@ -22,7 +22,7 @@ from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
 from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
                                               nearest)
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
-from kaizen_mm.models.inputs import arguments, most_arguments
+from kaizen_mm.models.inputs import arguments, constant, is_flag, most_arguments
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
 from kaizen_mm.models.samples import check_samples
 from kaizen_mm.models.span import Span
@@ -144,10 +144,10 @@ class RecurrentNetwork(DelegatingWrapper):
 
     def forward(self, *args, return_iterates: bool = False, **kwargs) -> Any:
         """The network's output for the last iterate; with ``return_iterates`` a tuple for all iterates, as
-        wrappers such as DistributedDataParallel need it. It may come last among the positional arguments as well, as some
-        exporters give it, where the network does not take that many."""
-        if len(args) > self._most_arguments and isinstance(args[-1], bool):
-            *args, return_iterates = args
+        wrappers such as DistributedDataParallel need it. It may also come last among the positional arguments, as
+        ``torch.onnx.export(dynamo=False)`` gives it, where the network takes less of them."""
+        if len(args) > self._most_arguments and is_flag(args[-1]):
+            return_iterates, args = constant(args[-1]), args[:-1]
         if return_iterates:
             return self.forward_iterates(*args, **kwargs)
         with self._pass(self.num_iterations - 1):
