@@ -18,7 +18,7 @@ def untrained_first_weights(network: nn.Module) -> List[str]:
     Nothing is known to have done so where no state dict had the weight since the layer was made dynamic, and every
     norm of the network still has the scales (0 or 1) and shifts (0) that norms start with.
     """
-    names = [name.replace('wrapped.', '') for name, module in network.named_modules()
+    names = ['.'.join(part for part in name.split('.') if part != 'wrapped') for name, module in network.named_modules()
              if isinstance(module, DynamicLayer) and not module.loaded and not module.weight.requires_grad]
     return [] if any(_is_trained(module) for module in network.modules()) else names
 

@@ -6,6 +6,7 @@ the checkpoint it ended with. Training, comparing and reproducing ask here alone
 """
 import dataclasses
 import json
+import logging
 import os
 import os.path as osp
 import uuid
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.checkpoints import SUFFIXES, newest_whole_checkpoint
 from kaizen_mm.openmmlab.settings import differences, fingerprint, lasts_longer, training_settings
@@ -92,8 +95,8 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
 
     Args:
         cfg: The config.
-        resumed: Whether the training may go on, so that one which has ended after fewer epochs or iterations counts
-            as not ended yet. Default False: it is one of another config.
+        resumed: Whether the training may go on, so that one which has ended after fewer epochs or iterations, or whose
+            last checkpoint is damaged, counts as not ended yet. Default False: it is one of another config.
 
     Raises:
         ValueError: The folder holds the training of another config, or checkpoints without a record, or the
@@ -111,6 +114,12 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
     if not osp.isfile(path):
         raise ValueError(f'{osp.join(cfg.work_dir, NAME)} says that the training ended with {record.checkpoint}, which is '
                          'not there: put it back, or move the folder away to train anew')
+    if resumed:
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
+            return None
     return path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
 from tests.checkpoint_samples import flip, state
 from tests.openmmlab.toy import toy_runner
@@ -96,3 +97,27 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, way):
     with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: archive/data/.* is not what was written'):
         runner.train()
     assert not list((tmp_path / 'two').glob('*.pth'))
+
+
+def test_a_damaged_end_is_trained_again_from_the_checkpoint_before(tmp_path):
+    phases = dict(work_dir=tmp_path, phase_one=dict(train_cfg=dict(max_epochs=3)))
+    toy_runner(**phases).train()
+    ends = [tmp_path / 'phase_one' / 'epoch_3.pth', tmp_path / 'epoch_2.pth']
+    expected = [read_checkpoint(path)['state_dict'] for path in ends]
+
+    def damage(path):
+        flip(path, path.read_bytes().index(read_checkpoint(path)['state_dict']['line.weight'].numpy().tobytes()))
+
+    damage(ends[1])
+    runner = toy_runner(resume=True, **phases)
+    runner.train()
+    assert runner.model.calls == 2, 'one epoch is trained again'
+    for path in tmp_path.glob('epoch_*.pth'):
+        path.unlink()
+    damage(ends[0])
+    for name in ('training.json', 'last_checkpoint'):
+        (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match=f'checkpoint {ends[0]} is damaged'):
+        toy_runner(**phases).train()
+    toy_runner(resume=True, **phases).train()
+    assert [str(read_checkpoint(path)['state_dict']) for path in ends] == [str(weights) for weights in expected]
