@@ -140,6 +140,14 @@ def test_what_is_complete_is_not_done_again(mnist_data, monkeypatch, tmp_path):
     assert again[0] == first[0] and again[1]['metrics'] == first[1]['metrics']
     assert [train_and_test(config(run), 'nothing') for run in runs] == again and len(calls) == 1
 
+    # an edited one is refused
+    result = Path(runs[0].work_dir, 'result.json')
+    whole = result.read_text()
+    result.write_text(whole.replace('"accuracy/top1": ', '"accuracy/top1": 999'))
+    with pytest.raises(ValueError, match=rf"{result}: metrics\['accuracy/top1'\] must be a number from 0 to 100.0, got 999"):
+        train_and_test(config(runs[0]), 'nothing')
+    result.write_text(whole)
+
     # an unfinished one is trained on
     record = read_record(runs[0].work_dir)
     record.checkpoint = record.iterations = None
