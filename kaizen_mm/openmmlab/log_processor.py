@@ -128,7 +128,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def _change(value: float, digits: int) -> str:
-    return f'{value:.2f}' if value >= 0.01 or value == 0 else f'{value:.0e}'.replace('e-0', 'e-')
+    return f'{value:.2f}'.removeprefix('0') if value >= 0.01 or value == 0 else f'{value:.0e}'.replace('e-0', 'e-')
 
 
 def _percent(value: float, digits: int) -> str:

@@ -23,10 +23,10 @@ def logged(iterates: int) -> dict:
 
 def test_a_line_has_what_a_person_reads():
     assert training_line('[5][140/157]', ' 01:15', logged(3)) == (
-        '[5][140/157] 01:15  loss 1.94  ce 1.970 1.960 1.950  acc 41 42 43  worse 0 5  dW 0.20 0.30  dy 4e-3 4e-3')
+        '[5][140/157] 01:15  loss 1.94  ce 1.970 1.960 1.950  acc 41 42 43  worse 0 5  dW .20 .30  dy 4e-3 4e-3')
     assert training_line('[5][1/2]', '', dict(loss=1.5, top1_acc=0.25, lr=0.1)) == '[5][1/2]  loss 1.50  acc 25'
     assert training_line('[5]', '', {'loss': 0., 'a/iterate_2_weight_change': 0., 'b/iterate_2_weight_change': 0.5}) == (
-        '[5]  loss 0.00  a dW 0.00  b dW 0.50')
+        '[5]  loss 0.00  a dW .00  b dW .50')
     assert 'loss_cls 1.00  loss_aux 0.50' in training_line('', '', dict(loss=1.5, loss_cls=1., loss_aux=0.5))
 
 
