@@ -1,6 +1,7 @@
 """Measures a table: trains and tests each of its rows over several seeds.
 
 Writes a .json, a .md and a .png file. What is complete is not done again, what was interrupted is resumed.
+With "page" in the place of a table's name the tables of docs/when_it_helps.md are drawn anew from results/*.json.
 """
 import argparse
 import json
@@ -12,10 +13,12 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kaizen_mm.files import write_lines
-from kaizen_mm.openmmlab.reproduce import TABLES, markdown, measure, plan, summary
+from kaizen_mm.openmmlab.reproduce import fill_page, markdown, measure, plan, summary
+from kaizen_mm.openmmlab.tables import TABLES
 from kaizen_mm.plots import plot_table
 
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / 'configs'
 
 
 def positive(text: str) -> int:
@@ -27,7 +30,7 @@ def positive(text: str) -> int:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('table', choices=TABLES, help='which table')
+    parser.add_argument('table', choices=[*TABLES, 'page'], help='which table, or "page"')
     parser.add_argument('--seeds', type=positive, default=5, metavar='N', help='seeds 0 to N - 1; default 5')
     parser.add_argument('--quick', action='store_true', help='one epoch on a few images: a smoke test')
     parser.add_argument('--jobs', type=positive, default=len(os.sched_getaffinity(0)), metavar='N',
@@ -35,6 +38,9 @@ def main():
     parser.add_argument('--work-dir', type=Path, help='folder for logs and checkpoints; default work_dirs/TABLE')
     parser.add_argument('--out', type=Path, help='the .json file; default results/TABLE.json, with --quick in the work dir')
     args = parser.parse_args()
+    if args.table == 'page':
+        fill_page(ROOT / 'docs' / 'when_it_helps.md', ROOT / 'results')
+        return
     name = f'{args.table}_quick' if args.quick else args.table
     folder = args.work_dir or Path('work_dirs', name)
     out = args.out or (folder if args.quick else Path('results')) / f'{name}.json'

@@ -25,7 +25,8 @@ class GlobalRows(nn.Module):
 
     Average and maximum of each channel are brought to mean 0 and variance 1 per sample, since the scale of activations
     differs from block to block; then come a linear layer to ``hidden`` values, ReLU, and a linear layer to ``rows x rank``
-    values. At the start the rows have a norm of about one, so that a step of ``A`` is about one of the weight's own.
+    values. At the start ``P_n`` has a Frobenius norm of about one, so that a step of ``A`` moves the weight by at most about as
+    much as the same step of the weight itself would: the rate of the rest is safe for it, with SGD as well.
 
     Args:
         channels: ``C`` of the feedback map.
@@ -53,7 +54,7 @@ class GlobalRows(nn.Module):
             width = min(max(rows // 4, 8), 64) if hidden is None else hidden
             columns = min(max(min(rows, math.prod(others)) // 4, 1), 8) if rank is None else rank
             last = nn.Linear(width, rows * columns)
-            nn.init.normal_(last.weight, std=(width * columns)**-0.5)
+            nn.init.normal_(last.weight, std=(width * rows * columns)**-0.5)
             nn.init.zeros_(last.bias)
             first = nn.Linear(2 * channels, width)
             nn.init.kaiming_normal_(first.weight, nonlinearity='relu')

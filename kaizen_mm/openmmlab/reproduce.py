@@ -3,6 +3,7 @@
 Everything is kept under one folder, ``seed_S/CONFIG``; the rows of two phases share the phase one of
 their seed, which is a row itself. What is complete is not done again, what was interrupted is resumed.
 """
+import json
 import multiprocessing
 import os
 import statistics
@@ -15,83 +16,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.config import Config
 
-from kaizen_mm.measures import MEASURES, Measure
+from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.experiment import train_and_test
+from kaizen_mm.openmmlab.tables import TABLES, Table
 
 
-class Table(NamedTuple):
-    """A table to be measured.
-
-    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
-    all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
-    compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
-    difference to it, seed by seed.
-    """
-    title: str
-    phase_one: str
-    rows: Dict[str, Optional[float]]
-    measure: Measure
-    quick: dict
-    control: Optional[str] = None
-
-
-_TINY_IMAGENET_QUICK = {
-    'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
-_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
-    ('train', 256), ('val', 100), ('test', 100))}
-TABLES = {
-    'table1': Table(
-        title='MNIST',
-        phase_one='mnist',
-        rows={
-            'mnist': 96.50, 'mnist_big': 98.07, 'mnist_control': None,
-            'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
-            'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
-        },
-        measure=MEASURES['top1'],
-        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
-               'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}),
-    'tiny_imagenet': Table(
-        title='MFNet-2D, 20 classes of Tiny ImageNet',
-        phase_one='mfnet2d_tiny_imagenet',
-        rows=dict.fromkeys([
-            'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
-            'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
-        measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
-    'tiny_imagenet_resnet18': Table(
-        title='ResNet-18 (mmpretrain), 20 classes of Tiny ImageNet',
-        phase_one='resnet18_tiny_imagenet',
-        rows=dict.fromkeys([
-            'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
-            'kaizen_resnet18_tiny_imagenet_k3_shared']),
-        measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
-    'tiny_imagenet_timm_resnet18': Table(
-        title='ResNet-18 (timm), 20 classes of Tiny ImageNet',
-        phase_one='timm_resnet18_tiny_imagenet',
-        rows=dict.fromkeys([
-            'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
-        measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
-    'cifar10_from_start': Table(
-        title='ResNet-8, CIFAR-10, from the start',
-        phase_one='resnet8_cifar10',
-        rows=dict.fromkeys([
-            'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='resnet8_cifar10'),
-    'cifar10_half_from_start': Table(
-        title='ResNet-8 of half the width, CIFAR-10, from the start',
-        phase_one='resnet8_half_cifar10',
-        rows=dict.fromkeys([
-            'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2', 'resnet8_half_cifar10_parameters',
-            'resnet8_half_cifar10_multiply_adds']),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='resnet8_half_cifar10'),
-}
 _QUICK_EPOCHS = 1
 
 
@@ -110,10 +39,11 @@ def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick:
     """The runs that need no other, and those that need phase one of their seed."""
     independent, dependent = [], []
     for row in table.rows:
-        cfg = Config.fromfile(configs / f'{row}.py')
+        name, changes = table.variants.get(row, (row, {}))
+        cfg = Config.fromfile(configs / f'{name}.py')
         two_phases = cfg.get('phase_one') is not None
         for seed in seeds:
-            options = {'randomness.seed': seed}
+            options = {'randomness.seed': seed, **changes}
             if two_phases:
                 options['phase_one.work_dir'] = str(folder / f'seed_{seed}' / table.phase_one)
             if quick:
@@ -121,7 +51,7 @@ def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick:
                 for phase in ('', 'phase_one.')[:1 + two_phases]:
                     options.update({f'{phase}train_cfg.max_epochs': _QUICK_EPOCHS, f'{phase}train_cfg.val_interval': 1})
             run = Run(row, seed, cfg.filename, str(folder / f'seed_{seed}' / row), options,
-                      _QUICK_EPOCHS if quick else cfg.train_cfg.max_epochs)
+                      options.get('train_cfg.max_epochs', cfg.train_cfg.max_epochs))
             (dependent if two_phases else independent).append(run)
     return independent, dependent
 
@@ -191,7 +121,7 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
         "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with a
         control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs of
-        one seed.
+        one seed. Variants have their ``"config"`` and its ``"changes"``.
     """
     rows = {}
     for row, paper in table.rows.items():
@@ -205,6 +135,8 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             top1=dict(mean=statistics.mean(top1), std=statistics.stdev(top1) if len(top1) > 1 else None, per_seed=top1),
             per_iterate=per_iterate,
             paper_top1=paper)
+        if row in table.variants:
+            rows[row].update(zip(('config', 'changes'), table.variants[row]))
     for row in rows.values() if table.control else ():
         if row is not rows[table.control]:
             row['difference'] = _paired(row['top1']['per_seed'], rows[table.control]['top1']['per_seed'])
@@ -229,7 +161,7 @@ def markdown(rows: dict) -> str:
         std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'
         means = [statistics.mean(values) for values in zip(*row['per_iterate'])]
         lines.append(' | '.join([
-            f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
+            f'| `{name}`' if 'changes' in row else f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
             ', '.join(f'{value:.2f}' for value in top1['per_seed']),
             ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
             _difference(row.get('difference')) if paired else
@@ -242,3 +174,37 @@ def _difference(difference: Optional[dict]) -> str:
         return '-'
     error = difference['standard_error']
     return f'{difference["mean"]:+.2f}' + ('' if error is None else f' ± {error:.2f}')
+
+
+def fill_page(page: Path, results: Path) -> None:
+    """Draws the tables of a page anew: what stands between ``<!-- table NAME -->`` and ``<!-- end -->``.
+
+    Each is the one of ``NAME.json`` in the folder ``results``, with its seeds and its cost; ``Not run.`` where there is none.
+
+    Raises:
+        ValueError: A table of the page has no end, or a name that is none of a table.
+    """
+    lines, kept = [], True
+    for line in page.read_text(encoding='utf-8').splitlines():
+        name = line.removeprefix('<!-- table ').removesuffix(' -->') if line.startswith('<!-- table ') else None
+        if name is not None:
+            if name not in TABLES or not kept:
+                raise ValueError(f'{page}: {line!r} must name one of {", ".join(TABLES)} and come after the end of the one before')
+            lines += [line, '', *_drawn(results / f'{name}.json'), '']
+            kept = False
+        kept = kept or line == '<!-- end -->'
+        if kept:
+            lines.append(line)
+    if not kept:
+        raise ValueError(f'{page}: the last table has no <!-- end -->')
+    write_lines(page, lines)
+
+
+def _drawn(path: Path) -> List[str]:
+    if not path.exists():
+        return ['Not run.']
+    content = json.loads(path.read_text(encoding='utf-8'))
+    seeds = ', '.join(map(str, content['seeds']))
+    return [*markdown(content['rows']).splitlines(), '',
+            f'Seeds {seeds}; `{content["command"]}`; {content["hardware"]}, torch {content["torch"]}, '
+            f'{content["core_hours"]:.1f} hours of one core, shared with other work.']

@@ -88,11 +88,11 @@ def test_alpha_is_one_by_default_and_the_papers_is_not():
     assert WeightAdapter((6, ), {'layer': (3, 4)}).alpha == 1e-3
 
 
-def test_rows_start_at_a_norm_of_about_one():
+def test_the_rows_of_a_layer_start_at_a_norm_of_about_one():
     adapter = global_adapter((64, ), {'layer': (100, 9)}, rank=4, hidden=64)
     for scale in (1e-2, 1, 1e2):  # whatever the scale of the activations
         rows = adapter.update(adapter.initial(), scale * torch.randn(50, 64, 7, dtype=torch.float64))[0].rows
-        assert 0.5 < rows.norm(dim=2).square().mean() < 2
+        assert 0.5 < rows.square().sum(dim=(1, 2)).mean() < 2
 
 
 def recurrent(num_iterations=3, **options):
@@ -131,7 +131,7 @@ def test_a_step_of_sgd_at_the_rate_of_the_rest_moves_the_iterates():
         optimizer.zero_grad()
         F.mse_loss(net(x)[-1], target).backward()
         optimizer.step()
-    assert net.weight_change().min() > 1e-3
+    assert net.weight_change().min() > 1e-4
 
 
 @pytest.mark.parametrize('freeze', [True, False])

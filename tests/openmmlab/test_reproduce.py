@@ -1,20 +1,24 @@
 """Tables: what is run for them, what is kept, what they say."""
 import copy
 import functools
+import json
 from pathlib import Path
 from typing import Optional
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
 
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.experiment import train_and_test
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import read_record, write_record
 from kaizen_mm.measures import MEASURES
-from kaizen_mm.openmmlab.reproduce import TABLES, Run, Table, markdown, measure, plan, summary
+from kaizen_mm.openmmlab.reproduce import Run, fill_page, markdown, measure, plan, summary
+from kaizen_mm.openmmlab.tables import TABLES, Table
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -42,9 +46,11 @@ def test_every_row_is_planned_for_every_seed_and_phase_one_is_shared(name, quick
         (row, seed) for row in table.rows for seed in (0, 3))
     first = {run.seed: run for run in independent if run.row == table.phase_one}
     for run in independent + dependent:
-        plain = loaded(run.config)
+        source, changes = table.variants.get(run.row, (run.row, {}))
+        plain = copy.deepcopy(loaded(run.config))
+        plain.merge_from_dict(changes)
         cfg = config(run, plain)
-        assert run.work_dir == str(tmp_path / f'seed_{run.seed}' / run.row) and run.config == str(CONFIGS / f'{run.row}.py')
+        assert run.work_dir == str(tmp_path / f'seed_{run.seed}' / run.row) and run.config == str(CONFIGS / f'{source}.py')
         assert cfg.randomness.seed == run.seed
         assert cfg.train_cfg.max_epochs == run.epochs == (1 if quick else plain.train_cfg.max_epochs)
         assert cfg.model == plain.model and (quick or cfg.train_dataloader == plain.train_dataloader)
@@ -112,6 +118,48 @@ def test_differences_to_the_control_are_those_of_pairs():
     assert lines[0].endswith('| difference to the control ± standard error |')
     assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
     assert markdown(summary(table, results([2]))).splitlines()[3].endswith('| -5.00 |')
+
+
+@pytest.mark.parametrize('row', TABLES['cifar10_half_factors'].variants)
+def test_variants_of_a_config_are_one_factor_away_and_build(row, tmp_path):
+    table = TABLES['cifar10_half_factors']
+    run = next(run for run in plan(table, CONFIGS, tmp_path, [0])[1] if run.row == row)
+    centre, cfg = loaded(run.config), config(run, loaded(run.config))
+    net = MODELS.build(copy.deepcopy(cfg.model))
+    assert len(net.backbone(torch.randn(2, 3, 32, 32))) == cfg.model.backbone.num_iterations
+    changed = [key for key in ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
+               if cfg[key] != centre[key]]
+    assert len(changed) == 1
+    rows = {name: dict(metrics={'accuracy/top1': 50.}, parameters=1, epochs=1, seconds=1.) for name in table.rows}
+    measured = summary(table, {(name, 0): result for name, result in rows.items()})
+    assert measured[row]['changes'] == table.variants[row][1] and f'| `{row}` | 1 |' in markdown(measured)
+
+
+def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('# Title\n\n<!-- table table1 -->\nold\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n<!-- end -->\nend\n')
+    rows = summary(TABLE, results([0, 2]))
+    (tmp_path / 'table1.json').write_text(json.dumps(dict(
+        rows=rows, seeds=[0, 2], command='python tools/reproduce.py table1', hardware='x86 CPU', torch='2.5', core_hours=1.26)))
+    for _ in range(2):
+        fill_page(page, tmp_path)
+        assert page.read_text() == (
+            f'# Title\n\n<!-- table table1 -->\n\n{markdown(rows)}\n\nSeeds 0, 2; `python tools/reproduce.py table1`; x86 CPU, torch '
+            '2.5, 1.3 hours of one core, shared with other work.\n\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n\nNot run.\n\n'
+            '<!-- end -->\nend\n')
+    for text in ('<!-- table nothing -->\n<!-- end -->\n', '<!-- table table1 -->\n'):
+        page.write_text(text)
+        with pytest.raises(ValueError, match='must name one of table1, .* and come after|the last table has no'):
+            fill_page(page, tmp_path)
+        assert page.read_text() == text
+
+
+def test_the_page_shows_what_is_in_results(tmp_path):
+    page = CONFIGS.parent / 'docs' / 'when_it_helps.md'
+    copied = tmp_path / page.name
+    copied.write_text(page.read_text())
+    fill_page(copied, CONFIGS.parent / 'results')
+    assert copied.read_text() == page.read_text(), 'run: python tools/reproduce.py page'
 
 
 def small_table(folder, seeds=(0, )):

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from kaizen_mm.openmmlab.phase_one import phase_one_config
-from kaizen_mm.openmmlab.reproduce import TABLES
+from kaizen_mm.openmmlab.tables import TABLES
 from kaizen_mm.openmmlab.settings import differences, fingerprint, test_settings as settings_of_test, training_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
