@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from kaizen_mm.files import write_bytes, write_lines
@@ -45,20 +45,21 @@ class ConfigPredictor(Predictor):
         scope = cfg.get('default_scope')
         if scope not in KINDS:
             raise ValueError(f'default_scope of the config must be one of {sorted(KINDS)}, got {scope!r}')
-        init_default_scope(scope)
         self.kind, self.config = KINDS[scope], cfg
-        self._pipeline = Compose(_test_pipeline(cfg))
-        model = cfg.model
         if cfg.get('data_preprocessor') is not None:
-            model.setdefault('data_preprocessor', cfg.data_preprocessor)
-        self.network = MODELS.build(model)
+            cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+        with DefaultScope.overwrite_default_scope(scope):
+            self._pipeline = Compose(_test_pipeline(cfg))
+            self.network = MODELS.build(cfg.model)
         loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         state_dict, meta = without_prefix(loaded.get('state_dict', loaded)), loaded.get('meta') or {}
         check_trained_weights(self.network, state_dict, meta, f'checkpoint {checkpoint}')
         self.network.load_state_dict(state_dict, strict=False)  # counts of batches may be missing
         self.network.to(device or get_device()).eval()
         self.num_iterations = num_iterations(self.network)
-        self.names = class_names(_num_classes(self.network), labels, _known_names(meta, cfg))
+        with DefaultScope.overwrite_default_scope(scope):
+            known = _known_names(meta, cfg)
+        self.names = class_names(_num_classes(self.network), labels, known)
 
     def _probabilities(self, path: Path) -> np.ndarray:
         if self.kind == 'video':
