@@ -129,14 +129,15 @@ def check_no_checkpoints(folder: str) -> None:
     Raises:
         ValueError: The folder has checkpoints, but no record says what they are of.
     """
-    found = [path for path in Path(folder).glob('*') if path.suffix in SUFFIXES or path.name == 'last_checkpoint']
-    if found:
-        newest = max(found, key=lambda path: path.stat().st_mtime)
+    files = [path for path in Path(folder).glob('*') if path.suffix in SUFFIXES]
+    files = files or list(Path(folder).glob('last_checkpoint'))
+    if files:
+        newest = max(files, key=lambda path: path.stat().st_mtime)
         raise ValueError(
             f'{folder} holds {newest.name} but no {NAME}: it was trained by an earlier version or another program, and '
             'nothing says with which config, or whether to the end. To go on from a checkpoint, or, where it is the '
-            f'last, to have it recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT. To start phase two '
-            'from it: load_from=CHECKPOINT. Otherwise choose another work folder')
+            f'last, to have it recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT, with the config file that '
+            'the training left there. To start phase two from it: load_from=CHECKPOINT. Otherwise choose another work folder')
 
 
 def check_settings_of(record: TrainingRecord, settings: Dict[str, Any], folder: str, resumed: bool = False) -> None:

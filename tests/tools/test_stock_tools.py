@@ -32,7 +32,6 @@ def tool(monkeypatch, mnist_data, digits, tmp_path):
     return run
 
 
-@pytest.mark.xfail(reason='PhaseOneHook refuses a runner that has no config')
 @pytest.mark.parametrize('script, config', [
     (IMAGE / 'visualization' / 'vis_scheduler.py', 'kaizen_mnist_k2.py'),
     (VIDEO / 'visualizations' / 'vis_scheduler.py', 'kaizen_mfnet_digits.py')])
