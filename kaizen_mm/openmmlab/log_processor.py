@@ -49,7 +49,8 @@ class IterateLogProcessor(LogProcessor):
             self._explained = True
             for line in LEGEND:
                 runner.logger.info(line)
-        where = f'[{self._get_iter(runner, batch_idx)}/{self._get_dataloader_size(runner, mode)}]'
+        size = self._get_dataloader_size(runner, mode) if self.by_epoch else runner.max_iters
+        where = f'[{self._get_iter(runner, batch_idx)}/{size}]'
         if self.by_epoch:
             where = f'[{self._get_epoch(runner, mode)}]'.rjust(len(str(runner.max_epochs)) + 2) + where
         left = runner.message_hub.runtime_info.get('eta')
@@ -124,7 +125,7 @@ def _row(values: Sequence[str], short: bool) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return f'{value:.{digits}f}' if abs(value) >= 0.1 or value == 0 else f'{value:.{digits}g}'
+    return f'{value:.{digits}f}' if abs(value) >= 10**(1 - digits) or value == 0 else f'{value:.2g}'
 
 
 def _change(value: float, digits: int) -> str:

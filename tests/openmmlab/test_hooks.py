@@ -51,9 +51,13 @@ def test_trainings_without_epochs_are_looked_at(phase_two_config, max_iters, loo
     phase_two_config.param_scheduler = None
     phase_two_config.custom_hooks[0].allow_untrained = True
     phase_two_config.default_hooks.pop('epoch_seed')
+    phase_two_config.default_hooks.logger.interval = 5
+    phase_two_config.log_processor.by_epoch = False
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
     assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) >= looks
+    log, = Path(runner.work_dir).rglob('*.log')
+    assert f'[5/{max_iters}]' in log.read_text(), 'iterations of the whole training'
 
 
 @pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])

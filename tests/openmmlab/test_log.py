@@ -27,6 +27,8 @@ def test_a_line_has_what_a_person_reads():
     assert training_line('[5][1/2]', '', dict(loss=1.5, top1_acc=0.25, lr=0.1)) == '[5][1/2]  loss 1.50  acc 25'
     assert training_line('[5]', '', {'loss': 0., 'a/iterate_2_weight_change': 0., 'b/iterate_2_weight_change': 0.5}) == (
         '[5]  loss 0.00  a dW .00  b dW .50')
+    assert training_line('[5]', '', dict(loss=0.0678, iterate_1_ce=0.1804, iterate_2_ce=0.0678, iterate_3_ce=0.0051)) == (
+        '[5]  loss 0.068  ce 0.180 0.068 0.0051')
     assert 'loss_cls 1.00  loss_aux 0.50' in training_line('', '', dict(loss=1.5, loss_cls=1., loss_aux=0.5))
 
 
