@@ -53,7 +53,21 @@ def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional
                 labels.append(int(sample.gt_label))
                 files.append(_file(sample, loader.dataset, len(files)))
     return Outcomes(np.concatenate(scores), labels, _names(predictor.names, loader.dataset), files,
-                    watch.report() if watch else None)
+                    watch.report() if watch else None, _Pixels(loader.dataset, network.data_preprocessor))
+
+
+class _Pixels:
+    """The pictures of data in memory, as they come out of the pipeline."""
+
+    def __init__(self, dataset, preprocessor):
+        self._dataset, self._bgr = dataset, getattr(preprocessor, 'to_rgb', False)
+
+    def __call__(self, sample: int) -> Optional[np.ndarray]:
+        inputs = self._dataset[int(sample)].get('inputs')
+        if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8 or inputs.dim() != 3 or len(inputs) not in (1, 3):
+            return None
+        pixels = inputs.expand(3, -1, -1).permute(1, 2, 0).numpy()  # [1 or 3, H, W] -> [H, W, 3]
+        return np.ascontiguousarray(pixels[..., ::-1] if self._bgr else pixels)
 
 
 def _names(known: List[str], dataset) -> List[str]:

@@ -1,5 +1,5 @@
 """What the iterates of a network make of every sample of a test set, and the figures that follow from it."""
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy.stats import binomtest
@@ -40,13 +40,15 @@ class Outcomes:
         names: The C classes.
         files: Of each sample, for those who want to find it.
         recurrence: What the iterations change over all samples; None of a plain network.
+        pixels: Gives the picture of sample n, ``[H, W, 3]`` (uint8, RGB), where it has no file; or None.
 
     Raises:
         ValueError: There is no sample, a label is no class, or a score is not finite.
     """
 
     def __init__(self, scores: np.ndarray, labels: Sequence[int], names: Sequence[str], files: Sequence[str],
-                 recurrence: Optional[RecurrenceReport] = None):
+                 recurrence: Optional[RecurrenceReport] = None,
+                 pixels: Callable[[int], Optional[np.ndarray]] = lambda sample: None):
         labels = np.asarray(labels)
         if scores.ndim != 3 or not len(labels) == len(scores) == len(files) > 0:
             raise ValueError(f'scores must be of shape [samples, iterates, classes], one for each of at least one label, got '
@@ -57,7 +59,7 @@ class Outcomes:
         if not np.isfinite(scores).all():
             raise ValueError('scores must be finite; the network gives NaN or infinity')
         self.scores, self.labels, self.names, self.files = scores, labels, list(names), list(files)
-        self.recurrence = recurrence
+        self.recurrence, self.pixels = recurrence, pixels
         self.predictions = scores.argmax(axis=2)  # [N, K]
         self.right = self.predictions == labels[:, None]
 

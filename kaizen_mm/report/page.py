@@ -70,6 +70,7 @@ def _cards(outcomes: Outcomes, chosen: np.ndarray, samples: int) -> dict:
         predictions = [dict(name=outcomes.names[c], share=outcomes.scores[n, i, c], right=c == outcomes.labels[n])
                        for i, c in enumerate(outcomes.predictions[n])]
         file = Path(outcomes.files[n])
-        cards.append(dict(file=file, short=Path(*file.parts[-2:]), picture=thumbnail(file), predictions=predictions,
+        pixels = None if file.exists() else outcomes.pixels(n)
+        cards.append(dict(file=file, short=Path(*file.parts[-2:]), picture=thumbnail(file, pixels), predictions=predictions,
                           true=outcomes.names[outcomes.labels[n]]))
     return dict(cards=cards, count=len(chosen), strips=any(card['picture'].frames > 1 for card in cards))

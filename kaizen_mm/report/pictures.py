@@ -2,7 +2,7 @@
 import base64
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
@@ -54,10 +54,10 @@ class Thumbnail(NamedTuple):
     frames: int
 
 
-def thumbnail(file: Path, height: int = 96) -> Thumbnail:
-    """A photo, or a strip of frames of a video, made small."""
+def thumbnail(file: Path, pixels: Optional[np.ndarray] = None, height: int = 96) -> Thumbnail:
+    """A photo, or a strip of frames of a video, made small; ``pixels`` where they are given."""
     try:
-        pictures = [_photo(file)]
+        pictures = [_photo(file) if pixels is None else Image.fromarray(pixels)]
     except OSError:
         try:
             pictures = _frames(file)

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS, RUNNERS, init_default_scope
 
 from kaizen_mm.introspection import recurrence_report
 from kaizen_mm.openmmlab.evaluation import evaluate
+from kaizen_mm.report import render
 from tests.conftest import ROOT
 
 
@@ -64,6 +65,27 @@ def test_photos_have_the_predictions_and_changes_of_the_network(images):
     for name, change in expected.weight_change.items():
         torch.testing.assert_close(outcomes.recurrence.weight_change[name], change, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(outcomes.recurrence.logit_change, expected.logit_change, rtol=1e-3, atol=1e-5)
+
+
+def test_digits_in_memory_have_pictures(mnist_data, monkeypatch, tmp_path):
+    monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
+    cfg = Config.fromfile(ROOT / 'configs' / 'kaizen_mnist_k2.py')
+    init_default_scope('mmpretrain')
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), tmp_path / 'digits.pth')
+    outcomes = evaluate(cfg, str(tmp_path / 'digits.pth'))
+    assert outcomes.scores.shape == (397, 2, 10) and outcomes.names == list('0123456789')
+    pixels = outcomes.pixels(3)
+    assert pixels.shape == (28, 28, 3) and pixels.dtype == np.uint8 and pixels.max() > 100
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    outcomes.right[0] = [False, True]
+    assert 'data:image/jpeg' in render(outcomes, 'title')
+
+
+def test_photos_come_from_the_pipeline_in_rgb(images):
+    cfg, checkpoint, _ = images
+    outcomes = evaluate(cfg, str(checkpoint))
+    means = [outcomes.pixels(n).mean(axis=(0, 1)) for n in (0, 3, 6)]
+    assert [mean.argmax() for mean in means] == [0, 1, 2], 'red, green and blue classes'
 
 
 def test_classes_in_another_order_are_refused(images):

@@ -107,6 +107,15 @@ def test_the_thumbnail_of_a_video_is_a_strip_of_frames(digits, tmp_path):
     assert thumbnail(tmp_path / 'text.txt').address == thumbnail(tmp_path / 'missing.png').address == ''
 
 
+def test_the_thumbnail_of_data_in_memory_is_made_of_its_pixels():
+    found = outcomes(RIGHT, LABELS)
+    found.pixels = lambda sample: np.full((10, 30, 3), (255, 0, 0), np.uint8)
+    pages = [Page(render(found, 'title')).addresses]
+    picture = next(Image.open(BytesIO(base64.b64decode(a.partition(',')[2]))) for a in pages[0] if 'jpeg' in a)
+    red, green, blue = picture.getpixel((5, 5))
+    assert picture.size == (288, 96) and red > 245 and green < 10 and blue < 10
+
+
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     found = outcomes(RIGHT, LABELS)
     write_report(found, tmp_path / 'new' / 'a.html', 'title')
