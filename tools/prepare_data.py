@@ -5,13 +5,22 @@
         --splits testTrainMulti_7030_splits --out DIR
     prepare_data.py list train.txt --videos DIR --out clean.txt
 
+Every video is decoded whole, by the reader of training and by a second one,
+in a process of its own with a time limit. Left out, with the reason, are
+videos that are missing, cut short, damaged, too short, or not read well by the
+reader: where it gives other frames than the second one, or other frames when it
+seeks. Lines are "file label"; the label is the last field, an integer from 0,
+and file names may hold spaces. A file with two labels is left out.
+
 Exit status: 0; 1 where `list` found bad lines; 2 for an error.
 """
 import argparse
+import os
 import sys
 
 from kaizen_mm.data.annotations import (check_list, prepare_hmdb51,
                                         prepare_ucf101)
+from kaizen_mm.data.video_readers import READERS
 
 SPLITS_HELP = {
     'ucf101': 'folder ucfTrainTestlist: classInd.txt, trainlist01.txt, ...',
@@ -44,6 +53,11 @@ def parse_args():
             '--timeout', type=float, default=300, metavar='S',
             help='seconds after which a video counts as unreadable '
             '(default: 300)')
+        command.add_argument(
+            '--reader', choices=tuple(READERS),
+            default=os.environ.get('KAIZEN_VIDEO_READER', 'decord'),
+            help='what training decodes with (default: KAIZEN_VIDEO_READER, as '
+            'in the configs, or decord)')
         if name == 'list':
             command.add_argument('file', metavar='FILE',
                                  help='list of "file label" lines')
@@ -63,7 +77,8 @@ def parse_args():
         command.add_argument(
             '--short-side', type=int, metavar='PX',
             help='re-encode to this short side (even) into OUT/videos, as '
-            'H.264 without sound, and list these; finished ones are kept, so '
+            'H.264 without sound, upright, and list these, also videos that '
+            'the reader cannot read but FFmpeg can; finished ones are kept, so '
             'an interrupted run can go on (default: list the originals)')
         command.add_argument(
             '--allow-missing', action='store_true',
@@ -79,7 +94,7 @@ def main():
                 'list': check_list}[command]
     try:
         result = function(**options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         print('error:', ' '.join(str(error).split()), file=sys.stderr)
         return 2
     print(result)

@@ -21,6 +21,7 @@ from .reencoding import reencode_video
 from .splits import (SPLITS, find_files, inner_folder, read_hmdb51_splits,
                      read_ucf101_splits)
 from .video_check import check_video
+from .video_readers import check_reader
 
 
 @dataclass
@@ -107,7 +108,7 @@ def prepare_hmdb51(videos, splits, out, **options):
 
 def write_preparation(videos, classes, lists, out, short_side=None,
                       workers=None, min_frames=1, allow_missing=False,
-                      timeout=TIMEOUT, progress=True):
+                      timeout=TIMEOUT, progress=True, reader='decord'):
     """Check or re-encode the videos and write everything to `out`.
 
     Written are `<list>.txt` for every list, `classes.txt` (one name a line, in
@@ -132,6 +133,8 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             split has videos. Default: both are errors.
         timeout (float): Seconds for one video.
         progress (bool): Show a bar on stderr.
+        reader (str): What training will decode with, 'decord' (default) or
+            'torchcodec'.
 
     Returns:
         Preparation: What was written.
@@ -146,6 +149,7 @@ def write_preparation(videos, classes, lists, out, short_side=None,
                          f'least 2, not {short_side}')
     if min_frames < 1:
         raise ValueError(f'min_frames must be at least 1, not {min_frames}')
+    check_reader(reader)
     missing = sorted({item for entries in lists.values()
                       for item, file, _ in entries if file is None})
     if missing and not allow_missing:
@@ -170,18 +174,19 @@ def write_preparation(videos, classes, lists, out, short_side=None,
     sources = sorted(file for file in targets
                      if file.relative_to(videos).as_posix() not in left_out)
     if short_side:
-        tasks = [(file, root / targets[file], short_side) for file in sources]
+        tasks = [(file, root / targets[file], short_side, reader)
+                 for file in sources]
         results = run_videos(reencode_video, tasks, 'Re-encoding', workers,
                              min_frames, timeout, progress)
     else:
-        tasks = [(file,) for file in sources]
+        tasks = [(file, reader) for file in sources]
         results = run_videos(check_video, tasks, 'Reading', workers,
                              min_frames, timeout, progress)
     for task, reason in zip(tasks, results):
         if reason:
             left_out[task[0].relative_to(videos).as_posix()] = reason
-            for target in task[1:2]:  # what a killed process has left
-                target.with_name(target.name + '.part').unlink(missing_ok=True)
+            if short_side:  # what a killed process has left
+                task[1].with_name(task[1].name + '.part').unlink(missing_ok=True)
     kept = {file for file, reason in zip(sources, results) if not reason}
 
     result = Preparation(root.resolve(), left_out=sorted(left_out.items()))
@@ -251,7 +256,7 @@ def run_videos(function, tasks, description, workers=None, min_frames=1,
 
 
 def check_list(file, videos, out=None, num_classes=None, workers=None,
-               min_frames=1, timeout=TIMEOUT, progress=True):
+               min_frames=1, timeout=TIMEOUT, progress=True, reader='decord'):
     """Check a list of `file label` lines by opening every video.
 
     Args:
@@ -261,7 +266,8 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
             the others go to `<out>_left_out.txt` beside it, with reasons.
             Default: nothing is written.
         num_classes (int, optional): Labels must be below it.
-        workers, min_frames, timeout, progress: See `write_preparation`.
+        workers, min_frames, timeout, progress, reader: See
+            `write_preparation`.
 
     Returns:
         Preparation: `left_out` holds ('line 3: a.avi 1', reason) in the order
@@ -280,6 +286,7 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
         raise ValueError(f'out: {out} is the list itself; give another name')
     if min_frames < 1:
         raise ValueError(f'min_frames must be at least 1, not {min_frames}')
+    check_reader(reader)
     content = file.read_bytes()
     lines = dict(numbered_lines(content))
     good, reasons = parse_list(content, num_classes)
@@ -299,7 +306,8 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
             f'{file}: no line names a video of {videos} ({found})')
     numbers = sorted(entries)
     results = run_videos(
-        check_video, [(videos / entries[number][0],) for number in numbers],
+        check_video,
+        [(videos / entries[number][0], reader) for number in numbers],
         'Reading', workers, min_frames, timeout, progress)
     reasons.update(
         (n, reason) for n, reason in zip(numbers, results) if reason)

@@ -16,7 +16,7 @@ def output_size(width, height, short_side):
         max(2, 2 * round(side * scale / 2)) for side in (width, height))
 
 
-def reencode_video(source, target, short_side):
+def reencode_video(source, target, short_side, reader='decord'):
     """Re-encode a video to H.264 in MP4 (CRF 20, no audio), atomically.
 
     Every frame that is to be shown is kept, turned as the container says, at the source's average frame rate: a
@@ -28,6 +28,7 @@ def reencode_video(source, target, short_side):
         source (str or Path): Video to read; never written to.
         target (str or Path): File to write; its folder is made.
         short_side (int): Pixels of the shorter side, even and at least 2.
+        reader (str): What the target is checked with, see `video_check.check_video`. Default 'decord'.
 
     Returns:
         int: Number of frames of the target.
@@ -38,28 +39,28 @@ def reencode_video(source, target, short_side):
     source, target = Path(source), Path(target)
     frames = count_frames(source)
     size = output_size(*shown_size(source), short_side)
-    if is_reencoded(target, size, frames):
+    if is_reencoded(target, size, frames, reader):
         return frames
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + '.part')
     try:
-        with av.open(str(source)) as reader, \
+        with av.open(str(source)) as container, \
                 av.open(str(partial), 'w', format='mp4') as writer:
-            video = video_stream(reader)
+            video = video_stream(container)
             rate = Fraction(video.average_rate or 25).limit_denominator(1001)
             stream = writer.add_stream(
                 'libx264', rate=rate, options={'crf': '20'})
             stream.codec_context.thread_count = 1
             stream.width, stream.height = size
             stream.pix_fmt = 'yuv420p'
-            for index, frame in enumerate(reader.decode(video)):
+            for index, frame in enumerate(container.decode(video)):
                 if frame.rotation % 360:
                     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(frame)), format='rgb24')
                 frame = frame.reformat(*size, 'yuv420p', interpolation='BICUBIC')
                 frame.pts, frame.time_base = index, 1 / rate
                 writer.mux(stream.encode(frame))
             writer.mux(stream.encode())
-        check_reencoded(partial, size, frames)
+        check_reencoded(partial, size, frames, reader)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -73,10 +74,10 @@ def shown_size(path):
     return width, height
 
 
-def check_reencoded(path, size, frames):
+def check_reencoded(path, size, frames, reader='decord'):
     """ValueError unless a readable video of this (width, height) and length."""
     try:
-        found = check_video(path)
+        found = check_video(path, reader)
     except ValueError as error:
         raise ValueError(f're-encoded to {size[0]} x {size[1]}: {error}') from None
     found_size = shown_size(path)
@@ -85,10 +86,10 @@ def check_reencoded(path, size, frames):
                          f'{size[0]} x {size[1]} and {frames}')
 
 
-def is_reencoded(path, size, frames):
+def is_reencoded(path, size, frames, reader='decord'):
     """Whether `path` exists and passes `check_reencoded`."""
     try:
-        check_reencoded(path, size, frames)
+        check_reencoded(path, size, frames, reader)
     except (OSError, ValueError):
         return False
     return True

@@ -33,7 +33,7 @@ SPARE_PACKETS = 2
 TOLERANCE = 10.0
 SAME = 1.0  # the same for one decoder that reads a picture twice
 STEP = 8  # every eighth pixel of a row and of a column is compared
-SOUGHT = 12  # positions
+SOUGHT = 24  # positions
 
 
 def check_video(path, reader='decord'):

@@ -310,7 +310,7 @@ def test_tool_as_a_program(ucf101, tmp_path):
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     run = subprocess.run(
         [sys.executable, str(TOOL), 'ucf101', '--videos', str(ucf101[0]),
-         '--splits', str(ucf101[1]), '--out', 'lists', '--workers', '2'],
+         '--splits', str(ucf101[1]), '--out', 'lists', '--workers', '1'],
         cwd=folder, capture_output=True, text=True,
         env={**os.environ, 'PYTHONPATH': path})
     assert run.returncode == 0, run.stderr

@@ -47,7 +47,7 @@ def test_worker_that_dies_costs_one_video(ucf101, tmp_path, monkeypatch):
     write(tmp_path / 'mortal_check.py',
           'import os',
           'from kaizen_mm.data.video_check import check_video',
-          'def check(path):',
+          'def check(path, reader):',
           f'    if path.name == "{Path(UCF_TRAIN[0]).name}":',
           '        os.abort()',
           '    return check_video(path)')
@@ -66,12 +66,12 @@ def test_worker_that_dies_while_it_writes(ucf101, tmp_path, monkeypatch):
     write(tmp_path / 'mortal_writer.py',
           'import os',
           'from kaizen_mm.data.reencoding import reencode_video',
-          'def reencode(source, target, short_side):',
+          'def reencode(source, target, short_side, reader):',
           f'    if source.name == "{Path(UCF_TRAIN[0]).name}":',
           '        target.parent.mkdir(parents=True, exist_ok=True)',
           '        open(f"{target}.part", "w").close()',
           '        os.abort()',
-          '    return reencode_video(source, target, short_side)')
+          '    return reencode_video(source, target, short_side, reader)')
     monkeypatch.syspath_prepend(tmp_path)
     import mortal_writer
     monkeypatch.setattr(annotations, 'reencode_video', mortal_writer.reencode)

@@ -121,7 +121,7 @@ def test_workers_change_no_weight_of_a_video_network(phase_two_config):
     augmented = phase_two_config.train_dataloader.dataset.pipeline
     augmented[3:3] = [dict(type='RandomResizedCrop', area_range=(0.5, 1.0)), dict(type='Resize', scale=(32, 32), keep_ratio=False),
                       dict(type='Flip', flip_ratio=0.5)]
-    assert [step.type for step in augmented[:3]] == ['DecordInit', 'SampleFrames', 'DecordDecode']
+    assert [step.type for step in augmented[:3]] == ['VideoInit', 'SampleFrames', 'DecordDecode']
     states = []
     for num_workers in (0, 1, 2):
         cfg = phase_two_config.copy()

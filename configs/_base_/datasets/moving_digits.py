@@ -2,19 +2,19 @@
 _base_ = 'video_list.py'
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=1),
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleTestClips', clip_len=16, num_clips=1, positions='even'),
     *train_pipeline[2:]
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleTestClips', clip_len=16, num_clips=10, positions='random', seed=0),
     *train_pipeline[2:]
 ]

@@ -1,8 +1,10 @@
 # lists and videos as tools/prepare_data.py writes them
 data_root = '{{$KAIZEN_DATA:data}}/ucf101'
+# decord or torchcodec
+video_reader = '{{$KAIZEN_VIDEO_READER:decord}}'
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleFrames', clip_len=16, frame_interval=2, num_clips=1),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 256)),
@@ -13,7 +15,7 @@ train_pipeline = [
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=1, positions='even'),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 256)),
@@ -22,7 +24,7 @@ val_pipeline = [
     dict(type='PackActionInputs')
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
     *val_pipeline[2:]
 ]

@@ -1,9 +1,11 @@
 # a folder with videos/ and the lists train.txt and val.txt: "file label" lines, files relative to videos/
 data_root = '{{$KAIZEN_LIST_ROOT:data/videos}}'
 num_classes = int('{{$KAIZEN_LIST_CLASSES:2}}')
+# decord or torchcodec
+video_reader = '{{$KAIZEN_VIDEO_READER:decord}}'
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleFrames', clip_len=16, frame_interval=2, num_clips=1),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 128)),
@@ -14,7 +16,7 @@ train_pipeline = [
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=1, positions='even'),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 128)),
@@ -23,7 +25,7 @@ val_pipeline = [
     dict(type='PackActionInputs')
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
     *val_pipeline[2:]
 ]

@@ -5,7 +5,7 @@ import os.path as osp
 from mmaction.datasets.transforms import DecordInit
 from mmaction.registry import TRANSFORMS
 
-from kaizen_mm.data.video_readers import READERS, open_video
+from kaizen_mm.data.video_readers import check_reader, open_video
 
 
 @TRANSFORMS.register_module()
@@ -13,16 +13,16 @@ class VideoInit(DecordInit):
     """Opens a video on a local disk, for ``DecordDecode`` to read frames from.
 
     Args:
-        reader: ``'decord'`` (default) or another name of :data:`kaizen_mm.data.video_readers.READERS`.
+        reader: ``'decord'`` (default) or ``'torchcodec'``, see :mod:`kaizen_mm.data.video_readers`.
         num_threads: Threads that decode. Default 1.
 
     Raises:
         ValueError: There is no such reader; when a video comes up, it is missing, truncated or cannot be opened.
+        ImportError: The reader is not installed.
     """
 
     def __init__(self, reader: str = 'decord', num_threads: int = 1):
-        if reader not in READERS:
-            raise ValueError(f'reader must be one of {tuple(READERS)}, got {reader!r}')
+        check_reader(reader)
         super().__init__(num_threads=num_threads)
         self.reader = reader
 
