@@ -163,8 +163,9 @@ def write_whole_files() -> None:
             ids = runner.message_hub.get_info('keep_ckpt_ids')
             runner.message_hub.update_info('keep_ckpt_ids', [i for i in ids if isinstance(i, int)])
         before_train(self, runner)
-        for info in [key for key in runner.message_hub.runtime_info if key.startswith('best_ckpt')]:
-            _keep_to_folder(self, runner, info)
+        if self.save_best:
+            for info in [key for key in runner.message_hub.runtime_info if key.startswith('best_ckpt')]:
+                _keep_to_folder(self, runner, info)
 
     CheckpointHook.before_train, CheckpointHook._save_checkpoint_with_step = before, _save_then_remove
 
@@ -174,9 +175,9 @@ def _keep_to_folder(hook, runner, info: str) -> None:
     path = runner.message_hub.get_info(info)
     path = path and hook.file_backend.join_path(hook.out_dir, os.path.basename(path))
     runner.message_hub.update_info(info, path)
-    if info == 'best_ckpt':
+    if info == 'best_ckpt' and hasattr(hook, 'best_ckpt_path'):
         hook.best_ckpt_path = path
-    elif getattr(hook, 'best_ckpt_path_dict', None):
+    elif hasattr(hook, 'best_ckpt_path_dict'):
         hook.best_ckpt_path_dict[info[len('best_ckpt_'):]] = path
 
 
