@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a name to write to; ``path`` appears at the end, whole or not.
+    """Yields a name to write to; ``path`` appears at the end, whole or not. Devices and pipes are written to as they are.
 
     What was written is on the disk before it takes its name, so that a power cut leaves the old file or the
     new one.
@@ -17,6 +17,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: It cannot be written, as on a full disk; the error names ``path``.
     """
     path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        yield path
+        return
     part = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         yield part

@@ -141,14 +141,9 @@ def write_whole_files() -> None:
 
     if hasattr(CheckpointHook.before_train, '__wrapped__'):
         return
-    put_in_place = LocalBackend.put
 
-    @functools.wraps(put_in_place)
     def put(self, obj, filepath):
-        if os.path.exists(filepath) and not os.path.isfile(filepath):  # a device or a pipe
-            put_in_place(self, obj, filepath)
-        else:
-            write_bytes(Path(filepath), obj)
+        write_bytes(Path(filepath), obj)
 
     def put_text(self, obj, filepath, encoding='utf-8'):
         self.put(obj.encode(encoding), filepath)

@@ -110,8 +110,12 @@ def test_files_of_mmengine_are_written_whole(monkeypatch, tmp_path):
     (tmp_path / 'link.json').symlink_to(tmp_path / 'new' / 'a.json')
     mmengine.dump([2], tmp_path / 'link.json')
     assert mmengine.load(tmp_path / 'new' / 'a.json') == [2] and (tmp_path / 'link.json').is_symlink()
-    mmengine.dump([1], '/dev/null', file_format='json')
-    assert Path('/dev/null').is_char_device()
+    pipe = tmp_path / 'pipe.json'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that writing does not wait for one
+    mmengine.dump([3], pipe)
+    assert os.read(reader, 100) == b'[3]' and pipe.is_fifo()
+    os.close(reader)
 
 
 def test_a_full_disk_is_an_error_that_names_the_path_and_keeps_what_is_there(tmp_path):
