@@ -8,14 +8,15 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
 from kaizen_mm.measures import MEASURES  # noqa: E402
+from kaizen_mm.uncertainty import standard_error  # noqa: E402
 
 
 def plot_iterates(results: dict, path: str) -> None:
     """Accuracy per iterate beside phase one and the static control, as a PNG.
 
     Args:
-        results: What :func:`kaizen_mm.openmmlab.experiment.compare` returns. With several seeds
-            mean and standard deviation are drawn.
+        results: What :func:`kaizen_mm.openmmlab.experiment.compare` returns. Every number is drawn with its standard error:
+            over seeds or, with a single one, binomial over the tested videos or images.
         path: File to write.
     """
     titles = {key: measure.title for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
@@ -24,12 +25,17 @@ def plot_iterates(results: dict, path: str) -> None:
     for axis, (key, title) in zip(axes[0], titles.items()):
         iterates = np.array([run[key] for run in results['kaizen']['per_seed']])  # [seeds, K]
         numbers = np.arange(1, iterates.shape[1] + 1)
-        spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
-        axis.errorbar(numbers, iterates.mean(axis=0), spread, marker='o', capsize=3, label='kaizen')
+        tested = results['kaizen']['per_seed'][0].get('tested')
+        errors = [standard_error(values.tolist(), tested) for values in iterates.T]
+        axis.errorbar(numbers, iterates.mean(axis=0), None if None in errors else errors, marker='o', capsize=3, label='kaizen')
         for row, style in (('static_control', '--'), ('phase_one', ':')):
-            axis.axhline(results[row][key], color='0.35', linestyle=style, label=row.replace('_', ' '))
+            values = [run[key] for run in results[row]['per_seed']]
+            error, mean = standard_error(values, tested), np.mean(values)
+            axis.axhline(mean, color='0.35', linestyle=style, label=row.replace('_', ' '))
+            if error is not None:
+                axis.axhspan(mean - error, mean + error, color='0.35', alpha=0.12, linewidth=0)
         axis.set(title=title, xlabel='iterate', xticks=numbers)
-    axes[0, 0].set_ylabel('accuracy [%]')
+    axes[0, 0].set_ylabel('accuracy [%], with standard errors')
     axes[0, -1].legend()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

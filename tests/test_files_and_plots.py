@@ -20,14 +20,19 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_the_plot_draws_every_iterate_and_both_baselines(tmp_path, monkeypatch, seeds):
     import matplotlib.pyplot as plt
     monkeypatch.setattr(plt, 'close', lambda figure: None)
-    plain = dict(clip_top1=50., video_top1=60.)
-    results = dict(phase_one=plain, static_control=dict(clip_top1=52., video_top1=62.),
-                   kaizen=dict(per_seed=[dict(clip_top1=[51., 53., 54. + s], video_top1=[61., 63., 64.]) for s in range(seeds)]))
+    results = dict(phase_one=dict(per_seed=[dict(clip_top1=50., video_top1=60.)] * seeds),
+                   static_control=dict(per_seed=[dict(clip_top1=52., video_top1=62.)] * seeds),
+                   kaizen=dict(per_seed=[dict(clip_top1=[51., 53., 54. + s], video_top1=[61., 63., 64.], tested=100)
+                                         for s in range(seeds)]))
     plot_iterates(results, tmp_path / 'new' / 'plot.png')
     assert (tmp_path / 'new' / 'plot.png').read_bytes().startswith(b'\x89PNG')
     clips = plt.gcf().axes[0]
     assert list(clips.lines[0].get_xdata()) == [1, 2, 3]
     assert clips.lines[0].get_ydata()[2] == 54 + (seeds - 1) / 2
+    bars = clips.containers[0].lines[2][0].get_segments()  # binomial for one seed, of the mean for three
+    assert (bars[2][1, 1] - bars[2][0, 1]) / 2 == pytest.approx(100 * (0.54 * 0.46 / 100)**0.5 if seeds == 1 else 1 / 3**0.5)
+    bands = [patch.get_height() / 2 for patch in clips.patches]
+    assert bands == pytest.approx([100 * (p * (1 - p) / 100)**0.5 for p in (0.52, 0.5)] if seeds == 1 else [0, 0])
     assert {line.get_ydata()[0] for line in clips.lines if line.get_label() in ('phase one', 'static control')} == {50., 52.}
 
 

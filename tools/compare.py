@@ -10,7 +10,7 @@ from mmengine.config import Config, DictAction
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.openmmlab.cli import merge_options
-from kaizen_mm.openmmlab.experiment import compare, markdown_table
+from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
 from kaizen_mm.plots import plot_iterates
 
 
@@ -30,7 +30,7 @@ def main():
         configs.append(cfg)
     results = compare(*configs, folder=args.work_dir, seeds=args.seeds)
     plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
-    table = markdown_table(results)
+    table = f'{markdown_table(results)}\n\n{conclusion(results)}'
     write_lines(Path(args.work_dir, 'results.md'), [table])
     print(table)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from kaizen_mm.data.moving_digits import CLASSES, MovingDigits
-from kaizen_mm.openmmlab.experiment import compare, markdown_table
+from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
 from kaizen_mm.openmmlab.inference import write_network
 from kaizen_mm.openmmlab.record import read_record
 from kaizen_mm.plots import plot_iterates
@@ -39,6 +39,7 @@ def main():
     console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png; to predict with what was trained:')
     console.print(f'python tools/predict.py "{data}/videos/val_0000*.mp4" --config {config} --checkpoint {checkpoint}',
                   soft_wrap=True)
+    console.print(conclusion(results))
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -22,6 +22,7 @@ from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
 from kaizen_mm.openmmlab.results import read_result
 from kaizen_mm.openmmlab.settings import fingerprint, test_settings
+from kaizen_mm.uncertainty import verdict, with_error
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
 
@@ -104,7 +105,7 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
 
     Returns:
         ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs`` (None for a
-        training by iterations), ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
+        training by iterations), ``tested`` (how many videos or images), ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
 
     Raises:
         ValueError: The folder holds the training of another config, or one without a record; or ``result.json`` there is
@@ -133,6 +134,7 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         epochs=cfg.train_cfg.get('max_epochs'),
+        tested=len(runner.test_loop.dataloader.dataset),
         seconds=time.time() - started,
         seconds_test=time.time() - trained)
     # the result counts for this training and this test alone
@@ -184,21 +186,27 @@ def _mean(runs: List[dict]) -> dict:
 
 
 def markdown_table(results: dict) -> str:
-    """Mean and standard deviation (of the sample, over seeds) of every row and iterate."""
+    """Mean and standard error of every row and iterate, over seeds or, with a single one, over the tested samples."""
     measures = {key: measure for key, measure in MEASURES.items() if key in results[ROWS[0]]['per_seed'][0]}
-    lines = ['| network | parameters | ' + ''.join(f'{measure.title} | ' for measure in measures.values()).rstrip(),
+    lines = ['| network | parameters | ' + ''.join(f'{measure.title} ± standard error | ' for measure in measures.values()).rstrip(),
              '| --- | --- |' + ' --- |' * len(measures)]
     for row in ROWS:
         values = {key: np.array([np.atleast_1d(run[key]) for run in results[row]['per_seed']]) for key in measures}
         iterates = next(iter(values.values())).shape[1]  # [seeds, iterates]
         for i in range(iterates):
             name = f'{row}, iterate {i + 1}' if iterates > 1 else row
-            cells = ''.join(f' {_spread(values[key][:, i])} |' for key in measures)
+            cells = ''.join(f' {with_error(values[key][:, i].tolist(), _tested(results, row))} |' for key in measures)
             lines.append(f'| {name} | {results[row]["parameters"]:,} |{cells}')
     return '\n'.join(lines)
 
 
-def _spread(values: List[float]) -> str:
-    mean = f'{np.mean(values):.1f}'
-    return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.1f}'
+def _tested(results: dict, row: str) -> Optional[int]:
+    return results[row]['per_seed'][0].get('tested')  # not in results of before it was counted
+
+
+def conclusion(results: dict) -> str:
+    """One sentence on what :func:`compare` has found, on whole videos or on images."""
+    key = [key for key in MEASURES if key in results[ROWS[0]]['per_seed'][0]][-1]
+    last, control = ([float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control'))
+    return verdict(last, control, _tested(results, 'kaizen'))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from kaizen_mm.openmmlab.experiment import compare, markdown_table
+from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -71,18 +71,24 @@ def test_exchanged_configs_are_refused(tiny_configs, environment, monkeypatch, t
         compare(kaizen, control, tmp_path)
 
 
-def test_the_table_gives_mean_and_deviation_of_the_sample():
+def test_the_table_gives_mean_and_standard_error():
     plain = dict(parameters=1234, video_top1=50., per_seed=[dict(clip_top1=v, video_top1=v) for v in (49., 51.)])
     kaizen = dict(parameters=1300, video_top1=[60., 70.],
                   per_seed=[dict(clip_top1=[v, v], video_top1=[v, v + 10]) for v in (58., 62.)])
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen))
-    assert '| phase_one | 1,234 | 50.0 ± 1.4 | 50.0 ± 1.4 |' in table
-    assert '| kaizen, iterate 2 | 1,300 | 60.0 ± 2.8 | 70.0 ± 2.8 |' in table
+    assert '| phase_one | 1,234 | 50.0 ± 1.0 | 50.0 ± 1.0 |' in table
+    assert '| kaizen, iterate 2 | 1,300 | 60.0 ± 2.0 | 70.0 ± 2.0 |' in table
+    single = {row: dict(parameters=9, per_seed=[dict(clip_top1=80., video_top1=[75., 80.] if row == 'kaizen' else 80., tested=100)])
+              for row in ('phase_one', 'static_control', 'kaizen')}
+    single['kaizen']['per_seed'][0]['clip_top1'] = [75., 80.]
+    assert '| phase_one | 9 | 80.0 ± 4.0 | 80.0 ± 4.0 |' in markdown_table(single)
+    assert '| kaizen, iterate 1 | 9 | 75.0 ± 4.3 | 75.0 ± 4.3 |' in markdown_table(single)
+    assert 'not to be told from the static control (80.0 ± 4.0 %)' in conclusion(single)
 
 
 def test_the_table_of_images_has_one_measure():
     plain = dict(parameters=9, per_seed=[dict(top1=50.), dict(top1=52.)])
     kaizen = dict(parameters=10, per_seed=[dict(top1=[v, v + 1]) for v in (58., 62.)])
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen)).splitlines()
-    assert table[0] == '| network | parameters | top-1 |' and table[1] == '| --- | --- | --- |'
-    assert table[2] == '| phase_one | 9 | 51.0 ± 1.4 |' and table[-1] == '| kaizen, iterate 2 | 10 | 61.0 ± 2.8 |'
+    assert table[0] == '| network | parameters | top-1 ± standard error |' and table[1] == '| --- | --- | --- |'
+    assert table[2] == '| phase_one | 9 | 51.0 ± 1.0 |' and table[-1] == '| kaizen, iterate 2 | 10 | 61.0 ± 2.0 |'
