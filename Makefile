@@ -15,8 +15,9 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(VENV)/bin/python -W ignore tools/demo.py
 
+# one thread a process, as many processes as there are cores, at most four: each takes more than a gigabyte
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
 
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'
