@@ -109,7 +109,7 @@ def _first_batch(loader):
 def unchanged_random_state() -> Iterator[None]:
     """What happens inside leaves the random states of Python, NumPy and torch as they were."""
     own, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
         try:
             yield
         finally:
