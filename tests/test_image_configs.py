@@ -107,7 +107,8 @@ def test_one_training_and_one_test_step(name):
     before = {k: v.clone() for k, v in model.named_parameters()}
     log = model.train_step(data, optimizer)
     assert math.isfinite(float(log['loss']))
-    assert log.keys() == {'loss', *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1)}
+    assert log.keys() == {'loss', 'top1_acc', *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1),
+                          *(f'iterate_{i}_top1_acc' for i in range(1, count)), *(f'iterate_{i}_worse' for i in range(2, count + 1))}
     frozen = [key for key, value in model.named_parameters() if torch.equal(before[key], value)]
     freezes = count > 1 and cfg.model.backbone.get('freeze_dynamic', True)
     assert frozen == [key for key in before if freezes and key.endswith(W_1)]
