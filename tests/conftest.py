@@ -22,8 +22,11 @@ def configs(scope: str) -> dict:
 @pytest.fixture(scope='session')
 def digits(tmp_path_factory):
     """Folder of a tiny moving-digits data set: 16 training and 8 validation clips of 32 px."""
+    return write_digits(tmp_path_factory.mktemp('digits'))
+
+
+def write_digits(folder):
     from kaizen_mm.data.moving_digits import MovingDigits
-    folder = tmp_path_factory.mktemp('digits')
     MovingDigits(num_train=16, num_val=8, num_frames=20, size=32).write(folder, progress=False)
     return folder
 
@@ -31,7 +34,10 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope='session')
 def tiny_configs(tmp_path_factory):
     """Folder with ``kaizen.py`` and ``control.py``: the digits' configs at 32 px, 3 + 3 epochs."""
-    folder = tmp_path_factory.mktemp('configs')
+    return write_tiny_configs(tmp_path_factory.mktemp('configs'))
+
+
+def write_tiny_configs(folder):
     for name in ('kaizen', 'control'):
         base = ROOT / 'configs' / ('kaizen_mfnet_digits.py' if name == 'kaizen' else 'mfnet_digits_control.py')
         (folder / f'{name}.py').write_text(
@@ -49,15 +55,19 @@ def tiny_configs(tmp_path_factory):
 def mnist_data(tmp_path_factory):
     """Folder whose ``mnist/`` has four files in MNIST's format, of scikit-learn's digits: 1,400 to train on
     (packed) and 397 to test."""
+    return write_mnist(tmp_path_factory.mktemp('data'))
+
+
+def write_mnist(root):
     from sklearn.datasets import load_digits
-    folder = tmp_path_factory.mktemp('data') / 'mnist'
+    folder = root / 'mnist'
     folder.mkdir()
     images, labels = load_digits(return_X_y=True)
     images = np.pad((images.reshape(-1, 8, 8) * 15).repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
     for name, part, pack in (('train', slice(1400), True), ('t10k', slice(1400, None), False)):
         write_idx(folder / f'{name}-images-idx3-ubyte', images[part], pack)
         write_idx(folder / f'{name}-labels-idx1-ubyte', labels[part], pack)
-    return folder.parent
+    return root
 
 
 def write_idx(path, values, pack=False):
@@ -74,8 +84,12 @@ def write_idx(path, values, pack=False):
 def image_folders(tmp_path_factory):
     """Folder with ``train/`` and ``val/`` of four classes: 5 and 3 images each, 64 px and a little more, told
     apart by their colour."""
+    return write_image_folders(tmp_path_factory.mktemp('images'))
+
+
+def write_image_folders(folder):
     from PIL import Image
-    folder, random = tmp_path_factory.mktemp('images'), np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for split, count in (('train', 5), ('val', 3)):
         for label, colour in enumerate(((200, 60, 60), (60, 200, 60), (60, 60, 200), (200, 200, 60))):
             (folder / split / f'class_{label}').mkdir(parents=True)
