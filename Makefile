@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test docs install
+.PHONY: demo test docs faults install
 
 install: $(INSTALLED)
 
@@ -22,3 +22,6 @@ test: $(INSTALLED)
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+faults: $(INSTALLED)
+	$(VENV)/bin/python -W ignore -m tests.faults

@@ -5,7 +5,7 @@ torch's files are zip archives: every tensor has a CRC-32 there, which :func:`to
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Mapping, Union
 
 import torch
 
@@ -21,14 +21,17 @@ def read_checkpoint(path: Union[str, Path], map_location='cpu') -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, cut off or no checkpoint, or it holds pickled code; nothing of it was run.
-            The message names the file and what to do.
+        ValueError: The file is damaged, cut off or no checkpoint, or it holds pickled code (nothing of it was run) or no
+            mapping. The message names the file and what to do.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint file {path}')
     verify_checkpoint(path)
-    return load_unverified(path, map_location)
+    checkpoint = load_unverified(path, map_location)
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, not weights by name; {_REMEDY}')
+    return checkpoint
 
 
 def verify_checkpoint(path: Union[str, Path]) -> None:

@@ -7,12 +7,13 @@ released, for configs/kaizen_resnet20_cifar10.py. resnet20_base: the plain ResNe
 Exit status: 0; 2 for a file that is none of that kind, or cannot be read.
 """
 import argparse
+import io
 from pathlib import Path
 
 import torch
 
 from kaizen_mm.checkpoint_files import read_checkpoint
-from kaizen_mm.files import whole_file
+from kaizen_mm.files import write_bytes
 from kaizen_mm.models.convert import RELEASES
 
 
@@ -28,9 +29,9 @@ def main():
         state_dict = RELEASES[args.kind].convert(checkpoint.get('state_dict', checkpoint))
     except (AttributeError, OSError, ValueError) as error:
         parser.error(f'{args.source}: {error}')
-    args.target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(args.target) as part:
-        torch.save({'state_dict': {args.prefix + name: value for name, value in state_dict.items()}}, part)
+    content = io.BytesIO()  # torch.save to a full disk gives an error that does not say so
+    torch.save({'state_dict': {args.prefix + name: value for name, value in state_dict.items()}}, content)
+    write_bytes(args.target, content.getvalue())
     print(f'{len(state_dict)} tensors in {args.target}')
 
 

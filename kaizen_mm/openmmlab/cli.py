@@ -64,9 +64,17 @@ def test_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+_NEEDED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
+
 def _config(args):
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except SyntaxError as error:
+        raise ValueError(f'config {args.config} is no Python: {error.msg}, line {error.lineno}: {(error.text or "").strip()!r}') from error
+    if 'model' not in cfg:
+        raise ValueError(f'config {args.config} has no model; it must set {", ".join(_NEEDED)}')
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         merge_options(cfg, args.cfg_options)
