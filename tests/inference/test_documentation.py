@@ -82,7 +82,7 @@ def test_the_example_of_grad_cam(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     matplotlib.use('Agg')
     code = [c for c in blocks('docs/grad_cam.md') if 'load_digits' in c]
-    assert len(code) == 1 and 'epochs = 30' in code[0] and 'torch.randperm(1200)' in code[0]
+    assert len(code) == 1 and 'epochs = 15' in code[0] and 'torch.randperm(1200)' in code[0]
     names = {}
-    exec(code[0].replace('epochs = 30', 'epochs = 1').replace('torch.randperm(1200)', 'torch.randperm(200)'), names)
+    exec(code[0].replace('epochs = 15', 'epochs = 1').replace('torch.randperm(1200)', 'torch.randperm(200)'), names)
     assert (tmp_path / 'grad_cam.png').exists() and len(names['accuracy']['recurrent']) == 3

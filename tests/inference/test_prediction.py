@@ -1,5 +1,6 @@
 """Predictions of files: one bad file costs one file; tables, files and annotated copies show what is predicted."""
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_files_hold_all_that_is_predicted(video, image, tmp_path):
 
 
 def test_the_table(video, image):
-    console = Console(width=120, record=True, quiet=False, file=open('/dev/null', 'w'))
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(table(Fixed()([video, 'no.mp4']), top=3))
     text = console.export_text()
     assert '40.0 % cat' in text and '35.0 % [bird]' in text and '1 of 2' in text and 'no.mp4' not in text

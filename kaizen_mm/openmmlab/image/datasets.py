@@ -17,6 +17,7 @@ from kaizen_mm.arguments import check_choice, check_int
 from kaizen_mm.data.class_names import names_beside, names_of_folders
 from kaizen_mm.data.file_check import file_fault
 from kaizen_mm.data.lists import numbered_lines
+from kaizen_mm.openmmlab.class_names import names_or_warning
 from kaizen_mm.openmmlab.file_dataset import FileDataset
 from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
@@ -49,7 +50,7 @@ class ImageFolderDataset(FileDataset, CustomDataset):
         FileNotFoundError: The folder, the list or an image is missing, such as a link to nothing; an image is no regular
             file; or there is no image in a folder.
         ValueError: A line of the list has no label, a file two, all have the same in training, or the number of
-            classes or a label does not fit ``num_classes``; ``classes.txt`` names another number of classes.
+            classes or a label does not fit ``num_classes``.
     """
 
     file_key = 'img_path'
@@ -125,9 +126,10 @@ class ImageFolderDataset(FileDataset, CustomDataset):
         if self.CLASSES is not None:
             return
         if self.ann_file:
-            names = names_beside(self.ann_file, self.num_classes)
+            names = names_or_warning(names_beside, self.ann_file, self.num_classes)
         else:
-            names = names_of_folders(self.data_root, sorted(p.name for p in folder.iterdir() if p.is_dir()))
+            folders = sorted(p.name for p in folder.iterdir() if p.is_dir())
+            names = names_or_warning(names_of_folders, self.data_root, folders)
         if names:
             self._metainfo['classes'] = tuple(names)
 

@@ -7,6 +7,7 @@ from mmaction.registry import DATASETS
 
 from kaizen_mm.arguments import check_flag, check_int
 from kaizen_mm.data.class_names import names_beside
+from kaizen_mm.openmmlab.class_names import names_or_warning
 from kaizen_mm.openmmlab.file_dataset import FileDataset
 
 
@@ -16,7 +17,8 @@ class VideoListDataset(FileDataset, VideoDataset):
 
     As mmaction2's ``VideoDataset``, but the whole list is checked when the data set is built, and
     a video that cannot be decoded is named when it comes up. The names of the classes, which checkpoints keep, are
-    those of ``metainfo``, or of a ``classes.txt`` beside the list with one name a line.
+    those of ``metainfo``, or of a ``classes.txt`` beside the list with one name a line; one with more or
+    fewer names than classes is passed over with a warning.
 
     Args:
         ann_file: The list, one ``file label`` line per video, labels from 0, see :mod:`kaizen_mm.data.lists`. File names
@@ -29,7 +31,7 @@ class VideoListDataset(FileDataset, VideoDataset):
     Raises:
         FileNotFoundError: The list or a video is missing, or a video is no regular file.
         ValueError: A malformed line, a label out of range, a file with two labels, an empty list, one class only in
-            training, or a ``classes.txt`` with another number of names than ``num_classes``.
+            training.
     """
 
     file_key = 'filename'
@@ -54,6 +56,6 @@ class VideoListDataset(FileDataset, VideoDataset):
 
     def _name_classes(self):
         if 'classes' not in self._metainfo:
-            names = names_beside(self.ann_file, self.num_classes)
+            names = names_or_warning(names_beside, self.ann_file, self.num_classes)
             if names:
                 self._metainfo['classes'] = tuple(names)

@@ -58,6 +58,8 @@ def test_names_of_classes(copied):
     (copied / 'classes.txt').write_text('class_2\tblue, dark\nclass_0\tred\n')
     assert folders(copied).metainfo['classes'] == ('red', 'class_1', 'blue, dark', 'class_3')
     assert folders(copied, classes=list('abcd')).metainfo['classes'] == tuple('abcd')
+    (copied / 'classes.txt').write_text('a\nb\n')
+    assert folders(copied).metainfo['classes'] == tuple(f'class_{i}' for i in range(4)), 'of no use'
     (copied / 'classes.txt').write_text('a\nb\nc\nd\n')
     dataset = listed(copied, 'class_0/0.png 0\nclass_1/0.png 1\n', num_classes=4)
     assert dataset.metainfo['classes'] == tuple('abcd')

@@ -1,11 +1,13 @@
 """Lists with faults are refused before training, broken videos are named."""
 import os
+from unittest import mock
 
 import pytest
 from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
+from kaizen_mm.openmmlab import class_names
 from tests.data.clips import cut, make_video
 
 PIPELINE = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=4), dict(type='DecordDecode'),
@@ -90,6 +92,17 @@ def test_stock_data_sets_open_videos_by_path(digits, tmp_path):
     with pytest.raises(ValueError, match='a.avi: truncated: '):
         dataset[0]
     assert dataset[1]['inputs'].shape == (1, 3, 4, 32, 32)  # names without an ending are those of .mp4
+
+
+def test_names_of_classes(build, tmp_path):
+    assert 'classes' not in build().metainfo
+    names = [f'motion {i}' for i in range(8)]
+    (tmp_path / 'classes.txt').write_text('\n'.join(names))
+    assert build().metainfo['classes'] == tuple(names)
+    assert build(metainfo=dict(classes='abcdefgh')).metainfo['classes'] == 'abcdefgh'
+    with mock.patch.object(class_names, 'print_log') as log:
+        assert 'classes' not in build(num_classes=9).metainfo
+    assert 'names 8 classes, but there are 9' in log.call_args.args[0]
 
 
 @pytest.fixture
