@@ -89,7 +89,7 @@ class ReadingHook(Hook):
         skipped = getattr(runner.train_dataloader.dataset, 'unreadable_files', list)()
         skipped = sorted({file for files in all_gather_object(skipped) for file in files})
         if skipped:
-            runner.logger.warning('\n  '.join([f'{len(skipped)} files could not be loaded and were skipped:', *skipped]))
+            runner.logger.warning('\n  '.join([f'{len(skipped)} of the training files could not be loaded and were skipped:', *skipped]))
 
 
 def _loops(runner) -> Iterator[Tuple[BaseLoop, DataLoader]]:

@@ -157,7 +157,10 @@ def test_a_cover_picture_first(tmp_path):
     cover = make_video(tmp_path / 'cover.mkv', 'mjpeg', frames=1, size=(48, 48), pix_fmt='yuvj420p')
     with av.open(str(cover)) as picture, av.open(str(whole)) as source, av.open(str(tmp_path / 'a.mp4'), 'w') as target:
         first = target.add_stream_from_template(picture.streams.video[0])
-        first.disposition = av.stream.Disposition.attached_pic
+        try:
+            first.disposition = av.stream.Disposition.attached_pic
+        except (AttributeError, TypeError):
+            pytest.skip('this PyAV cannot mark a cover')
         second = target.add_stream_from_template(source.streams.video[0])
         for container, stream in ((picture, first), (source, second)):
             for packet in container.demux(container.streams.video[0]):

@@ -160,4 +160,4 @@ def test_skipped_files_are_listed_at_the_end(tmp_path):
 
     trained(tmp_path, 0, Skipping())
     log = '\n'.join(path.read_text() for path in Path(tmp_path).rglob('*.log'))
-    assert '2 files could not be loaded and were skipped:\n  a.avi\n  b.avi' in log
+    assert '2 of the training files could not be loaded and were skipped:\n  a.avi\n  b.avi' in log
