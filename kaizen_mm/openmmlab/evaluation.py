@@ -5,6 +5,7 @@ from typing import Callable, Iterable, List, Optional
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -30,7 +31,8 @@ def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional
     """
     predictor = ConfigPredictor(config, checkpoint, device=device, cfg_options=cfg_options)
     network = predictor.network
-    loader = Runner.build_dataloader(predictor.config.test_dataloader, seed=0)
+    with DefaultScope.overwrite_default_scope(predictor.config.default_scope):
+        loader = Runner.build_dataloader(predictor.config.test_dataloader, seed=0)
     watch = RecurrenceWatch(network) if predictor.num_iterations > 1 else None
     scores, labels, files = [], [], []
     with _Logits(network, predictor.num_iterations) as logits, torch.no_grad():

@@ -1,12 +1,13 @@
 """Whole test sets: the same figures as the stock test gives."""
 import runpy
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.registry import MODELS, RUNNERS, DefaultScope, init_default_scope
 
 from kaizen_mm.introspection import recurrence_report
 from kaizen_mm.openmmlab.evaluation import evaluate
@@ -103,6 +104,7 @@ def command(monkeypatch, *words) -> None:
 
 def test_the_command_writes_the_page_beside_the_checkpoint(images, monkeypatch, capsys):
     cfg, checkpoint, _ = images
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())  # as in a process that has built nothing yet
     file = checkpoint.with_name('photos.py')
     cfg.dump(file)
     command(monkeypatch, file, checkpoint)
