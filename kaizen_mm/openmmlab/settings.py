@@ -158,6 +158,10 @@ def _leave_out_recurrence(model) -> None:
         model['type'] = _BACKBONES[name]
     for key in _OF_RECURRENCE if name in _BACKBONES else _OF_KAIZEN_LOSS if name == 'KaizenLoss' else ():
         model.pop(key, None)
+    if name == 'AdaptiveRecurrentBackbone' and model.keys() == {'type', 'backbone'}:  # it is the backbone in it
+        plain = model.pop('backbone')
+        model.clear()
+        model.update(plain)
 
 
 def _identify_data(dataset) -> None:
