@@ -6,12 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import DATASETS
-from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from kaizen_mm.arguments import check_choice, check_flag, check_int
+from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 # of the 50,000 training photos, with which the first 1,000 test photos are put together
@@ -20,7 +19,7 @@ SHEETS, ROWS, COLUMNS, SIDE = 51, 25, 40, 32
 
 
 @DATASETS.register_module()
-class CifarInMemory(Dataset):
+class CifarInMemory(InMemoryImages):
     """CIFAR-10 (Krizhevsky 2009), served from memory batch by batch; its ``collate_fn`` is ``dict(type='keep_batch')``.
 
     The first 30,000 training photos are trained on, the next 10,000 are there for choices, and the last 10,000 with the
@@ -33,6 +32,7 @@ class CifarInMemory(Dataset):
         augment: Whether batches are padded by 4 pixels and cropped at random, and half of the photos flipped.
             Default False.
         max_images: Take only so many photos, the first ones. Default all.
+        pipeline: Transforms of a single photo; batches do without. Default none.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -41,7 +41,8 @@ class CifarInMemory(Dataset):
 
     metainfo = dict(classes=CLASSES)
 
-    def __init__(self, data_root: str, split: str, augment: bool = False, max_images: Optional[int] = None):
+    def __init__(self, data_root: str, split: str, augment: bool = False, max_images: Optional[int] = None,
+                 pipeline: Sequence[dict] = ()):
         check_choice('split', split, tuple(sorted(SPLITS)))
         check_flag('augment', augment)
         part = range(SHEETS * ROWS * COLUMNS)[SPLITS[split]]
@@ -49,27 +50,15 @@ class CifarInMemory(Dataset):
             check_int('max_images', max_images, 1, len(part))
             part = part[:max_images]
         images, labels = _read(Path(data_root), part)
-        self.images = torch.from_numpy(images).permute(0, 3, 1, 2)  # [N, 3, 32, 32], channels last
-        self.labels, self.augment = labels, augment
-        self._gt_labels = torch.from_numpy(labels).split(1)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict:
-        batch = self.__getitems__([index])
-        return dict(inputs=batch['inputs'][0], data_samples=batch['data_samples'][0])
+        super().__init__(torch.from_numpy(images).permute(0, 3, 1, 2), labels, pipeline)  # [N, 3, 32, 32], channels last
+        self.augment = augment
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
         """A batch: inputs ``[len(indices), 3, 32, 32]`` (uint8) and as many data samples."""
-        images = self.images[indices]
-        # made anew: mmpretrain writes soft labels and predictions to them
-        samples = [DataSample(gt_label=self._gt_labels[index]) for index in indices]
-        return dict(inputs=shifted_and_flipped(images) if self.augment else images, data_samples=samples)
-
-    def get_gt_labels(self) -> np.ndarray:
-        """All labels, ``[N]``."""
-        return self.labels
+        batch = super().__getitems__(indices)
+        if self.augment:
+            batch['inputs'] = shifted_and_flipped(batch['inputs'])
+        return batch
 
 
 def shifted_and_flipped(images: Tensor, shift: int = 4) -> Tensor:

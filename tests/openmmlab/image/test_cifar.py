@@ -74,7 +74,7 @@ def test_training_alone_is_random_and_follows_the_seed(sheets):
 
 
 def test_faults(sheets, tmp_path):
-    with pytest.raises(ValueError, match=r"split must be one of \['test', 'train', 'val'\], got 'all'"):
+    with pytest.raises(ValueError, match=r"split must be one of \('test', 'train', 'val'\), got 'all'"):
         photos(sheets, 'all')
     with pytest.raises(ValueError, match='max_images must be an int from 1 to 10000, got 0'):
         photos(sheets, 'val', max_images=0)

@@ -291,3 +291,15 @@ def test_the_real_digits(real_data):
     # the mean and the deviation of the training images are the config's
     images = digits(real_data / 'mnist', 'train').images.float()
     assert images.mean().item() == pytest.approx(33.318, abs=1e-3) and images.std().item() == pytest.approx(78.567, abs=1e-3)
+
+
+def test_single_digits_go_through_the_pipeline_as_image_files(mnist_data):
+    load = dict(type='LoadImageFromFile', color_type='grayscale')
+    dataset = digits(mnist_data / 'mnist', 'test', pipeline=[load, dict(type='PackInputs')])
+    plain = digits(mnist_data / 'mnist', 'test')
+    for index in (0, 396):
+        item, info = dataset[index], dataset.get_data_info(index)
+        assert torch.equal(item['inputs'], plain[index]['inputs']), 'nothing is lost'
+        assert item['data_samples'].gt_label.tolist() == [info['gt_label']] == plain[index]['data_samples'].gt_label.tolist()
+        assert item['data_samples'].sample_idx == info['sample_idx'] == index
+    assert dataset.CLASSES == tuple('0123456789')
