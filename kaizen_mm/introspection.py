@@ -14,6 +14,7 @@ from kaizen_mm.layers.evaluation import evaluation
 
 # below these a recurrence is said to do nothing
 WEIGHT_CHANGE, LOGIT_CHANGE = 1e-3, 1e-2
+ENOUGH = 0.1  # a change of weights from which on the rate of h is not to blame
 
 # why it does nothing, by the state of a block's h
 READS_ZEROS, NO_STEP, FRESH, GIVES_ZEROS, TOO_SLOW = 'reads zeros', 'alpha is 0', 'fresh', 'gives zeros', 'too slow'
@@ -28,6 +29,8 @@ ADVICE = {
 }
 NO_EFFECT = ('The weights change, but nothing that follows does: the logits hardly depend on what this block does. Make another '
              'block recurrent.')
+LITTLE = ('The weights change by little, and the logits by next to nothing: raise the rate of h until the weights change by a tenth or '
+          'more. Where the logits then still stand, make another block recurrent.')
 
 
 class RecurrenceReport(NamedTuple):
@@ -53,7 +56,11 @@ class RecurrenceReport(NamedTuple):
 
     @property
     def _weights_stand(self) -> bool:
-        return max(change.max().item() for change in self.weight_change.values()) < WEIGHT_CHANGE
+        return self._largest < WEIGHT_CHANGE
+
+    @property
+    def _largest(self) -> float:
+        return max(change.max().item() for change in self.weight_change.values())
 
     @property
     def why(self) -> str:
@@ -61,7 +68,7 @@ class RecurrenceReport(NamedTuple):
         if not self.does_nothing:
             return ''
         if not self._weights_stand:
-            return NO_EFFECT
+            return NO_EFFECT if self._largest >= ENOUGH else LITTLE
         return ' '.join((f'{name}: ' if len(self.h) > 1 else '') + ADVICE[state] for name, state in self.h.items())
 
     def __str__(self) -> str:
