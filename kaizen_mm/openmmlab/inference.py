@@ -18,6 +18,7 @@ from kaizen_mm.models.convert import without_prefix
 from kaizen_mm.models.weights_check import check_trained_weights, num_iterations
 
 KINDS = {'mmaction': 'video', 'mmpretrain': 'image'}
+_SIZES = {'CIFAR10': 32, 'CIFAR100': 32, 'CifarInMemory': 32}  # of images that data sets give from memory, in RGB
 
 
 class ConfigPredictor(Predictor):
@@ -57,9 +58,7 @@ class ConfigPredictor(Predictor):
         self.network.load_state_dict(state_dict, strict=False)  # counts of batches may be missing
         self.network.to(device or get_device()).eval()
         self.num_iterations = num_iterations(self.network)
-        with DefaultScope.overwrite_default_scope(scope):
-            known = _known_names(meta, cfg)
-        self.names = class_names(_num_classes(self.network), labels, known)
+        self.names = class_names(_num_classes(self.network), labels, _known_names(meta, cfg))
 
     def _probabilities(self, path: Path) -> np.ndarray:
         if self.kind == 'video':
@@ -98,18 +97,30 @@ def write_network(config: Config, checkpoint: str | Path, folder: str | Path) ->
 
 
 def _test_pipeline(cfg: Config) -> list:
-    """The steps of the test for one file, of which those for folders of frames become those for videos."""
+    """The steps of the test, for one file: where the data set gives frames or images, they are read from the file."""
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     while 'dataset' in dataset:
         dataset = dataset.dataset
     steps = [dict(step) for step in dataset.get('pipeline') or cfg.get('test_pipeline') or ()]
+    types = [step['type'] for step in steps]
+    if dataset.get('type') in _SIZES and 'LoadImageFromFile' not in types:
+        side = _SIZES[dataset['type']]
+        size = tuple(cfg.model.backbone.get('input_shape', (side, side))[-2:])
+        return [dict(type='LoadImageFromFile'), _to_rgb, dict(type='Resize', scale=size[::-1]),
+                *(steps or [dict(type='PackInputs')])]
     if not steps:
         raise ValueError('the config must have test_dataloader.dataset.pipeline or test_pipeline, the steps that a file '
                          'goes through')
-    if any(step['type'] == 'RawFrameDecode' for step in steps):
+    if 'RawFrameDecode' in types:
         decoded = [dict(type='DecordDecode') if step['type'] == 'RawFrameDecode' else step for step in steps]
         steps = [dict(type='DecordInit'), *decoded]
     return steps
+
+
+def _to_rgb(results: dict) -> dict:
+    """The order of colours in which these data sets give images; files are loaded as BGR."""
+    results['img'] = results['img'][..., ::-1].copy()
+    return results
 
 
 def _num_classes(network) -> int:
@@ -125,7 +136,8 @@ def _num_classes(network) -> int:
 def _known_names(meta: dict, cfg: Config):
     """Of the checkpoint's data set, of the config's, or of its class."""
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    kind = DATASETS.get(dataset['type']) if 'type' in dataset else None
+    with DATASETS.switch_scope_and_registry(cfg.default_scope) as registry:
+        kind = registry.get(dataset['type']) if isinstance(dataset.get('type'), str) else dataset.get('type')
     found = [meta.get('dataset_meta'), dataset.get('metainfo'), dict(classes=dataset.get('classes')),
              getattr(kind, 'METAINFO', None), getattr(kind, 'metainfo', None)]
     for entry in found:

@@ -9,10 +9,12 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
 
 from kaizen_mm.inference import Predictor
 from kaizen_mm.openmmlab.inference import ConfigPredictor, write_network
 from tests.conftest import ROOT
+from tests.openmmlab.test_any_network import tiny
 from tests.openmmlab.trained import image_config, save, stock_video_config, video_config
 
 
@@ -123,7 +125,6 @@ def test_folders_of_frames_in_a_pipeline_become_videos(tmp_path, digits):
 
 def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
     from mmpretrain import ImageClassificationInferencer
-    from PIL import Image
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     cfg = Config.fromfile(ROOT / 'configs' / 'kaizen_mnist_k2.py')
     checkpoint = save(cfg, tmp_path / 'mnist.pth', classes=list('0123456789'))
@@ -140,6 +141,20 @@ def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
     result, = inferencer(str(tmp_path / 'five.png'))
     np.testing.assert_allclose(result['pred_scores'], prediction.probabilities[-1], atol=1e-6)
     assert result['pred_class'] == prediction.top(1)[-1][0].name
+
+
+def test_photos_for_networks_whose_data_set_has_its_images_in_memory(tmp_path):
+    """Stock CIFAR configs have no step that loads a file, and take RGB."""
+    cfg = tiny('resnet18_cifar10')  # of 16 px
+    assert 'LoadImageFromFile' not in str(cfg.test_dataloader) and not cfg.model.data_preprocessor.to_rgb
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'photo.png')
+    predictor = ConfigPredictor(cfg, save(cfg, tmp_path / 'cifar.pth'))
+    prediction, = predictor(tmp_path / 'photo.png')
+    with torch.no_grad():
+        sample, = predictor.network.test_step(dict(inputs=[torch.from_numpy(pixels).permute(2, 0, 1)]))
+    np.testing.assert_allclose(prediction.probabilities, sample.iterate_scores, atol=1e-6)
+    assert predictor.names[0] == 'airplane'
 
 
 def test_what_training_writes_is_what_prediction_needs(config, digits, monkeypatch, tmp_path):
