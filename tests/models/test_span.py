@@ -1,5 +1,6 @@
 """Consecutive submodules as one block: the plain network at the start, the names of its weights, and what cannot be one."""
 import copy
+import pickle
 
 import pytest
 import torch
@@ -106,8 +107,9 @@ def test_state_dicts_have_the_names_of_the_network():
     other = recurrent(Net().double())
     other.load_state_dict(net.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(net.eval().forward_iterates(images()), other.eval().forward_iterates(images())))
-    copied = copy.deepcopy(net)
-    assert list(copied.state_dict()) == list(net.state_dict())
+    for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert list(copied.state_dict()) == list(net.state_dict())
+        assert all(torch.equal(a, b) for a, b in zip(net.forward_iterates(images()), copied.eval().forward_iterates(images())))
 
 
 def test_within_a_wrapper():
@@ -189,6 +191,21 @@ def test_what_is_between_must_not_be_read_elsewhere():
         recurrent(plain, block=['stage2', 'stage3'], dynamic=['stage2.conv1'])
     assert dict(plain.named_modules()) == before
     recurrent(plain, block=['stage3', 'stage4'], dynamic=['stage3.conv1'])
+
+
+def test_what_is_between_must_not_be_read_where_another_shape_raises():
+
+    class Two(Net):
+
+        def forward(self, x):
+            two = self.stage2(self.stage1(self.stem(x)))
+            return self.stage4(self.stage3(two)).mean() + (two - self.stem(x)).mean()
+
+    plain = Two().double()
+    before = dict(plain.named_modules())
+    with pytest.raises(ValueError, match='gives in another place'):
+        recurrent(plain, block=['stage2', 'stage3'], dynamic=['stage2.conv1'])
+    assert dict(plain.named_modules()) == before
 
 
 def test_a_network_is_as_it_was_where_a_layer_is_not_there():
