@@ -47,7 +47,8 @@ class Preparation:
         if len(self.left_out) > 20:
             lines.append(f'  and {len(self.left_out) - 20} more')
         lines += [f'note: {note}' for note in self.notes]
-        return '\n'.join([*lines, f'video root: {self.video_root}'])
+        text = '\n'.join([*lines, f'video root: {self.video_root}'])
+        return text.encode('utf-8', 'backslashreplace').decode()  # names of files may be no UTF-8
 
 
 def prepare_ucf101(videos, splits, out, **options):

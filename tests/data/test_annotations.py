@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_mm.data.annotations import check_list, prepare_hmdb51, prepare_ucf101
+from kaizen_mm.data.annotations import Preparation, check_list, prepare_hmdb51, prepare_ucf101
 from kaizen_mm.data.splits import read_hmdb51_splits, read_ucf101_splits
 from kaizen_mm.data.video_check import check_video
 from tests.data.clips import QUIET, UCF_TEST, UCF_TRAIN, cut, make_video, write
@@ -356,3 +356,8 @@ def test_real_clips(tmp_path):
     assert [check_video(videos / name) for name in names] == [164, 107]
     with pytest.raises(ValueError, match='truncated'):
         check_video(cut(videos / names[0], tmp_path / 'cut.avi', 0.7))
+
+
+def test_a_summary_of_names_that_are_no_utf_8_can_be_printed(tmp_path):
+    text = str(Preparation(tmp_path, left_out=[('line 2', os.fsdecode(b'\xff.avi 1'))]))
+    assert r'line 2: \udcff.avi 1' in text.encode('utf-8').decode()
