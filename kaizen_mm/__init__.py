@@ -5,10 +5,11 @@ Importing the package registers its names with whichever of those is installed; 
 """
 import importlib.util
 
-from kaizen_mm import openmmlab
+from kaizen_mm import multiply_adds, openmmlab
 
 __version__ = '0.1.0'
 
 if importlib.util.find_spec('timm') is not None:
     from kaizen_mm import timm_models  # noqa: F401
 openmmlab.register()
+multiply_adds.count_with_fvcore()

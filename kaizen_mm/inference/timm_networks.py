@@ -55,13 +55,13 @@ class TimmPredictor(Predictor):
         self.num_iterations = num_iterations(self.network)
         self.names = class_names(self.network.num_classes, labels)
         self.num_clips, self.frame_interval = num_clips, frame_interval
-        self._size = _input_size(self.network, model)
-        self.kind = 'video' if len(self._size) == 3 else 'image'
+        self.size = _input_size(self.network, model)
+        self.kind = 'video' if len(self.size) == 3 else 'image'
         settings = {key: self.network.pretrained_cfg[key] for key in ('mean', 'std')}
         self._mean, self._std = (torch.tensor(settings[key]).view(3, 1, 1, 1) for key in ('mean', 'std'))
         if self.kind == 'image':
             channels = self.network.pretrained_cfg['input_size'][0]
-            config = resolve_model_data_config(self.network, dict(input_size=(channels, *self._size)))
+            config = resolve_model_data_config(self.network, dict(input_size=(channels, *self.size)))
             self._transform = create_transform(**config, is_training=False)
 
     def _probabilities(self, path: Path) -> np.ndarray:
@@ -77,7 +77,7 @@ class TimmPredictor(Predictor):
     def _clips(self, path) -> Tensor:
         """Normalized clips ``[clips, 3, T, H, W]``."""
         reader = open_video(path)
-        frames, height, width = self._size
+        frames, height, width = self.size
         span = (frames - 1) * self.frame_interval + 1
         starts = np.linspace(0, max(len(reader) - span, 0), self.num_clips).round().astype(int)
         indices = (starts[:, None] + self.frame_interval * np.arange(frames)) % len(reader)  # short videos are looped

@@ -30,10 +30,11 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
 
     def forward(self, u, *args, **kwargs):
         if self._held is None:
-            if self._was_held and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:  # in a backward pass
-                raise RuntimeError('a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
-                                   'what lies around it, checkpoint by grad_checkpointing or with_cp alone')
-            self._was_held = False
+            if not torch.compiler.is_compiling():
+                if self._was_held and torch._C._current_graph_task_id() != -1:  # in a backward pass
+                    raise RuntimeError('a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
+                                       'what lies around it, checkpoint by grad_checkpointing or with_cp alone')
+                self._was_held = False
             return super().forward(u, *args, **kwargs)[self.index]
         if not self._held:
             self._held.append(super().forward(u, *args, **kwargs))

@@ -1,6 +1,8 @@
 """Registry classes for mmaction2 and mmpretrain, and what training with them needs."""
 import importlib.util
 
+from kaizen_mm.multiply_adds import count_with_mmengine
+
 
 def register() -> None:
     """Registers this package's names with whichever of mmengine, mmaction2 and mmpretrain is installed."""
@@ -11,6 +13,7 @@ def register() -> None:
     compat.keep_configs_out_of_checkpoints()
     compat.write_whole_files()
     compat.distribute_without_gpu()
+    count_with_mmengine()
     from kaizen_mm.openmmlab import (blocks, data_hooks, divergence, hooks, log_processor, phase_one,  # noqa: F401
                                      processes, progress, tidy_log, training_hook, visualization)
     processes.read_checkpoints_on_rank_zero()
