@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from kaizen_mm.export import Logits, export_network
-from kaizen_mm.export import formats
+from kaizen_mm.export import Logits, export_network, formats
 from tests.export.networks import SIZE, images, mfnet, resnet
+from tests.test_readme import python_of
 
 both = pytest.mark.parametrize('build', [mfnet, resnet])
 last_and_all = pytest.mark.parametrize('all_iterates', [False, True])
@@ -49,13 +49,15 @@ def test_traced_as_it_is_and_saved(build, tmp_path):
     assert_same(torch.jit.load(tmp_path / 'net.pt')(images(3)), expected(net, images(3), False))
 
 
+@last_and_all
 @both
-def test_the_older_onnx_exporter(build):
+def test_the_older_onnx_exporter(build, all_iterates):
     pytest.importorskip('onnx')
     net, file = build(), io.BytesIO()
-    torch.onnx.export(net, (images(2), ), file, dynamo=False, opset_version=18, input_names=['x'], dynamic_axes={'x': {0: 'n'}})
+    torch.onnx.export(Logits(net, True) if all_iterates else net, (images(2), ), file, dynamo=False, opset_version=18,
+                      input_names=['x'], dynamic_axes={'x': {0: 'n'}})
     for samples in (2, 5):
-        assert_same(run_onnx(file.getvalue(), images(samples)), expected(net, images(samples), False))
+        assert_same(run_onnx(file.getvalue(), images(samples)), expected(net, images(samples), all_iterates))
 
 
 @last_and_all
@@ -89,9 +91,9 @@ def test_quantized_linear_layers(build):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # torch.ao.quantization is going to move
         quantized = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
-    (y, ), wanted = expected(quantized, images(3), False), expected(net, images(3), False)[0]
     assert any('quantized' in type(m).__module__ for m in quantized.modules())
-    assert not torch.equal(y, wanted) and (y - wanted).norm() < 0.03 * wanted.norm()
+    for y, wanted in zip(expected(quantized, images(3), True), expected(net, images(3), True), strict=True):
+        assert not torch.equal(y, wanted) and (y - wanted).norm() < 0.03 * wanted.norm()
 
 
 @pytest.mark.parametrize('return_iterates', [False, True])
@@ -137,3 +139,13 @@ def test_what_cannot_be_exported(path, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         export_network(Branches(), tmp_path / path, **{'input_size': (3, 4, 4), **options})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_about_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(python_of('docs/exporting.md', 'export_network(net'), names)
+    assert names['logits_3'].shape == (5, 20)
+    pytest.importorskip('fvcore')
+    exec(python_of('docs/exporting.md', 'FlopCountAnalysis(net'), {})
+    assert 'baddbmm' in capsys.readouterr().out
