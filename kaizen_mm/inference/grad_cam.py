@@ -97,8 +97,8 @@ class _Calls:
         with torch.no_grad():
             network.forward(*args, **kwargs)
         if self.made < self.needed:
-            raise ValueError(f'name: {self.name!r} runs {self.made} times in a forward pass that has {self.needed} iterates; take '
-                             'the layer that h reads, or one after the block')
+            raise ValueError(f'name: {self.name!r} runs {self.made} times in a forward pass that has {self.needed} '
+                             'iterates; take the layer that h reads, or one after the block')
         self.made, self.expected = 0, self.made
 
     def reroute(self, layer, inputs, output):

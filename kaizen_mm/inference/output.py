@@ -23,7 +23,7 @@ def check_outputs(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
 
     Args:
         files: Files to be written, of one of ``SUFFIXES``.
-        folders: Folders to be written to; made here.
+        folders: Folders to be written to. Nothing is made here.
     """
     for file in files:
         if file.suffix not in SUFFIXES:
@@ -31,9 +31,9 @@ def check_outputs(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
         if file.is_dir():
             raise IsADirectoryError(f'{file} is a folder; give the name of a file')
     for folder in [*(file.parent for file in files), *folders]:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=existing):
                 pass
         except OSError as error:
             raise type(error)(f'cannot write to {folder}: {error.strerror or error}') from error
@@ -60,7 +60,8 @@ def table(predictions: Sequence[Prediction], top: int = 3, width: int = 120) -> 
         for i, classes in enumerate(p.top(top)):
             cells = [escape(_cut(os.fspath(p.file)[::-1], _FILE)[::-1]), f'{p.seconds:.2f}'] if i == 0 else ['', '']
             cells += [str(i + 1)] if iterates else []
-            cells += [f'{100 * ranked.probability:5.1f} % {escape(ranked.name if wrap else _cut(ranked.name, room))}' for ranked in classes]
+            cells += [f'{100 * ranked.probability:5.1f} % {escape(ranked.name if wrap else _cut(ranked.name, room))}'
+                      for ranked in classes]
             if clips:
                 cells.append(f'{agreeing[i]} of {p.clips.shape[1]}' if agreeing else '')
             result.add_row(*cells, end_section=i + 1 == len(p.probabilities))

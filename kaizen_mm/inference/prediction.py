@@ -1,7 +1,7 @@
 """Predictions of files: what networks of configs and of timm have in common.
 
-:class:`kaizen_mm.openmmlab.inference.ConfigPredictor` and :class:`kaizen_mm.inference.timm_networks.TimmPredictor` are used the same
-way:
+:class:`kaizen_mm.openmmlab.inference.ConfigPredictor` and
+:class:`kaizen_mm.inference.timm_networks.TimmPredictor` are used the same way:
 
     predictor = ConfigPredictor('configs/kaizen_mfnet_list.py', 'work_dirs/kaizen_mfnet_list/epoch_20.pth')
     for prediction in predictor(['clip.mp4', 'folder']):

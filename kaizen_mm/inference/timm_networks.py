@@ -36,7 +36,8 @@ class TimmPredictor(Predictor):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names another number of classes.
+        ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names another
+            number of classes.
     """
 
     def __init__(self, name: str, weights: str | Path, labels: Optional[str | Path] = None,
@@ -67,7 +68,8 @@ class TimmPredictor(Predictor):
     def _probabilities(self, path: Path) -> np.ndarray:
         inputs = self._clips(path) if self.kind == 'video' else self._image(path)
         forward = getattr(self.network, 'forward_iterates', lambda x: (self.network(x), ))
-        logits = torch.stack([torch.stack(forward(x[None].to(self.device))) for x in inputs], dim=1)  # [K, clips, 1, classes]
+        # [K, clips, 1, classes]
+        logits = torch.stack([torch.stack(forward(x[None].to(self.device))) for x in inputs], dim=1)
         return logits.squeeze(2).double().softmax(dim=2).cpu().numpy()
 
     def _image(self, path) -> Tensor:

@@ -15,7 +15,8 @@ from tests.openmmlab.samples import batch
 from tests.openmmlab.trained import image_config, stock_video_config, video_config
 
 LAYER = 'conv5.B01.conv_m2'
-SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=4, num_iterations=3, input_size=(128, 128), alpha=1.)
+SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=4, num_iterations=3, input_size=(128, 128),
+             alpha=1.)
 IMAGES = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 
 
