@@ -64,7 +64,8 @@ def main():
         core_hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600)
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
-    plot_table(rows, out.with_suffix('.png'), f'{table.title}: mean and standard deviation of {args.seeds} seeds')
+    plot_table(rows, out.with_suffix('.png'), f'{table.title}: ' + ('one seed' if args.seeds == 1 else
+                                                                     f'mean and standard deviation of {args.seeds} seeds'))
     print(markdown(rows))
 
 

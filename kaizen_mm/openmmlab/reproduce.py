@@ -206,5 +206,5 @@ def _drawn(path: Path) -> List[str]:
     content = json.loads(path.read_text(encoding='utf-8'))
     seeds = ', '.join(map(str, content['seeds']))
     return [*markdown(content['rows']).splitlines(), '',
-            f'Seeds {seeds}; `{content["command"]}`; {content["hardware"]}, torch {content["torch"]}, '
+            f'Seed{"s" if len(content["seeds"]) > 1 else ""} {seeds}; `{content["command"]}`; {content["hardware"]}, torch {content["torch"]}, '
             f'{content["core_hours"]:.1f} hours of one core, shared with other work.']
