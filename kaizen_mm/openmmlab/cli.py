@@ -8,12 +8,13 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.trial import check_known, near
+from kaizen_mm.openmmlab.trial import check_known, check_lengths, check_optimizer, near
 
 # What a runner reads of a config
 RUNNER_ENTRIES = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')) + (
     'runner_type', 'model_wrapper_cfg', 'compile', 'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports',
     'tta_model', 'tta_pipeline')
+
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds ``--launcher`` and the ``--local_rank`` that launchers pass."""
@@ -49,6 +50,9 @@ def train_config(args: argparse.Namespace) -> Config:
         randomness.diff_rank_seed = True
     if args.deterministic:
         randomness.deterministic = True
+    for phase, entries in (('', cfg), ('phase_one.', cfg.get('phase_one') or {})):
+        check_lengths(entries, phase)
+        check_optimizer(entries, cfg.get('default_scope'), phase)
     return cfg
 
 

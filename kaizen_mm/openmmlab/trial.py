@@ -4,15 +4,18 @@ import difflib
 import random
 import warnings
 from contextlib import contextmanager
-from typing import Iterable, Iterator, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch import nn
+
+from kaizen_mm.arguments import check_int
 
 # Of paramwise_cfg in mmengine's DefaultOptimWrapperConstructor, which passes over all others
 _PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
@@ -37,11 +40,7 @@ def check_entries(cfg: Config, model: nn.Module, phase: str = '') -> None:
         ValueError: A length or an interval is no positive int; an entry of ``paramwise_cfg`` is unknown; one of its
             ``custom_keys`` matches no parameter.
     """
-    loop = cfg.get('train_cfg') or {}
-    for key in ('max_epochs', 'max_iters', 'val_interval'):
-        value = loop.get(key)
-        if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
-            raise ValueError(f'{phase}train_cfg.{key} must be an int >= 1, got {value!r}')
+    check_lengths(cfg, phase)
     wrapper = cfg.get('optim_wrapper') or {}
     paramwise = wrapper.get('paramwise_cfg') or {}
     if wrapper.get('constructor', 'DefaultOptimWrapperConstructor') != 'DefaultOptimWrapperConstructor':
@@ -54,6 +53,24 @@ def check_entries(cfg: Config, model: nn.Module, phase: str = '') -> None:
         if not (any(key in name for name in names) or key in _ADDED or key.strip('.') in _STOCK):
             parts = {part for name in [*names, _ADDED] for part in name.split('.')}
             raise ValueError(f'{where}.custom_keys has {key!r}, which matches no parameter{near(key, parts)}')
+
+
+def check_lengths(cfg: Mapping, phase: str = '') -> None:
+    """Raises ValueError where the length or an interval of a training is no positive int."""
+    loop = cfg.get('train_cfg') or {}
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        if loop.get(key) is not None:
+            check_int(f'{phase}train_cfg.{key}', loop[key])
+
+
+def check_optimizer(cfg: Mapping, scope: str, phase: str = '') -> None:
+    """Raises ValueError where no optimizer has the name that is given; mmengine 0.10.7 says ``None is not a callable object``."""
+    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    if isinstance(kind, str):
+        with OPTIMIZERS.switch_scope_and_registry(scope) as registry:
+            if registry.get(kind) is None:
+                raise ValueError(f'{phase}optim_wrapper.optimizer.type: no optimizer is called {kind!r}'
+                                 f'{near(kind, OPTIMIZERS.module_dict, cutoff=0.5)}')
 
 
 def check_known(given: Iterable[str], known: Sequence[str], where: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from kaizen_mm.openmmlab.trial import check_entries, try_one_step
+from kaizen_mm.openmmlab.trial import check_entries, check_lengths, check_optimizer, try_one_step
 
 
 @pytest.fixture
@@ -66,3 +66,20 @@ def test_names_of_the_recurrence_and_of_stock_schedules_match_nothing_in_the_pla
 def test_other_constructors_have_entries_of_their_own(config):
     config.optim_wrapper.update(constructor='LearningRateDecayOptimWrapperConstructor', paramwise_cfg=dict(num_layers=12))
     check_entries(config, torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize('value', [0, -1, 1.5, True, '3', float('nan')])
+@pytest.mark.parametrize('key', ['max_epochs', 'max_iters', 'val_interval'])
+def test_lengths_are_positive_ints(key, value):
+    with pytest.raises(ValueError, match=f'phase_one.train_cfg.{key} must be an int >= 1, got'):
+        check_lengths(dict(train_cfg={key: value}), 'phase_one.')
+    check_lengths(dict(train_cfg={key: 3}))
+    check_lengths({})
+
+
+@pytest.mark.parametrize('scope', ['mmaction', 'mmpretrain', None])
+def test_an_optimizer_that_does_not_exist_is_named(scope):
+    with pytest.raises(ValueError, match="optim_wrapper.optimizer.type: no optimizer is called 'Adm'; did you mean .*'Adam'"):
+        check_optimizer(dict(optim_wrapper=dict(optimizer=dict(type='Adm'))), scope)
+    check_optimizer(dict(optim_wrapper=dict(optimizer=dict(type='AdamW'))), scope)
+    check_optimizer(dict(phase_one=None), scope)
