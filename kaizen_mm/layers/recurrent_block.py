@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_int, check_text
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
-from kaizen_mm.layers.foreign_call import ForeignCall, block_output
+from kaizen_mm.layers.foreign_call import ForeignCall
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics
 from kaizen_mm.layers.transparent import TransparentWrapper
 from kaizen_mm.layers.weight_adapter import WeightAdapter

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from kaizen_mm.layers.recurrent_block import block_output
+from kaizen_mm.layers.foreign_call import block_output
 from kaizen_mm.models.replay import CallRecord, tensors
 
 

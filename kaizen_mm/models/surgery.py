@@ -18,9 +18,9 @@ from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, chec
 from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
+from kaizen_mm.layers.foreign_call import block_output
 from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
-from kaizen_mm.layers.recurrent_block import (block_output, check_norm_statistics, check_num_iterations, dynamic_names,
-                                              nearest)
+from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations, dynamic_names, nearest
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.inputs import arguments, constant, is_flag, most_arguments
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors

@@ -76,7 +76,7 @@ def _config(args):
     try:
         cfg = Config.fromfile(args.config)
     except SyntaxError as error:
-        raise ValueError(f'config {args.config} is no Python: {error.msg}, line {error.lineno}: {(error.text or "").strip()!r}') from error
+        raise ValueError(f'config {args.config} is no Python: {error.msg}, line {error.lineno}') from error
     if 'model' not in cfg:
         raise ValueError(f'config {args.config} has no model; it must set {", ".join(_NEEDED)}')
     cfg.launcher = args.launcher

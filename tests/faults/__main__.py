@@ -18,7 +18,7 @@ import kaizen_mm  # noqa: F401
 import mmaction.models  # noqa: F401
 import mmpretrain.models  # noqa: F401
 from tests.faults import arguments, files, foreign_code, full_disk, kills, trainings
-from tests.faults.case import Case, Outcome, try_all
+from tests.faults.case import Outcome, try_all
 from tests.faults.kills import forked
 from tests.faults.samples import Samples
 
@@ -52,14 +52,16 @@ def main():
             for outcome in track(tried, family, len(cases), console=console):
                 outcomes.append(outcome)
                 if outcome.verdict != 'as expected':
-                    console.print(f'{outcome.case.family}, {outcome.case.name}: expected {outcome.case.expected} '
-                                  f'/{outcome.case.pattern}/, {outcome.verdict}:', outcome.text.strip()[-600:], markup=False)
+                    expected = f'expected {outcome.case.expected} /{outcome.case.pattern}/'
+                    console.print(f'{outcome.case.family}, {outcome.case.name}: {expected}, {outcome.verdict}:',
+                                  outcome.text.strip()[-600:], markup=False)
     rows = counts(outcomes)
     console.print(table(rows))
     minutes = (time.monotonic() - started) / 60
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(markdown(rows) + f'\n{datetime.date.today()}, `python -m tests.faults {" ".join(sys.argv[1:])}`, {minutes:.0f} '
-                        f'minutes, {platform.machine()}, torch {torch.__version__}\n')
+    command = ' '.join(['python -m tests.faults', *sys.argv[1:]])
+    args.out.write_text(f'{markdown(rows)}\n{datetime.date.today()}, `{command}`, {minutes:.0f} minutes, '
+                        f'{platform.machine()}, torch {torch.__version__}\n')
     sys.exit(any(outcome.verdict != 'as expected' for outcome in outcomes))
 
 

@@ -102,6 +102,7 @@ def _list_dataset(**options):
 
 
 _IMAGE_HEAD = dict(type='LinearClsHead', num_classes=2, in_channels=4)
+_NECK = dict(type='mmpretrain.GlobalAveragePooling')
 _VIDEO_HEAD = dict(type='TSNHead', num_classes=2, in_channels=4)
 _ADAPTER = {
     'alpha': 'number or None', 'pool_kernel': 'sizes or None', 'feedback_layout': 'choice', 'shared_rows': 'flag',
@@ -146,7 +147,7 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     ('MnistCNN backbone', partial(_built, IMAGE_MODELS, 'MnistCNN'), {'num_iterations': 'iterations or None'}),
     ('AdaptiveRecurrentBackbone', _backbone, {
         'input_shape': 'shape', 'input_batch': 'count', 'num_iterations': 'iterations', 'block': 'name', 'alpha': 'number or None'}),
-    ('AdaptiveRecurrentNeck', partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentNeck', neck=dict(type='mmpretrain.GlobalAveragePooling')), {
+    ('AdaptiveRecurrentNeck', partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentNeck', neck=_NECK), {
         'num_iterations': 'iterations or None', 'norm_statistics': 'choice'}),
     ('AdaptiveRecurrentClsHead', partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentClsHead', head=_IMAGE_HEAD), {
         'num_iterations': 'iterations or None'}),

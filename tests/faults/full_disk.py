@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.models import mfnet2d_n9
 from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
 from tests.faults.case import Case
-from tests.faults.kills import ENDS
+from tests.faults.kills import ENDS, forked
 from tests.faults.samples import IMAGE, MNIST, Samples, tool, train
 from tests.tools.test_training import assert_same_weights
 
@@ -57,7 +58,6 @@ def _train(samples: Samples, kibibytes: int, folder: Path) -> None:
             for part in ('phase_one', ''):
                 newest_whole_checkpoint(folder / 'disk' / 'work' / part)  # raises where one is there and none is whole
             subprocess.run(['mount', '-o', 'remount,size=8m', str(folder / 'disk')], check=True)
-            from tests.faults.kills import forked
             assert forked(partial(train, MNIST, *options)) == 0, 'it does not go on after room has been made'
             for path in ENDS:
                 assert_same_weights(folder / 'disk' / 'work' / path, samples.trained / path)
@@ -72,7 +72,6 @@ def _predict(samples: Samples, folder: Path) -> None:
 
 
 def _convert(samples: Samples, folder: Path) -> None:
-    from kaizen_mm.models.mfnet import mfnet2d_n9
     torch.save(mfnet2d_n9(num_classes=5).state_dict(), folder / 'mfnet.pth')
     with disk(folder / 'disk', 64):
         tool('convert_checkpoint.py', 'mfnet', 'mfnet.pth', 'disk/converted.pth')

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional
@@ -29,11 +30,9 @@ class Kind:
 
     def measure(self) -> None:
         """Trains without a kill, and notes the seconds and what is written."""
-        started = time.monotonic()
-        events = []
-        forked(partial(self.start, self.folder), watch=partial(noting, self.folder / 'events.txt'))
-        events = (self.folder / 'events.txt').read_text().splitlines()
-        self.seconds, self.events = time.monotonic() - started, events
+        started, notes = time.monotonic(), self.folder / 'events.txt'
+        forked(partial(self.start, self.folder), watch=partial(noting, notes))
+        self.seconds, self.events = time.monotonic() - started, notes.read_text().splitlines()
 
 
 def kinds(samples: Samples) -> List[Kind]:
@@ -85,7 +84,6 @@ def forked(act: Callable, watch: Optional[Callable] = None, kill_after: Optional
             act()
             status = 0
         except BaseException:
-            import traceback
             traceback.print_exc()
         finally:
             os._exit(status)

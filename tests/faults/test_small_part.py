@@ -61,7 +61,7 @@ OUTCOMES = {
     'unnamed error': ('error', '', lambda folder: _raise(AttributeError("'NoneType' has no a.mp4"))),
     'error': ('accepted', '', lambda folder: _raise(ValueError('bad'))),
     'wrong': ('accepted', '', lambda folder: _raise(AssertionError('not the same weights'))),
-    'died': ('error', '', lambda folder: os.kill(os.getpid(), signal.SIGSEGV)),
+    'died': ('error', '', lambda folder: os.kill(os.getpid(), signal.SIGKILL)),
     'hung': ('error', '', lambda folder: time.sleep(60))}
 
 

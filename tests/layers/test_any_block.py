@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter, add_iterate_statistics, iterate_statistics, make_dynamic
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
-from kaizen_mm.layers.recurrent_block import block_output
+from kaizen_mm.layers.foreign_call import block_output
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from tests.layers.reference import pooled_rows
 
