@@ -176,8 +176,13 @@ class _DynamicConv(DynamicLayer):
         return self._conv_forward(x, kernel, None)
 
     def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor:
-        """``base + scale * P (A^T * x)``, group by group; shape of ``base``."""
-        batch, groups = base.shape[0] * self.groups, self.groups
+        """``base + scale * P (A^T * x)``, group by group; shape and memory format of ``base``."""
+        groups = self.groups
+        if groups == 1 and base.dim() > 3 and base.stride(1) == 1:  # channels last, as is the result: [N, S, R]
+            mixed = torch.baddbmm(base.flatten(2).transpose(1, 2), projected.flatten(2).transpose(1, 2),
+                                  rows.flatten(2).transpose(1, 2), alpha=scale)
+            return mixed.transpose(1, 2).reshape(base.shape)
+        batch = base.shape[0] * groups
         # [N, R, *S] -> [N * groups, R / groups, S]
         mixed = torch.baddbmm(
             base.reshape(batch, base.shape[1] // groups, -1),

@@ -4,6 +4,7 @@ They know their parts, so that the recurrence is plain calls, with the increment
 iterate passed along. The same code runs in Python, under ``torch.compile`` and ``torch.export``, and as
 TorchScript, which takes the number of iterations at the time of scripting.
 """
+import math
 from typing import List, Tuple
 
 import torch
@@ -31,6 +32,20 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         make_norms_indexed(unit)
         for part in unit.children():
             part.__class__ = IndexedNormActConv
+        self._forms_weights = self._cheaper_formed()
+
+    def _cheaper_formed(self) -> List[bool]:
+        """Whether ``dW_n = P_n A^T`` itself takes fewer multiply-adds than ``P_n (A^T x)``, by dynamic layer; the first one's
+        ``A^T x`` serves all iterates."""
+        if 'adapter' not in self._modules or not self.adapter.low_rank:
+            return [False, False]
+        positions, later = math.prod(self.adapter.feedback_shape[1:]), self.num_iterations - 1
+        cheaper = []
+        for linear, times in zip(self.adapter.linears, (later, 1)):
+            rows, inputs, columns = linear.rows, linear.out_features, linear.in_features
+            formed = times * rows * inputs * (columns + positions)
+            cheaper.append(formed < inputs * columns * positions + times * rows * columns * positions)
+        return cheaper
 
     def __prepare_scriptable__(self):
         make_norms_indexed(self.wrapped)  # those that have been exchanged for others and back
@@ -52,27 +67,42 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         """What all iterates share. The first convolution always sees the same input."""
         u, shortcut, activated = self.wrapped.prepare(u)
         conv = self.wrapped.conv_i1.conv
-        projected = conv.project(activated, self.adapter.linears[0].basis()) if self.adapter.low_rank else activated
-        return [u, shortcut, conv(activated), projected]
+        return [u, shortcut, conv(activated), self._seen(0, activated)]
 
     def _initial(self) -> List[Tensor]:
         none: List[Tensor] = []
         return none
 
     def _iterate(self, index: int, increments: List[Tensor], more: bool, prepared: List[Tensor]) -> Tuple[Tensor, Tensor]:
-        u, shortcut, y, projected = prepared
+        u, shortcut, y, seen = prepared
         unit = self.wrapped
-        adapter = self.adapter
-        scale = adapter.alpha if adapter.low_rank else 1.0
+        scale = self.adapter.alpha if self.adapter.low_rank else 1.0
         if index > 0:
-            y = unit.conv_i1.conv.mix(y, increments[0], projected, scale)
+            y = unit.conv_i1.conv.mix(y, self._rows(0, increments[0]), seen, scale)
         narrow = unit.conv_i2.activated(y, index)
         y = unit.conv_i2.conv(narrow)
-        if index > 0:  # the convolution of a point: without low rank dW is P and its input A^T * x
-            projected = unit.conv_i2.conv.project(narrow, adapter.linears[1].basis()) if adapter.low_rank else narrow
-            y = unit.conv_i2.conv.mix(y, increments[1], projected, scale)
+        if index > 0:
+            y = unit.conv_i2.conv.mix(y, self._rows(1, increments[1]), self._seen(1, narrow), scale)
         z = unit.conv_m2(unit.conv_m1(u + y, index=index), index=index)
         return z + shortcut, z
+
+    # The convolutions are of points, so that without low rank dW is P and the convolution's input A^T x.
+
+    def _seen(self, layer: int, x: Tensor) -> Tensor:
+        """What the rows of :meth:`_rows` are multiplied with: ``A^T x``, or ``x``."""
+        if not self.adapter.low_rank or self._forms_weights[layer]:
+            return x
+        if layer == 0:
+            return self.wrapped.conv_i1.conv.project(x, self.adapter.linears[0].basis())
+        return self.wrapped.conv_i2.conv.project(x, self.adapter.linears[1].basis())
+
+    def _rows(self, layer: int, increment: Tensor) -> Tensor:
+        """``P_n``, or ``dW_n`` before ``alpha`` where that is cheaper."""
+        if not self._forms_weights[layer]:
+            return increment
+        if layer == 0:
+            return increment @ self.adapter.linears[0].basis().t()
+        return increment @ self.adapter.linears[1].basis().t()
 
     def _next(self, increments: List[Tensor], z: Tensor) -> List[Tensor]:
         changes = self.adapter.changes(z)

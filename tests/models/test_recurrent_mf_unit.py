@@ -73,6 +73,23 @@ def test_plain_calls_equal_exchanged_forwards(options, training):
     assert min((a - b).abs().max() for a, b in zip(outputs, outputs[1:])) > 1e-3
 
 
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('options, formed', [
+    (dict(), [True, True]), (dict(pool_kernel=(3, 2)), [True, False]), (dict(adapter='global', rank=1), [False, False]),
+    (dict(bound='tanh'), [False, False])], ids=str)
+def test_channels_last_with_either_order_of_products(options, formed, training):
+    ours, foreign = both(**options)
+    assert ours._forms_weights == formed
+    u = maps()
+    expected = step(foreign, u, training)
+    for block in (ours, foreign):
+        block.load_state_dict(both(**options)[0].state_dict())
+        results = step(block.to(memory_format=torch.channels_last),
+                       u.detach().to(memory_format=torch.channels_last).requires_grad_(), training)
+        torch.testing.assert_close(results, expected)
+        assert all(y.is_contiguous(memory_format=torch.channels_last) for y in results[0])
+
+
 @pytest.mark.parametrize('options', [dict(), dict(adapter='global')], ids=str)
 @pytest.mark.parametrize('num_iterations', [1, 2, 5])
 def test_another_number_of_iterations(num_iterations, options):
