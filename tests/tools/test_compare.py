@@ -31,6 +31,8 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     assert results['kaizen']['parameters'] > results['phase_one']['parameters'] == results['static_control']['parameters']
     assert [results[row]['per_seed'][0]['epochs'] for row in ('phase_one', 'static_control', 'kaizen')] == [1, 2, 2]
     assert (work / 'accuracy.png').exists() and (work / 'results.md').read_text().strip() in output
+    assert [results[row]['tested'] for row in ('phase_one', 'static_control', 'kaizen')] == [8, 8, 8], 'videos, not clips'
+    assert output.strip().endswith(conclusion(results))
 
     stamps = {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')}
     (work / 'seed_1' / 'kaizen' / 'result.json').unlink()
