@@ -39,7 +39,7 @@ def main():
                         help='multiplies the seconds after which a fault counts as hung, for a busy machine; default 1')
     parser.add_argument('--out', type=Path, default=Path('work_dirs', 'faults.md'), help='the table; default work_dirs/faults.md')
     args = parser.parse_args()
-    console, started = Console(), time.monotonic()
+    console, started = Console(width=max(140, Console().width)), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         samples = Samples(Path(folder, 'samples'))
         if forked(samples.prepare):
