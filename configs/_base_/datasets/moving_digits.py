@@ -16,7 +16,8 @@ val_pipeline = [
 test_pipeline = [
     dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleTestClips', clip_len=16, num_clips=10, positions='random', seed=0),
-    *train_pipeline[2:]
+    dict(type='OnDistinctFrames', transforms=train_pipeline[2:-2]),
+    *train_pipeline[-2:]
 ]
 
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))

@@ -27,7 +27,8 @@ val_pipeline = [
 test_pipeline = [
     dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
-    *val_pipeline[2:]
+    dict(type='OnDistinctFrames', transforms=val_pipeline[2:-2]),
+    *val_pipeline[-2:]
 ]
 
 train_dataloader = dict(

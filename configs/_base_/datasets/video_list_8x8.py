@@ -6,7 +6,8 @@ def sampled(pipeline):
     sizes = {(-1, 128): (-1, 256), (112, 112): (224, 224)}
     steps = [dict(step, clip_len=8, frame_interval=8) if 'clip_len' in step else step for step in pipeline]
     steps = [dict(step, scale=sizes[tuple(step['scale'])]) if 'scale' in step else step for step in steps]
-    return [dict(step, crop_size=224) if 'crop_size' in step else step for step in steps]
+    steps = [dict(step, crop_size=224) if 'crop_size' in step else step for step in steps]
+    return [dict(step, transforms=sampled(step['transforms'])) if 'transforms' in step else step for step in steps]
 
 
 train_pipeline = sampled(_base_.train_pipeline)

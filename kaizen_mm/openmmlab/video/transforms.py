@@ -1,7 +1,11 @@
-"""Sampling of test clips at random positions that do not change from run to run."""
+"""Test clips: at random positions that do not change from run to run, and with each frame decoded once."""
+from typing import Sequence
+
 import numpy as np
 from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
 
 from kaizen_mm.arguments import check_choice, check_int
 
@@ -42,3 +46,29 @@ class SampleTestClips(SampleFrames):
             return super()._get_test_clips(num_frames, ori_clip_len)
         last = max(num_frames - ori_clip_len, 0)
         return np.sort(self._generator.integers(0, last + 1, size=self.num_clips))
+
+
+@TRANSFORMS.register_module()
+class OnDistinctFrames(BaseTransform):
+    """Transforms the frames of a video once each, in their order, however many of its clips they are in.
+
+    Clips that overlap share frames, and clips in no order have a reader seek back for each of them. What comes out
+    is the same to the bit as without it.
+
+    Args:
+        transforms: From decoding on; each must treat every frame alike and draw nothing at random.
+    """
+
+    def __init__(self, transforms: Sequence[dict]):
+        self.transforms = Compose(transforms)
+
+    def transform(self, results: dict) -> dict:
+        wanted = results['frame_inds'].ravel()
+        results['frame_inds'], places = np.unique(wanted, return_inverse=True)
+        results = self.transforms(results)
+        results['imgs'] = [results['imgs'][place] for place in places]
+        results['frame_inds'] = wanted
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.transforms})'

@@ -1,9 +1,18 @@
-"""Positions of test clips."""
+"""Positions of test clips, and frames that are decoded once."""
+from pathlib import Path
+from unittest import mock
+
 import numpy as np
 import pytest
-from mmaction.datasets.transforms import SampleFrames
+import torch
+from mmaction.datasets.transforms import DecordDecode, SampleFrames
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
 
 from kaizen_mm.openmmlab.video.transforms import SampleTestClips
+
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 
 
 def clips(frames, sample_idx=0, **kwargs):
@@ -52,3 +61,23 @@ def test_bad_numbers(argument):
 def test_bad_positions():
     with pytest.raises(ValueError, match="positions must be one of .* got 'dense'"):
         SampleTestClips(16, positions='dense')
+
+
+@pytest.mark.parametrize('name', ['kaizen_mfnet_list.py', 'kaizen_mfnet_ucf101.py', 'kaizen_mfnet_digits.py', 'kaizen_tsn_r18_list.py',
+                                  'kaizen_slowonly_r18_list.py', 'kaizen_slowonly_r50_list.py'])
+def test_frames_that_clips_share_are_decoded_once_and_nothing_else_changes(name, digits):
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(CONFIGS / name)
+    steps = cfg.test_dataloader.dataset.pipeline
+    shared = [step for step in steps if step.type == 'OnDistinctFrames']
+    assert len(shared) == 1
+    plainly = [inner for step in steps for inner in (step.transforms if step.type == 'OnDistinctFrames' else [step])]
+    video = dict(filename=str(next((digits / 'videos').glob('val_*'))), label=0, start_index=0, modality='RGB', sample_idx=3)
+    decoded = []
+    with mock.patch.object(DecordDecode, '_decord_load_frames', autospec=True,
+                           side_effect=lambda self, reader, frames: decoded.append(frames) or list(reader.get_batch(frames).asnumpy())):
+        once, again = (Compose(pipeline)(dict(video)) for pipeline in (steps, plainly))
+    side = next((step.crop_size for step in plainly if 'crop_size' in step), 32)
+    assert once['inputs'].shape[-2:] == (side, side)
+    assert torch.equal(once['inputs'], again['inputs']) and len(once['inputs']) > 1
+    assert list(decoded[0]) == sorted(set(decoded[1])) and len(decoded[0]) < len(decoded[1])
