@@ -25,10 +25,8 @@ import numpy as np
 
 from .file_check import file_fault, size_fault
 from .isolation import brief
-from .video_readers import REMEDY, UnreadableVideo, open_video
+from .video_readers import REMEDY, SPARE_PACKETS, UnreadableVideo, open_video
 
-# Streams with packed B-frames hold a packet or two that show no new picture.
-SPARE_PACKETS = 2
 # Largest mean difference of two decoders' pictures, of 255: conversions of colours differ a little.
 TOLERANCE = 10.0
 SAME = 1.0  # the same for one decoder that reads a picture twice

@@ -12,11 +12,13 @@ import av
 import decord
 import numpy as np
 
-from .file_check import file_fault, size_fault
+from .file_check import declared_frames, file_fault, size_fault
 from .isolation import brief
 
 REMEDY = 're-encode it, as with ffmpeg -i FILE -c:v libx264 -crf 20 OUT.mp4'
 
+# streams with packed B-frames hold a packet or two that show no new picture
+SPARE_PACKETS = 2
 MPEG_PROGRAM = b'\x00\x00\x01\xba'
 
 
@@ -44,8 +46,8 @@ def open_video(path: str | Path, reader: str = 'decord', num_threads: int = 1):
         ``asnumpy()`` is uint8 RGB ``[len(indices), height, width, 3]``, turned as the container says.
 
     Raises:
-        UnreadableVideo: There is no such file, it is no regular file, shorter than its container says, or the
-            reader cannot open it; the message names the file, and the codec where that is the cause.
+        UnreadableVideo: There is no such file, it is no regular file, shorter or of fewer frames than its
+            container says, or the reader cannot open it; the message names the file, and the codec where that is the cause.
         ValueError, ImportError: See :func:`check_reader`.
     """
     check_reader(reader)
@@ -53,13 +55,17 @@ def open_video(path: str | Path, reader: str = 'decord', num_threads: int = 1):
     if fault:
         raise UnreadableVideo(path, fault)
     try:
-        return READERS[reader](str(path), num_threads)
+        video = READERS[reader](str(path), num_threads)
     except Exception as error:  # decord raises its own errors and plain RuntimeError
         reason = f'{reader} cannot open it: {brief(error)}'
         codec = _codec(path)
         if codec and 'cannot find video stream' in reason:
             reason = f'{reader} does not know its codec, {codec}'
         raise UnreadableVideo(path, f'{reason}; {REMEDY}' if codec else reason) from error
+    declared = declared_frames(path)
+    if declared is not None and len(video) < declared - SPARE_PACKETS:
+        raise UnreadableVideo(path, f'damaged: {len(video)} of the {declared} frames that its headers count are there')
+    return video
 
 
 def _open_decord(path: str, num_threads: int):

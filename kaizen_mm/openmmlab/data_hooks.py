@@ -32,6 +32,7 @@ class EpochSeedHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+    changes_weights = True  # for kaizen_mm.openmmlab.settings
 
     def __init__(self):
         self._sampler = None  # of the training data

@@ -10,7 +10,7 @@ import pytest
 from kaizen_mm.data.file_check import declared_size
 from kaizen_mm.data.reencoding import reencode_video
 from kaizen_mm.data.video_check import check_video, compare
-from kaizen_mm.data.video_readers import READERS, check_reader, open_video
+from kaizen_mm.data.video_readers import READERS, UnreadableVideo, check_reader, open_video
 from tests.data.clips import cut, make_video
 
 # --- damaged videos ---------------------------------------------------------
@@ -211,3 +211,17 @@ def test_torchcodec_gives_what_decord_gives(tmp_path):
     for indices in ([0, 5, 19], range(7), np.array([12, 3])):
         np.testing.assert_array_equal(one.get_batch(indices).asnumpy(), other.get_batch(indices).asnumpy())
     assert check_video(path, 'torchcodec') == 20
+
+
+def test_frames_that_the_headers_count_and_nobody_finds(tmp_path):
+    """The middle third of an AVI is zeroed: both decoders go on behind it as if nothing had been there."""
+    path = make_video(tmp_path / 'a.avi')
+    content = bytearray(path.read_bytes())
+    third = len(content) // 3
+    content[third:2 * third] = bytes(third)
+    path.write_bytes(content)
+    assert len(decord.VideoReader(str(path))) < 18
+    with pytest.raises(ValueError, match=r'damaged: \d+ of the 20 frames that its headers count are there'):
+        check_video(path)
+    with pytest.raises(UnreadableVideo, match='a.avi: damaged: '):  # in training too
+        open_video(path)
