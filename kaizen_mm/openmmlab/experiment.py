@@ -20,7 +20,7 @@ from kaizen_mm.measures import MEASURES
 from kaizen_mm.openmmlab.cli import build_runner
 from kaizen_mm.openmmlab.phase_one import phase_one_config
 from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
-from kaizen_mm.openmmlab.results import read_result
+from kaizen_mm.openmmlab.results import read_result, write_result
 from kaizen_mm.openmmlab.settings import fingerprint, test_settings
 from kaizen_mm.uncertainty import verdict, with_error
 
@@ -138,7 +138,7 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         seconds=time.time() - started,
         seconds_test=time.time() - trained)
     # the result counts for this training and this test alone
-    write_lines(result_file, [json.dumps(dict(result, training=training, test=test), indent=2)])
+    write_result(result_file, dict(result, training=training, test=test))
     return result
 
 

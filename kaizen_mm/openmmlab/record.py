@@ -114,12 +114,18 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
     if not osp.isfile(path):
         raise ValueError(f'{osp.join(cfg.work_dir, NAME)} says that the training ended with {record.checkpoint}, which is '
                          'not there: put it back, or move the folder away to train anew')
-    if resumed:
-        try:
-            read_checkpoint(path)
-        except ValueError as error:
-            print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
-            return None
+    try:
+        checkpoint = read_checkpoint(path)
+    except ValueError as error:
+        if not resumed:
+            raise
+        print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
+        return None
+    meta = checkpoint.get('meta') or {}
+    if meta.get('iter') != record.iterations or record.training != meta.get('training') and record.checkpoint != record.started_from:
+        raise ValueError(f'{path} is not the checkpoint that the training in its folder ended with, after {record.iterations} '
+                         f'iterations: one of them or {NAME} was exchanged or edited; put back what was there, or move the folder '
+                         'away to train anew')
     return path
 
 

@@ -3,14 +3,22 @@ import json
 from pathlib import Path
 
 from kaizen_mm.arguments import check_int, check_number
+from kaizen_mm.files import write_lines
 from kaizen_mm.measures import MEASURES
+from kaizen_mm.openmmlab.settings import fingerprint
+
+
+def write_result(path: Path, result: dict) -> None:
+    """Writes the record, whole and with a checksum of its content."""
+    write_lines(path, [json.dumps(dict(result, checksum=fingerprint(result)), indent=2)])
 
 
 def read_result(path: Path) -> dict:
     """The record of a training and its test, see :func:`~kaizen_mm.openmmlab.experiment.train_and_test`.
 
     Raises:
-        ValueError: The file is damaged, or a value in it is none that a test can give; file and field are named.
+        ValueError: The file is damaged or was edited, or a value in it is none that a test can give; file and field are
+            named.
     """
     try:
         result = json.loads(path.read_bytes())
@@ -18,6 +26,9 @@ def read_result(path: Path) -> dict:
         raise ValueError(f'{path} is damaged ({error}); remove it to have the test done again') from error
     try:
         _check(result)
+        # a record of before there were checksums has none
+        if result.pop('checksum', fingerprint(result)) != fingerprint(result):
+            raise ValueError('its content is not what was written')
     except ValueError as error:
         raise ValueError(f'{path}: {error}; remove the file to have the test done again') from error
     return result

@@ -41,18 +41,20 @@ class TrainingHook(Hook):
         self._ended = False
 
     def before_run(self, runner: Runner) -> None:
-        if runner._train_loop is None or isinstance(runner._train_loop, dict) or self._ended:
-            return  # a test or a validation
-        if not runner.cfg:
-            return  # built without a config, by a tool: nothing is known of what it trains
-        check_entries(runner.cfg, _unwrapped(runner.model))
-        resume, given = runner._resume, runner._load_from
-        newest = on_rank_zero(self._checkpoint_to_resume, runner) if resume and not given else None
-        if not resume:
-            on_rank_zero(self._check_folder, runner)
+        tests = runner._train_loop is None or isinstance(runner._train_loop, dict) or self._ended
+        trains = not tests and bool(runner.cfg)  # of what a tool has built without a config nothing is known
+        resume, given, newest = runner._resume, runner._load_from, None
+        if trains:
+            check_entries(runner.cfg, _unwrapped(runner.model))
+            if not resume:
+                on_rank_zero(self._check_folder, runner)
+            elif not given:
+                newest = on_rank_zero(self._checkpoint_to_resume, runner)
+        runner._may_dump_config = True
+        runner.dump_config()
         if newest is not None:
             runner._load_from = newest
-        elif not given:
+        elif trains and not given:
             runner._resume = False
             if runner.cfg.get('phase_one') is not None:
                 train_phase_one(runner, resume)
@@ -147,7 +149,7 @@ class TrainingHook(Hook):
 
 def add_to_all_runners() -> None:
     """Has mmengine's runner register :class:`TrainingHook` before the hooks of its config, and with them those that no
-    training should be without."""
+    training should be without; and write its config into the work folder once that is found to be its own."""
     if hasattr(Runner.register_hooks, '__wrapped__'):
         return
     register = Runner.register_hooks
@@ -160,7 +162,15 @@ def add_to_all_runners() -> None:
                 self.register_hook(hook())
         self._hooks.insert(0, TrainingHook())
 
-    Runner.register_hooks = register_hooks
+    dump = Runner.dump_config
+
+    @functools.wraps(dump)
+    def dump_config(self):
+        # mmengine does this while a runner is built, which may be refused, over the config that a training has left there
+        if getattr(self, '_may_dump_config', False):
+            dump(self)
+
+    Runner.register_hooks, Runner.dump_config = register_hooks, dump_config
 
 
 def _unwrapped(model):

@@ -89,6 +89,33 @@ def test_a_folder_of_another_config_is_refused_with_the_difference(mnist):
     assert finished_checkpoint(other) == str(Path(mnist.work_dir, 'epoch_2.pth'))
 
 
+def test_a_refused_training_leaves_the_config_of_the_one_before(mnist):
+    train(mnist)
+    configs = {path: path.read_text() for path in Path(mnist.work_dir).glob('*.py')}
+    assert len(configs) == 1
+    for resume in (False, True):
+        with pytest.raises(ValueError, match='another config'):
+            train(mnist, resume=resume, **{'optim_wrapper.optimizer.lr': 0.25})
+    assert {path: path.read_text() for path in Path(mnist.work_dir).glob('*.py')} == configs
+
+
+def test_an_exchanged_checkpoint_does_not_count_as_the_end(mnist):
+    train(mnist, **{'train_cfg.max_epochs': 2})
+    mnist.train_cfg.max_epochs, folder = 2, Path(mnist.work_dir)
+    record, last = (folder / NAME).read_text(), (folder / 'epoch_2.pth').read_bytes()
+    (folder / NAME).write_text(record.replace('epoch_2.pth', 'epoch_1.pth'))
+    with pytest.raises(ValueError, match='epoch_1.pth is not the checkpoint that the training in its folder ended with, after 8'):
+        finished_checkpoint(mnist)
+    (folder / NAME).write_text(record)
+    checkpoint = torch.load(folder / 'epoch_2.pth', weights_only=False)
+    checkpoint['meta']['training'] = 'another'
+    torch.save(checkpoint, folder / 'epoch_2.pth')
+    with pytest.raises(ValueError, match='epoch_2.pth is not the checkpoint that the training'):
+        finished_checkpoint(mnist)
+    (folder / 'epoch_2.pth').write_bytes(last)
+    assert finished_checkpoint(mnist) == str(folder / 'epoch_2.pth')
+
+
 def test_a_training_may_become_longer_only_where_it_is_resumed(mnist):
     train(mnist)
     mnist.train_cfg.max_epochs = 3

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from kaizen_mm.openmmlab.results import read_result
+from kaizen_mm.openmmlab.results import read_result, write_result
 
 
 def record(**changes) -> dict:
@@ -47,3 +47,15 @@ def test_what_no_test_can_give_is_an_error_that_names_file_and_field(tmp_path, c
                      (content if isinstance(content, str) else json.dumps(content)).encode())
     with pytest.raises(ValueError, match=f'{path}.*{message}.*remove'):
         read_result(path)
+
+
+def test_an_edit_that_a_test_could_give_is_found(tmp_path):
+    path = tmp_path / 'result.json'
+    written = record(training='id', test='test')
+    write_result(path, written)
+    assert read_result(path) == written
+    for edited in (path.read_text().replace('0.25', '0.75'), path.read_text().replace('"acc/iterate_1/video_top1": 0.25,', '')):
+        assert edited != path.read_text()
+        path.with_name('edited.json').write_text(edited)
+        with pytest.raises(ValueError, match='edited.json: its content is not what was written; remove'):
+            read_result(path.with_name('edited.json'))
