@@ -9,7 +9,7 @@ from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_cha
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
 from kaizen_mm.models.convert import RELEASES, release_of
-from kaizen_mm.models.weights_check import num_iterations, weights_difference
+from kaizen_mm.models.weights_check import num_iterations, trained_iterations, weights_difference
 
 
 @HOOKS.register_module()
@@ -76,7 +76,7 @@ class CheckpointCheckHook(Hook):
     mmengine loads what fits and only warns of the rest. Here the checkpoint must have every
     tensor of the model, in its shape; only what phase two adds (adapters, statistics of later
     iterates) may be missing. What is saved says with how many iterations the network was trained, as
-    ``num_iterations`` in its ``meta``.
+    ``num_iterations`` in its ``meta``; a test with another number warns.
 
     Args:
         new_classifier: Whether tensors of the head whose number of classes alone is another are left out, by name and
@@ -89,6 +89,7 @@ class CheckpointCheckHook(Hook):
     def __init__(self, new_classifier: bool = False):
         check_flag('new_classifier', new_classifier)
         self.new_classifier = new_classifier
+        self._trained_iterations = None  # K of the checkpoint that was loaded last
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         checkpoint['meta']['num_iterations'] = num_iterations(_unwrapped(runner.model))
@@ -98,15 +99,22 @@ class CheckpointCheckHook(Hook):
         if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
         model = _unwrapped(runner.model)
+        self._trained_iterations = trained_iterations(state_dict, checkpoint.get('meta') or {})
         difference = weights_difference(model, state_dict)
         if self.new_classifier:
             left_out = self._leave_out_classifier(runner, difference.shapes, state_dict)
             difference = difference._replace(shapes={k: v for k, v in difference.shapes.items() if k not in left_out})
         if difference.missing or difference.shapes:
             raise ValueError(
-                f'the checkpoint is of another architecture: {difference}. {_conversion(runner, state_dict)}It must come from the same network; to '
-                'start from weights that fit in part, use init_cfg, and to fine-tune one of other classes in phase one, '
+                f'the checkpoint is of another architecture: {difference}. {_conversion(runner, state_dict)}It must '
+                'come from the same network; to start from weights that fit in part, use init_cfg, and to fine-tune one of other classes in phase one, '
                 'phase_one.load_from with new_classifier=True of CheckpointCheckHook')
+
+    def before_test(self, runner) -> None:
+        ours, theirs = num_iterations(_unwrapped(runner.model)), self._trained_iterations
+        if theirs not in (None, ours):
+            runner.logger.warning(f'The checkpoint was trained with {theirs} iterations, the network that is tested has '
+                                  f'num_iterations={ours}' + ('; its h is not trained' if theirs == 1 else ''))
 
     @staticmethod
     def _leave_out_classifier(runner, shapes, state_dict):

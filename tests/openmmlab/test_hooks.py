@@ -94,8 +94,21 @@ def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_co
         runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))
 
 
+@pytest.mark.parametrize('iterations, warning', [
+    (1, 'trained with 1 iterations, the network that is tested has num_iterations=3; its h is not trained'),
+    (2, 'trained with 2 iterations, the network that is tested has num_iterations=3'), (3, None)])
+def test_a_test_with_other_iterations_than_were_trained_warns(config, iterations, warning):
+    config.model.backbone.num_iterations = iterations
+    checkpoint = dict(state_dict=MODELS.build(config.model).state_dict())
+    config.model.backbone.num_iterations = 3
+    runner, hook = SimpleNamespace(model=MODELS.build(config.model), logger=Log()), CheckpointCheckHook()
+    hook.after_load_checkpoint(runner, checkpoint)
+    hook.before_test(runner)
+    assert [line.partition('was ')[2] for line in runner.logger] == ([warning] if warning else [])
+
+
 class Log(list):
-    info = list.append
+    info = warning = list.append
 
 
 @pytest.mark.parametrize('classes, message', [(400, ['The checkpoint is of 400 classes: its classifier is left out']), (8, [])])
