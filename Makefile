@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 
 # one thread a process, as many processes as there are cores, at most four: each takes more than a gigabyte
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'

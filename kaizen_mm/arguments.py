@@ -16,8 +16,8 @@ def is_number(value: Any) -> bool:
 def check_int(name: str, value: Any, low: int = 1, high: Optional[int] = None) -> None:
     """Raises ValueError unless ``value`` is an int from ``low`` to ``high`` (None: no bound)."""
     if not is_int(value) or value < low or high is not None and value > high:
-        wanted = f'>= {low}' if high is None else f'from {low} to {high}'
-        raise ValueError(f'{name} must be an int {wanted}, got {value!r}')
+        wanted = f'an int >= {low}' if high is None else f'{low} or {high}' if high == low + 1 else f'an int from {low} to {high}'
+        raise ValueError(f'{name} must be {wanted}, got {value!r}')
 
 
 def check_number(name: str, value: Any, low: float = 0, high: Optional[float] = None) -> None:
@@ -46,7 +46,8 @@ def check_shape(name: str, value: Any, what: str, length: Optional[int] = None) 
 def check_choice(name: str, value: Any, choices: Sequence) -> None:
     """Raises ValueError unless ``value`` is one of a few strings, or None where that is one of them."""
     if not (value is None or isinstance(value, str)) or value not in choices:
-        raise ValueError(f'{name} must be one of {tuple(choices)}, got {value!r}')
+        wanted = f'one of {tuple(choices)}' if len(choices) > 1 else repr(choices[0])
+        raise ValueError(f'{name} must be {wanted}, got {value!r}')
 
 
 def check_flag(name: str, value: Any) -> None:

@@ -341,7 +341,7 @@ def test_sizes_of_the_input():
      'use a larger input, a smaller pool_kernel or a larger pool_padding'),
     (dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
     (dict(input_size=(16, 96, 96)), ValueError, r'input_size must be 2 positive ints, \(H, W\), got \(16, 96, 96\)'),
-    (dict(img_size=(0, 96)), ValueError, r'input_size must be 2 positive ints, \(H, W\), got \(0, 96\)'),
+    (dict(img_size=(0, 96)), ValueError, r'img_size must be 2 positive ints, or one for both sides, got \(0, 96\)'),
     (dict(img_size=96, input_size=(96, 96)), ValueError, 'input_size and img_size exclude each other'),
     (dict(global_pool='mean'), ValueError, r"global_pool must be one of \('avg', 'max', 'avgmax', ''\), got 'mean'"),
     (dict(global_pool=''), ValueError, "global_pool='' .* needs num_classes=0, got num_classes=1000"),

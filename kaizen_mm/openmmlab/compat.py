@@ -153,7 +153,9 @@ def write_whole_files() -> None:
 
     @functools.wraps(before_train)
     def before(self, runner):
-        # the numbers of the checkpoints to be removed come from the one that was resumed from
+        # the numbers of the checkpoints to be removed come from the one that was resumed from, and from no other run
+        if not runner._resume:
+            runner.message_hub.runtime_info.pop('keep_ckpt_ids', None)
         if 'keep_ckpt_ids' in runner.message_hub.runtime_info:
             ids = runner.message_hub.get_info('keep_ckpt_ids')
             runner.message_hub.update_info('keep_ckpt_ids', [i for i in ids if isinstance(i, int)])

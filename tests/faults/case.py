@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 import warnings
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
@@ -110,8 +111,15 @@ def is_named(error: BaseException) -> bool:
     return isinstance(error, NAMED_ERRORS) and not isinstance(error, UnicodeError)
 
 
+def _forget_fork_server() -> None:
+    """The server that the parent may have started is no child of this process, which cannot wait for it."""
+    server = forkserver._forkserver
+    server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+
+
 def _act(case: Case, place: Path, sender) -> None:
     os.setsid()
+    _forget_fork_server()
     descriptor = os.open(place.with_suffix('.txt'), os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(descriptor, stream)

@@ -5,12 +5,18 @@ import signal
 import time
 
 import pytest
+from mmengine.registry import DefaultScope
 
 from tests.faults import arguments
 from tests.faults.__main__ import FAMILIES, counts, markdown
 from tests.faults.case import Case, is_named, try_all
 from tests.faults.kills import forked
 from tests.faults.samples import Samples
+
+
+@pytest.fixture(autouse=True)
+def _no_scope_of_another_test(monkeypatch):
+    monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
 
 
 def test_the_targets_are_built_with_good_arguments(tmp_path, monkeypatch):

@@ -292,8 +292,8 @@ def test_defaults_of_the_recurrent_networks():
 
 @pytest.mark.parametrize('build, options, message', [
     (partial(MFNet, 4), dict(), 'dims must be 2 or 3, got 4'),
-    (mfnet2d_n9, dict(widths=(24, 48, 96)), r'widths must be four positive ints, one per stage, got \(24, 48, 96\)'),
-    (mfnet2d_n9, dict(units=(1, 3, 0, 2)), r'units must be four positive ints, one per stage, got \(1, 3, 0, 2\)'),
+    (mfnet2d_n9, dict(widths=(24, 48, 96)), r'widths must be 4 positive ints, one per stage, got \(24, 48, 96\)'),
+    (mfnet2d_n9, dict(units=(1, 3, 0, 2)), r'units must be 4 positive ints, one per stage, got \(1, 3, 0, 2\)'),
     (mfnet2d_n9, dict(groups=5), r'groups must divide 16 .* got groups=5, widths=\(24, 48, 96, 192\)'),
     (mfnet2d_n9, dict(groups=0), 'groups must divide 16 .* got groups=0'),
     (mfnet2d_n9, dict(groups=1, widths=(24, 48, 96, 190)), r'4 must divide all widths; .*190\)'),

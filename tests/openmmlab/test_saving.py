@@ -131,3 +131,10 @@ def test_a_full_disk_is_an_error_that_names_the_path_and_keeps_what_is_there(tmp
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / 'epoch_1.pth').read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith('.')]
+
+
+def test_a_training_that_begins_anew_removes_nothing_by_the_numbers_of_another(tmp_path):
+    runner = toy_runner(tmp_path / 'work', checkpoint=dict(max_keep_ckpts=3))
+    runner.message_hub.update_info('keep_ckpt_ids', [1, 2])  # mmengine's runners of one name and second share it
+    runner.train()
+    assert sorted(path.name for path in (tmp_path / 'work').glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth']

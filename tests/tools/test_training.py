@@ -147,7 +147,6 @@ def test_options_reach_the_run(run, tiny_configs, tmp_path):
     ('model.backbone.alpha=-1', 'alpha must be a finite number >= 0, got -1'),
     ('model.cls_head.loss_cls.kaizen_weight=-1', 'kaizen_weight must be a finite number >= 0, got -1'),
     ('model.backbone.pool_kernel=9', 'pool_kernel (9, 9, 9)'),
-    ('train_dataloader.persistent_workers=True', 'persistent_workers must be False'),
 ])
 def test_a_bad_value_in_the_config_stops_the_run_before_it_starts(run, tiny_configs, tmp_path, option, message):
     output = run(sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work',
