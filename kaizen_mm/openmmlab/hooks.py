@@ -1,7 +1,6 @@
 """Hooks that training and testing of recurrent networks need."""
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from kaizen_mm.arguments import check_flag, check_int
@@ -10,6 +9,7 @@ from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
 from kaizen_mm.models.convert import RELEASES, release_of
 from kaizen_mm.models.weights_check import num_iterations, trained_iterations, weights_difference
+from kaizen_mm.openmmlab.processes import unwrapped
 
 
 @HOOKS.register_module()
@@ -41,7 +41,7 @@ class RecurrenceHook(Hook):
         if not (self.every_n_inner_iters(batch_idx, self.interval) or self.is_last_train_iter(runner)
                 or self.end_of_epoch(runner.train_dataloader, batch_idx)):
             return
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         blocks = [(n, b) for n, b in recurrent_blocks(model) if b.num_iterations > 1]
         for name, block in blocks:
             path = '' if len(blocks) == 1 else f'{name}/'
@@ -92,13 +92,13 @@ class CheckpointCheckHook(Hook):
         self._trained_iterations = None  # K of the checkpoint that was loaded last
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        checkpoint['meta']['num_iterations'] = num_iterations(_unwrapped(runner.model))
+        checkpoint['meta']['num_iterations'] = num_iterations(unwrapped(runner.model))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)
         if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         self._trained_iterations = trained_iterations(state_dict, checkpoint.get('meta') or {})
         difference = weights_difference(model, state_dict)
         if self.new_classifier:
@@ -111,7 +111,7 @@ class CheckpointCheckHook(Hook):
                 'phase_one.load_from with new_classifier=True of CheckpointCheckHook')
 
     def before_test(self, runner) -> None:
-        ours, theirs = num_iterations(_unwrapped(runner.model)), self._trained_iterations
+        ours, theirs = num_iterations(unwrapped(runner.model)), self._trained_iterations
         if theirs not in (None, ours):
             runner.logger.warning(f'The checkpoint was trained with {theirs} iterations, the network that is tested has '
                                   f'num_iterations={ours}' + ('; its h is not trained' if theirs == 1 else ''))
@@ -142,7 +142,7 @@ class FirstWeightsHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        names = untrained_first_weights(_unwrapped(runner.model))
+        names = untrained_first_weights(unwrapped(runner.model))
         if names and not any(getattr(hook, 'allow_untrained', False) for hook in runner.hooks):
             raise ValueError(
                 f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. Set '
@@ -159,7 +159,3 @@ def _conversion(runner, state_dict):
     command = f'python tools/convert_checkpoint.py {kind} {source} converted.pth'
     use = 'load_from=converted.pth' if prefix else "model.backbone.init_cfg=dict(type='Pretrained', checkpoint='converted.pth')"
     return f'It is {RELEASES[kind].title}: run "{command}{f" --prefix {prefix}" if prefix else ""}" and set {use}. '
-
-
-def _unwrapped(model):
-    return model.module if is_model_wrapper(model) else model

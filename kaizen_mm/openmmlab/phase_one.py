@@ -9,7 +9,6 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -17,7 +16,7 @@ from mmengine.visualization import Visualizer
 from kaizen_mm.arguments import check_flag
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.openmmlab.cli import RUNNER_ENTRIES, build_runner
-from kaizen_mm.openmmlab.processes import on_rank_zero
+from kaizen_mm.openmmlab.processes import on_rank_zero, unwrapped
 from kaizen_mm.openmmlab.record import finished_checkpoint, read_record
 from kaizen_mm.openmmlab.trial import check_entries, check_known, try_one_step, unchanged_random_state
 
@@ -112,7 +111,7 @@ def _train(cfg: Config, outer: Runner) -> None:
     """Trains with a runner of its own and then makes the outer one's globals current again."""
     inner = build_runner(cfg)
     try:
-        check_entries(cfg, inner.model.module if is_model_wrapper(inner.model) else inner.model, 'phase_one.')
+        check_entries(cfg, unwrapped(inner.model), 'phase_one.')
         try_one_step(outer)
         inner.logger.info(f'Phase one starts in {cfg.work_dir}')
         inner.train()

@@ -62,7 +62,7 @@ def check_same_weights(model: torch.nn.Module) -> None:
     """
     if get_world_size() == 1:
         return
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         digest.update(name.encode())
@@ -73,3 +73,8 @@ def check_same_weights(model: torch.nn.Module) -> None:
     if different:
         raise RuntimeError(f'ranks {different} of {len(digests)} would start from other weights than rank 0; all must '
                            'run the same code and config, and read the same files')
+
+
+def unwrapped(model):
+    """The model inside the wrapper that distributed training puts around it; any other as it is."""
+    return model.module if is_model_wrapper(model) else model

@@ -6,14 +6,13 @@ from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from kaizen_mm.checkpoint_files import not_finite, read_checkpoint
 from kaizen_mm.openmmlab.divergence import FiniteLossHook
 from kaizen_mm.openmmlab.hooks import FirstWeightsHook
 from kaizen_mm.openmmlab.phase_one import train_phase_one
-from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero
+from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero, unwrapped
 from kaizen_mm.openmmlab.record import (TrainingRecord, check_settings_of, new_record, read_record, relative, resume_point,
                                         write_record)
 from kaizen_mm.openmmlab.settings import STARTS, differences, lasts_longer, training_settings
@@ -45,7 +44,7 @@ class TrainingHook(Hook):
         trains = not tests and bool(runner.cfg)  # of what a tool has built without a config nothing is known
         resume, given, newest = runner._resume, runner._load_from, None
         if trains:
-            check_entries(runner.cfg, _unwrapped(runner.model))
+            check_entries(runner.cfg, unwrapped(runner.model))
             if not resume:
                 on_rank_zero(self._check_folder, runner)
             elif not given:
@@ -171,7 +170,3 @@ def add_to_all_runners() -> None:
             dump(self)
 
     Runner.register_hooks, Runner.dump_config = register_hooks, dump_config
-
-
-def _unwrapped(model):
-    return model.module if is_model_wrapper(model) else model

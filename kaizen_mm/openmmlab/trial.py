@@ -9,13 +9,13 @@ from typing import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch import nn
 
 from kaizen_mm.arguments import check_int
+from kaizen_mm.openmmlab.processes import unwrapped
 
 # Of paramwise_cfg in mmengine's DefaultOptimWrapperConstructor, which passes over all others
 _PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
@@ -97,7 +97,7 @@ def try_one_step(runner: Runner) -> None:
     Raises:
         ValueError: The step has failed.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     with unchanged_random_state(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # W_1 is not loaded yet, and what else there is comes again in training
         trial = copy.deepcopy(model)

@@ -2,10 +2,11 @@
 from typing import Optional
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmpretrain.datasets import MultiLabelDataset
 from torch import nn
+
+from kaizen_mm.openmmlab.processes import unwrapped
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class LabelCheckHook(Hook):
 
     @staticmethod
     def _check(model, **loaders):
-        num_classes = _num_classes(model.module if is_model_wrapper(model) else model)
+        num_classes = _num_classes(unwrapped(model))
         for name, loader in loaders.items():
             dataset = getattr(loader, 'dataset', None)
             if num_classes is None or not hasattr(dataset, 'get_gt_labels') or isinstance(dataset, MultiLabelDataset):
