@@ -107,3 +107,10 @@ def test_the_example_of_the_guide_runs(capsys):
     exec(code.replace('slice(1200, None), 30', 'slice(1200, None), 2'), names)
     assert [len(values) for values in names['accuracy'].values()] == [1, 1, 3]
     assert 'weight change, 1.conv1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_lines_wrap_at_100_columns(page):
+    prose = re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL)
+    long = [line for line in prose.splitlines() if len(line) > 100 and not line.startswith(('|', '!['))]
+    assert not long  # tables and pictures have lines of any length
