@@ -96,7 +96,7 @@ class SeededDataset:
         if not isinstance(draws[0], Draw):
             return self.dataset.__getitems__(draws)
         self._note(draws[0])
-        with seeded(sum((draw.entropy for draw in draws), ())):
+        with seeded([word for draw in draws for word in draw.entropy]):
             return self.dataset.__getitems__([draw.index for draw in draws])
 
     def collate(self, function, samples):
@@ -126,7 +126,7 @@ class SeededDataset:
 def seeded(entropy: Sequence[int]) -> Iterator[None]:
     """Seeds ``random``, ``numpy.random`` and ``torch`` (on the CPU) in a block, and puts their states back after it."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = [int(word) for word in np.random.SeedSequence(entropy).generate_state(3)]
+    words = [int(word) for word in np.random.SeedSequence(_words(entropy)).generate_state(3)]
     random.seed(words[0])
     np.random.seed(words[1])
     torch.default_generator.manual_seed(words[2])  # torch.manual_seed would seed accelerators as well
@@ -136,6 +136,14 @@ def seeded(entropy: Sequence[int]) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
+
+
+def _words(entropy: Sequence[int]) -> Sequence[int]:
+    """The same entropy as an array, which NumPy mixes at once, where it takes each int of a sequence by itself."""
+    words = np.asarray(entropy)
+    if words.dtype.kind != 'i' or words.min() < 0 or words.max() >= 2**32:
+        return entropy  # an int of more than one word, or one that NumPy refuses
+    return words.astype(np.uint32)
 
 
 class _Collate:

@@ -107,6 +107,22 @@ def test_states_are_put_back():
         assert torch.equal(numbers(), inside)
 
 
+@pytest.mark.parametrize('entropy', [
+    [0], (0, 1, 2, 3), list(range(4000)), [2**32 - 1, 5], [2**32, 5], [2**40 + 3], [2**63, 1], [2**70, 2]])
+def test_the_seeds_are_those_of_numpy_whatever_the_size_of_the_entropy(entropy):
+    with seeded(entropy):
+        drawn = random.random(), np.random.rand(), torch.rand(1).item()
+    words = [int(word) for word in np.random.SeedSequence(entropy).generate_state(3)]
+    generator = torch.Generator().manual_seed(words[2])
+    assert drawn == (random.Random(words[0]).random(), np.random.RandomState(words[1]).rand(),
+                     torch.rand(1, generator=generator).item())
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match='non-negative'), seeded([1, -2]):
+        pass
+
+
 def test_otherwise_it_is_the_loader_that_it_was():
     loader = DataLoader(Noise(), batch_size=3, sampler=RandomSampler(range(8)))
     sampler = seed_samples(loader, 0)
