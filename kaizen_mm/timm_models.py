@@ -25,6 +25,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
                          resolve_pretrained_cfg)
 
+from kaizen_mm import timm_comparators  # noqa: F401  registers its names
 from kaizen_mm.arguments import check_shape, is_int
 from kaizen_mm.checkpoint_files import verify_checkpoint
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate

@@ -1,2 +1,2 @@
 """Registry classes for mmpretrain."""
-from kaizen_mm.openmmlab.image import backbones, cifar, datasets, heads, hooks, metrics  # noqa: F401
+from kaizen_mm.openmmlab.image import backbones, cifar, comparators, datasets, heads, hooks, metrics  # noqa: F401

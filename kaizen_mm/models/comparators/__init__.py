@@ -1,0 +1,12 @@
+"""Recurrent and weight-sharing image networks that MFNet is compared with; needs torch alone."""
+from kaizen_mm.models.comparators.base import ImageNetwork
+from kaizen_mm.models.comparators.conv_rnn import ConvRNN
+from kaizen_mm.models.comparators.cornet_rt import CORnetRT
+from kaizen_mm.models.comparators.cornet_s import CORnetS
+from kaizen_mm.models.comparators.cornet_z import CORnetZ
+from kaizen_mm.models.comparators.feedback_net import FeedbackNet
+from kaizen_mm.models.comparators.iamnn import IamNN
+from kaizen_mm.models.comparators.narrow import narrow
+from kaizen_mm.models.comparators.sharesnet import ShaResNet
+
+__all__ = ['CORnetRT', 'CORnetS', 'CORnetZ', 'ConvRNN', 'FeedbackNet', 'IamNN', 'ImageNetwork', 'ShaResNet', 'narrow']

@@ -1,0 +1,125 @@
+"""What the networks that MFNet is compared with have in common; needs torch alone."""
+from typing import Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from kaizen_mm.arguments import check_int, check_number, check_shape, is_int
+from kaizen_mm.models.timm_methods import check_head, make_classifier
+
+
+class ImageNetwork(nn.Module):
+    """An image classifier whose last feature maps come as iterates, the last one best.
+
+    A subclass gives :meth:`forward_feature_iterates`. A network that runs once has one iterate.
+
+    Args:
+        num_features: Channels of the last map.
+        stride: Pixels of the input to one position of the last map.
+        num_classes: Classes of the classifier; 0 builds none. Default 1000.
+        in_chans: Channels of the input. Default 3.
+        input_size: ``(H, W)``, or one int for both, that the network is meant for; it takes any size from
+            ``stride`` on, and this one is checked at construction. None (default) checks nothing.
+        drop_rate: Dropout before the classifier. Default 0.
+        global_pool: ``'avg'`` (default), ``'max'``, ``'avgmax'`` (their mean), or ``''``, which keeps the map and needs
+            ``num_classes=0``.
+
+    Shape:
+        ``[N, in_chans, H, W] -> [N, num_classes]``
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self,
+                 num_features: int,
+                 stride: int,
+                 num_classes: int = 1000,
+                 in_chans: int = 3,
+                 input_size: Union[int, Sequence[int], None] = None,
+                 drop_rate: float = 0.0,
+                 global_pool: str = 'avg'):
+        super().__init__()
+        check_head(num_classes, global_pool)
+        check_int('in_chans', in_chans)
+        check_number('drop_rate', drop_rate, 0, 1)
+        if input_size is not None:
+            sides = (input_size, input_size) if is_int(input_size) else input_size
+            check_size('input_size', check_shape('input_size', sides, '(H, W) or one for both', length=2), stride)
+        self.num_features = self.head_hidden_size = num_features
+        self.num_classes, self.in_chans, self.global_pool, self.stride = num_classes, in_chans, global_pool, stride
+        self.dropout = nn.Dropout(drop_rate)
+        self.classifier = make_classifier(num_features, num_classes)
+
+    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """The last map ``[N, num_features, h, w]`` of every iterate."""
+        raise NotImplementedError
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last map ``[N, num_features, h, w]`` of the last iterate."""
+        return self.forward_feature_iterates(x)[-1]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pooling, dropout and classifier: ``[N, C, h, w] -> [N, num_classes]``, or ``[N, C]`` with ``pre_logits``."""
+        if self.global_pool:
+            mean, largest = x.mean(dim=(2, 3)), x.amax(dim=(2, 3))
+            x = {'avg': mean, 'max': largest, 'avgmax': 0.5 * (mean + largest)}[self.global_pool]
+        x = self.dropout(x)
+        return x if pre_logits else self.classifier(x)
+
+    def forward_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """The logits of every iterate, for :class:`~kaizen_mm.losses.KaizenLoss`."""
+        return tuple(self.forward_head(features) for features in self.forward_feature_iterates(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of the last iterate."""
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.classifier
+
+    def reset_classifier(self, num_classes: int, global_pool: Optional[str] = None) -> None:
+        """Puts a fresh classifier in place; ``num_classes`` 0 for none, ``global_pool`` None (default) changes nothing."""
+        pool = self.global_pool if global_pool is None else global_pool
+        check_head(num_classes, pool)
+        like = next(self.parameters())
+        self.num_classes, self.global_pool = num_classes, pool
+        self.classifier = make_classifier(self.num_features, num_classes).to(like.device, like.dtype)
+
+    def _check_input(self, x: Tensor) -> None:
+        if not torch.jit.is_tracing() and not torch.compiler.is_compiling():
+            check_size('input', tuple(x.shape[-2:]), self.stride)
+
+
+def check_size(name: str, size: Sequence[int], stride: int) -> None:
+    """Raises ValueError unless an image ``(H, W)`` has at least as many pixels a side as the network's strides come to."""
+    if min(size) < stride:
+        raise ValueError(f'{name} must be at least {stride} pixels high and wide, as many as the strides come to, got {tuple(size)}')
+
+
+def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> Tuple[int, ...]:
+    """Channels times the factor ``width``, rounded to a multiple, at least one of it.
+
+    Raises:
+        ValueError: ``width`` is no number above 0.
+    """
+    check_number('width', width)
+    if width == 0:
+        raise ValueError('width must be a factor of the channels above 0, got 0')
+    return tuple(max(multiple, round(count * width / multiple) * multiple) for count in channels)
+
+
+def init_weights(module: nn.Module) -> None:
+    """He's normal initialization of convolutions (arXiv:1502.01852), by the number of their outputs."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def double_strided(channels: int, kernel: int, width: int, norm: bool = True) -> nn.Sequential:
+    """The first layers of a ResNet: a convolution of stride 2, batch norm, ReLU, and max pooling of stride 2."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, kernel, 2, kernel // 2, bias=not norm), *([nn.BatchNorm2d(width)] if norm else []),
+        nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))

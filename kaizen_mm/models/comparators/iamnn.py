@@ -1,0 +1,136 @@
+"""IamNN: a residual network whose stages iterate one unit, as long as each image needs it.
+
+Leroux et al., "IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification", ICLR 2018 workshop,
+arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.08983): after iteration n a linear layer on the pooled
+state gives ``h_n = sigmoid(w s_n + b)``; an image halts at the first N with ``h_1 + ... + h_N >= 1 - epsilon``, a stage gives
+``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``, and the ponder cost of the stage is ``N + R``.
+
+The paper gives no layer sizes, but "the structure of a ResNet" and about 4.8 M parameters with one iteration and 5 M with all. Those come
+out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3 iterations), whose 3x3 convolution is depthwise as in
+MobileNet, with shortcuts without parameters between stages, and with batch norms of their own for each iteration.
+"""
+from typing import List, NamedTuple, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kaizen_mm.arguments import check_int, check_number, check_shape, is_int
+from kaizen_mm.models.comparators.base import ImageNetwork, double_strided, init_weights, scaled
+
+REDUCTION = 4
+
+
+class Pondered(NamedTuple):
+    """What an adaptive stage gives: after every iteration the map ``[N, C, H, W]`` that it would give if it were the last, and the
+    ponder cost ``[N]``."""
+    iterates: Tuple[Tensor, ...]
+    ponder_cost: Tensor
+
+
+class AdaptiveStage(nn.Module):
+    """A bottleneck that is iterated up to ``num_iterations`` times, and a halting unit; with one iteration there is none."""
+
+    def __init__(self, channels: int, num_iterations: int, epsilon: float):
+        super().__init__()
+        inner = max(channels // REDUCTION, 1)
+        self.epsilon = epsilon
+        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
+        self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner, bias=False)
+        self.conv3 = nn.Conv2d(inner, channels, 1, bias=False)
+        self.norms1, self.norms2 = (nn.ModuleList(nn.BatchNorm2d(inner) for _ in range(num_iterations)) for _ in range(2))
+        self.norms3 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_iterations))
+        self.halting = nn.Linear(channels, 1) if num_iterations > 1 else None
+
+    def unit(self, state: Tensor, index: int) -> Tensor:
+        """The state after iteration ``index``, from 0."""
+        z = F.relu(self.norms1[index](self.conv1(state)))
+        z = F.relu(self.norms2[index](self.conv2(z)))
+        return F.relu(state + self.norms3[index](self.conv3(z)))
+
+    def forward(self, state: Tensor) -> Pondered:
+        count = len(self.norms1)
+        left = state.new_ones(len(state))  # 1 - sum of h so far
+        going = torch.ones_like(left, dtype=torch.bool)
+        weighted: Union[Tensor, float] = 0.
+        steps, iterates = torch.zeros_like(left), []
+        for index in range(count):
+            state = self.unit(state, index)
+            steps = steps + going.to(left)
+            # if this were the last iteration, the remainder would be this state's; an image that has halted keeps what it has
+            ends = weighted + _of_each(left * going) * state
+            iterates.append(ends)
+            if index + 1 < count:
+                h = torch.sigmoid(self.halting(state.mean(dim=(2, 3))).squeeze(1))
+                stops = going & (left - h <= self.epsilon)
+                weighted = torch.where(_of_each(stops), ends, weighted + _of_each(h * going) * state)
+                going, left = going & ~stops, torch.where(going & ~stops, left - h, left)
+                if not self.training and not going.any():
+                    iterates += [weighted] * (count - index - 1)
+                    break
+        return Pondered(tuple(iterates), steps + left)
+
+
+def _of_each(values: Tensor) -> Tensor:
+    return values[:, None, None, None]  # [N] -> [N, 1, 1, 1]
+
+
+class IamNN(ImageNetwork):
+    """IamNN; its iterates are what its last stage would give if it halted for all images after 1, 2, ... iterations.
+
+    The ponder cost is to be added to the loss, times a small weight: :attr:`ponder_cost`.
+
+    Args:
+        num_iterations: The most iterations, one for all stages or one for each of the four. Default (3, 4, 23, 3); 1 is the paper's
+            network of one iteration, without halting.
+        epsilon: How much of the sum of halting probabilities may be missing. Default 0.01.
+        width: Factor of all channels. Default 1.
+        kwargs: Those of :class:`~kaizen_mm.models.comparators.base.ImageNetwork`.
+
+    Attributes:
+        ponder_cost: Mean over images of the sum over stages of ``N + R`` of the last forward pass, a scalar with gradient; None before.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(self,
+                 num_iterations: Union[int, Sequence[int]] = (3, 4, 23, 3),
+                 epsilon: float = 0.01,
+                 width: float = 1.0,
+                 **kwargs):
+        if isinstance(num_iterations, (tuple, list)):
+            iterations = check_shape('num_iterations', num_iterations, 'one per stage', length=4)
+        else:
+            check_int('num_iterations', num_iterations)
+            iterations = (num_iterations, ) * 4
+        check_number('epsilon', epsilon, 0, 1)
+        stem, *widths = scaled((64, 256, 512, 1024, 2048), width)
+        super().__init__(widths[-1], stride=32, **kwargs)
+        self.iterations, self.widths = iterations, widths
+        self.stem = double_strided(self.in_chans, 7, stem)
+        self.stages = nn.ModuleList(AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations))
+        self.apply(init_weights)
+        for stage in self.stages:
+            if stage.halting is not None:  # the first iterations weigh alike, and none halts at once
+                nn.init.zeros_(stage.halting.weight)
+                nn.init.constant_(stage.halting.bias, -1.)
+        self.ponder_cost = None
+
+    @property
+    def num_iterations(self) -> int:
+        """How many iterates it gives: the most iterations of the last stage."""
+        return self.iterations[-1]
+
+    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
+        self._check_input(x)
+        x = self.stem(x)
+        costs: List[Tensor] = []
+        for index, (stage, channels) in enumerate(zip(self.stages, self.widths)):
+            x = F.avg_pool2d(x, 2, ceil_mode=True) if index else x
+            x = F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))  # the new channels start from zero
+            iterates, cost = stage(x)
+            costs.append(cost)
+            x = iterates[-1]
+        self.ponder_cost = torch.stack(costs).sum(dim=0).mean()
+        return iterates

@@ -1,0 +1,75 @@
+"""ShaResNet: a residual network whose blocks share their second convolution within a stage.
+
+Boulch, "ShaResNet: reducing residual network parameter number by sharing weights", arXiv:1702.08782 (Pattern Recognition Letters,
+2018); layer sizes as in the public release (github.com/aboulch/sharesnet). ShaResNet-34 has 13,613,864 parameters with 1000 classes.
+"""
+from typing import Sequence, Tuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kaizen_mm.models.comparators.base import ImageNetwork, double_strided, init_weights, scaled
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+
+class SharedBlock(nn.Module):
+    """Two 3x3 convolutions, the second of which is given from outside, and a shortcut."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+        if in_channels != channels or stride > 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        else:
+            self.shortcut = nn.Identity()
+
+    def forward(self, x: Tensor, conv2: nn.Conv2d) -> Tensor:
+        z = self.bn2(conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(z + self.shortcut(x))
+
+
+class SharedStage(nn.Module):
+    """Blocks with one second convolution for all: ``[N, C, H, W] -> [N, channels, H / stride, W / stride]``."""
+
+    def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
+        super().__init__()
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.blocks = nn.ModuleList(
+            SharedBlock(channels if block else in_channels, channels, 1 if block else stride) for block in range(blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, self.conv2)
+        return x
+
+
+class ShaResNet(ImageNetwork):
+    """ShaResNet; one iterate.
+
+    Args:
+        depth: 18 or 34. Default 34.
+        width: Factor of all channels. Default 1.
+        kwargs: Those of :class:`~kaizen_mm.models.comparators.base.ImageNetwork`.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    num_iterations = 1
+
+    def __init__(self, depth: int = 34, width: float = 1.0, **kwargs):
+        if isinstance(depth, bool) or depth not in BLOCKS:
+            raise ValueError(f'depth must be one of {tuple(BLOCKS)}, got {depth!r}')
+        widths: Sequence[int] = scaled((64, 128, 256, 512), width)
+        super().__init__(widths[-1], stride=32, **kwargs)
+        self.stem = double_strided(self.in_chans, 7, widths[0])
+        self.stages = nn.Sequential(*(
+            SharedStage(widths[max(stage - 1, 0)], widths[stage], blocks, 2 if stage else 1)
+            for stage, blocks in enumerate(BLOCKS[depth])))
+        self.apply(init_weights)
+
+    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
+        self._check_input(x)
+        return (self.stages(self.stem(x)), )
