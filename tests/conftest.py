@@ -99,6 +99,27 @@ def write_image_folders(folder):
     return folder
 
 
+@pytest.fixture(scope='session')
+def watched(tiny_configs, digits, tmp_path_factory):
+    """Work directory of both phases of the tiny recurrent network, two epochs each, with TensorBoard beside the log."""
+    from mmengine.config import Config
+    from mmengine.registry import RUNNERS
+
+    import kaizen_mm  # noqa: F401  registers the names of the config
+    cfg = Config.fromfile(tiny_configs / 'kaizen.py')
+    folder = tmp_path_factory.mktemp('watched') / 'work'
+    cfg.merge_from_dict({
+        'work_dir': str(folder), 'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 1, 'phase_one.train_cfg.max_epochs': 2,
+        'phase_one.train_cfg.val_interval': 1, 'visualizer.vis_backends.1.type': 'IterateTensorboardVisBackend',
+        'train_dataloader.num_workers': 0})
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        split = 'train' if loader is cfg.train_dataloader else 'val'
+        loader.dataset.update(ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
+    cfg.model.cls_head.head.num_classes = 8
+    RUNNERS.build(cfg).train()
+    return folder
+
+
 @pytest.fixture
 def environment(digits):
     """The environment of a command on the tiny data set, one thread a process."""

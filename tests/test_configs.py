@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from kaizen_mm.layers import recurrent_blocks
-from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from tests.conftest import configs
 from tests.openmmlab.samples import batch
 

@@ -14,7 +14,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS
 from PIL import Image
 
 from kaizen_mm.layers import recurrent_blocks
-from kaizen_mm.openmmlab.phase_one import phase_one_config
+from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from tests.conftest import configs
 from tests.openmmlab.image.samples import samples
 

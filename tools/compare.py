@@ -9,9 +9,9 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from kaizen_mm.files import write_lines
-from kaizen_mm.openmmlab.cli import merge_options
-from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
-from kaizen_mm.plots import plot_iterates
+from kaizen_mm.lab.cli import merge_options
+from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.plots import plot_iterates
 
 
 def main():

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from kaizen_mm.data.moving_digits import CLASSES, MovingDigits
-from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.plots import plot_iterates
 from kaizen_mm.openmmlab.inference import write_network
-from kaizen_mm.openmmlab.record import read_record
-from kaizen_mm.plots import plot_iterates
+from kaizen_mm.openmmlab.training.record import read_record
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 

@@ -6,8 +6,8 @@ network and its control, share each plot.
 import argparse
 from pathlib import Path
 
-from kaizen_mm.openmmlab.curves import find_runs
-from kaizen_mm.run_plot import plot_runs
+from kaizen_mm.lab.curves import find_runs
+from kaizen_mm.lab.run_plot import plot_runs
 
 
 def main():

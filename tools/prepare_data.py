@@ -18,8 +18,7 @@ import argparse
 import os
 import sys
 
-from kaizen_mm.data.annotations import (check_list, prepare_hmdb51,
-                                        prepare_ucf101)
+from kaizen_mm.data.annotations import check_list, prepare_hmdb51, prepare_ucf101
 from kaizen_mm.data.video_readers import READERS
 
 SPLITS_HELP = {

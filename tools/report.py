@@ -16,8 +16,8 @@ from mmengine.logging import MMLogger
 from rich.progress import track
 
 from kaizen_mm.inference.output import check_outputs
-from kaizen_mm.openmmlab.evaluation import evaluate
 from kaizen_mm.report import write_report
+from kaizen_mm.report.evaluation import evaluate
 
 
 def main():

@@ -13,9 +13,9 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kaizen_mm.files import write_lines
-from kaizen_mm.openmmlab.reproduce import fill_page, markdown, measure, plan, summary
-from kaizen_mm.openmmlab.tables import TABLES
-from kaizen_mm.plots import plot_table
+from kaizen_mm.lab.plots import plot_table
+from kaizen_mm.lab.reproduce import fill_page, markdown, measure, plan, summary
+from kaizen_mm.lab.tables import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / 'configs'

@@ -3,7 +3,8 @@ import argparse
 
 from mmengine.config import DictAction
 
-from kaizen_mm.openmmlab import cli
+from kaizen_mm.lab import cli
+from kaizen_mm.openmmlab.training.runner import build_runner
 
 
 def main():
@@ -16,7 +17,7 @@ def main():
                         help='replace entries of the config; lists as "[a,b]", without white space')
     cli.add_launcher_arguments(parser)
     args = parser.parse_args()
-    cli.build_runner(cli.test_config(args)).test()
+    build_runner(cli.test_config(args)).test()
 
 
 if __name__ == '__main__':

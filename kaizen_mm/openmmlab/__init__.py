@@ -14,10 +14,9 @@ def register() -> None:
     compat.write_whole_files()
     compat.distribute_without_gpu()
     count_with_mmengine()
-    from kaizen_mm.openmmlab import (blocks, data_hooks, divergence, hooks, log_processor, phase_one,  # noqa: F401
-                                     processes, progress, tidy_log, training_hook, visualization)
+    from kaizen_mm.openmmlab import blocks, log, processes, training  # noqa: F401
     processes.read_checkpoints_on_rank_zero()
-    training_hook.add_to_all_runners()
+    training.training_hook.add_to_all_runners()
     if not _installed('mmcv'):  # mmaction2 and mmpretrain import mmcv but do not require it
         return
     if _installed('mmaction'):

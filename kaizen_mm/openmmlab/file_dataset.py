@@ -15,7 +15,7 @@ class FileDataset:
     """Base of data sets of mmengine's kind whose samples are files.
 
     A file that cannot be loaded ends the run with an error that names it, unless ``max_unreadable`` allows to go on
-    without it: another sample is drawn in its place then, and :class:`~kaizen_mm.openmmlab.data_hooks.ReadingHook` lists
+    without it: another sample is drawn in its place then, and :class:`~kaizen_mm.openmmlab.training.data_hooks.ReadingHook` lists
     what was skipped at the end. Test data is never skipped.
 
     Args:

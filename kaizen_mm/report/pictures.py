@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kaizen_mm.data.video_readers import open_video
-from kaizen_mm.plots import plt
+from kaizen_mm.lab.plots import plt
 from kaizen_mm.report.outcomes import Outcomes
 
 FRAMES = 5

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.models import mfnet2d_n9
-from kaizen_mm.openmmlab.checkpoints import newest_whole_checkpoint
+from kaizen_mm.openmmlab.training.checkpoints import newest_whole_checkpoint
 from tests.faults.case import Case
 from tests.faults.kills import ENDS, forked
 from tests.faults.samples import IMAGE, MNIST, Samples, tool, train

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from kaizen_mm.openmmlab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -50,7 +50,7 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
 def test_quiet_shows_bars_and_leaves_the_log_to_its_file(run, tiny_configs, tmp_path):
     (tmp_path / 'quiet.py').write_text(f'''
 from mmengine.config import Config
-from kaizen_mm.openmmlab.experiment import compare
+from kaizen_mm.lab.experiment import compare
 configs = [Config.fromfile({str(tiny_configs)!r} + name) for name in ('/kaizen.py', '/control.py')]
 for cfg in configs:
     cfg.train_cfg.max_epochs = cfg.phase_one.train_cfg.max_epochs = 1

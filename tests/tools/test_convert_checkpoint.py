@@ -10,7 +10,7 @@ from torch import nn
 
 from kaizen_mm.models import CifarResNet
 from kaizen_mm.models.mfnet import mfnet3d_n9
-from kaizen_mm.openmmlab.hooks import CheckpointCheckHook
+from kaizen_mm.openmmlab.training.hooks import CheckpointCheckHook
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'convert_checkpoint.py'
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kaizen_mm.checkpoint_files import read_checkpoint
-from kaizen_mm.openmmlab.tables import TABLES
+from kaizen_mm.lab.tables import TABLES
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 ROWS = TABLES['table1'].rows

@@ -1,0 +1,110 @@
+"""The tables that ``tools/reproduce.py`` measures."""
+from typing import Dict, NamedTuple, Optional, Tuple
+
+from kaizen_mm.lab.measures import MEASURES, Measure
+
+
+class Table(NamedTuple):
+    """A table to be measured.
+
+    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
+    all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
+    compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
+    difference to it, seed by seed. A row that is in ``variants`` is no config but one with some of its options changed.
+    """
+    title: str
+    phase_one: str
+    rows: Dict[str, Optional[float]]
+    measure: Measure
+    quick: dict
+    control: Optional[str] = None
+    variants: Dict[str, Tuple[str, dict]] = {}
+
+
+_TINY_IMAGENET_QUICK = {
+    'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
+_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
+    ('train', 256), ('val', 100), ('test', 100))}
+# feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of it
+_CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
+_LAST = {f'model.backbone.{key}': value for key, value in dict(
+    block='layer3.0', dynamic='conv1', feedback='bn2', input_shape=(3, 32, 32)).items()}
+_FACTORS = {
+    'last_block': _LAST,
+    'last_block_rows_shared': {**_LAST, 'model.backbone.adapter': 'paper', 'model.backbone.pool_kernel': 4,
+                               'model.backbone.pool_stride': 4, 'model.backbone.alpha': 0.1},
+    'k3': {'model.backbone.num_iterations': 3},
+    'w1_frozen': {'model.backbone.freeze_dynamic': True},
+    'gammas_near_1': {'model.head.loss.gamma_first': 1., 'model.head.loss.gamma_others': 1.},
+    'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.},
+    'phase_two_short': {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2},
+}
+TABLES = {
+    'table1': Table(
+        title='MNIST',
+        phase_one='mnist',
+        rows={
+            'mnist': 96.50, 'mnist_big': 98.07, 'mnist_control': None,
+            'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
+            'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
+        },
+        measure=MEASURES['top1'],
+        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
+               'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}),
+    'tiny_imagenet': Table(
+        title='MFNet-2D, 20 classes of Tiny ImageNet',
+        phase_one='mfnet2d_tiny_imagenet',
+        rows=dict.fromkeys([
+            'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
+            'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
+    'tiny_imagenet_resnet18': Table(
+        title='ResNet-18 (mmpretrain), 20 classes of Tiny ImageNet',
+        phase_one='resnet18_tiny_imagenet',
+        rows=dict.fromkeys([
+            'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
+            'kaizen_resnet18_tiny_imagenet_k3_shared']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
+    'tiny_imagenet_timm_resnet18': Table(
+        title='ResNet-18 (timm), 20 classes of Tiny ImageNet',
+        phase_one='timm_resnet18_tiny_imagenet',
+        rows=dict.fromkeys([
+            'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
+    'cifar10_from_start': Table(
+        title='ResNet-8, CIFAR-10, from the start',
+        phase_one='resnet8_cifar10',
+        rows=dict.fromkeys([
+            'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='resnet8_cifar10'),
+    'cifar10_half_from_start': Table(
+        title='ResNet-8 of half the width, CIFAR-10, from the start',
+        phase_one='resnet8_half_cifar10',
+        rows=dict.fromkeys([
+            'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2', 'resnet8_half_cifar10_parameters',
+            'resnet8_half_cifar10_multiply_adds']),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='resnet8_half_cifar10'),
+    'cifar10_half_factors': Table(
+        title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
+        phase_one='resnet8_half_cifar10',
+        rows=dict.fromkeys(['resnet8_half_cifar10', _CENTRE, 'control', *_FACTORS]),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='control',
+        variants={'control': (_CENTRE, {'model.backbone.num_iterations': 1}),
+                  **{name: (_CENTRE, options) for name, options in _FACTORS.items()}}),
+    'moving_digits_camera': Table(
+        title='MFNet-3D, moving digits',
+        phase_one='mfnet_digits',
+        rows=dict.fromkeys(['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']),
+        measure=MEASURES['video_top1'],
+        quick={f'{loader}_dataloader.dataset.indices': 8 for loader in ('train', 'val', 'test')},
+        control='mfnet_digits_control'),
+}
