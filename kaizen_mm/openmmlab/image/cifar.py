@@ -9,7 +9,7 @@ from mmpretrain.registry import DATASETS
 from PIL import Image
 from torch import Tensor
 
-from kaizen_mm.arguments import check_choice, check_flag, check_int
+from kaizen_mm.arguments import check_choice, check_flag, check_int, is_int
 from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
@@ -29,8 +29,9 @@ class CifarInMemory(InMemoryImages):
         data_root: Folder with the photos in their order as ``sheet_00.webp`` to ``sheet_50.webp``, each 25 rows of 40
             photos without loss, and ``labels.txt``, 51,000 lines; the last sheet holds test photos.
         split: ``'train'`` (30,000 photos), ``'val'`` (10,000) or ``'test'`` (11,000).
-        augment: Whether batches are padded by 4 pixels and cropped at random, and half of the photos flipped.
-            Default False.
+        augment: Whether batches are padded by an eighth of their side and cropped at random, and half of the photos
+            flipped. Default False.
+        side: Pixels of the photos, 32 (default), 16 or 8: means over squares of the original ones.
         max_images: Take only so many photos, the first ones. Default all.
         pipeline: Transforms of a single photo; batches do without. Default none.
 
@@ -41,23 +42,26 @@ class CifarInMemory(InMemoryImages):
 
     metainfo = dict(classes=CLASSES)
 
-    def __init__(self, data_root: str, split: str, augment: bool = False, max_images: Optional[int] = None,
-                 pipeline: Sequence[dict] = ()):
+    def __init__(self, data_root: str, split: str, augment: bool = False, side: int = SIDE,
+                 max_images: Optional[int] = None, pipeline: Sequence[dict] = ()):
         check_choice('split', split, tuple(sorted(SPLITS)))
         check_flag('augment', augment)
+        if not is_int(side) or side not in (SIDE, SIDE // 2, SIDE // 4):
+            raise ValueError(f'side must be 32, 16 or 8, got {side!r}')
         part = range(SHEETS * ROWS * COLUMNS)[SPLITS[split]]
         if max_images is not None:
             check_int('max_images', max_images, 1, len(part))
             part = part[:max_images]
         images, labels = _read(Path(data_root), part)
-        super().__init__(torch.from_numpy(images).permute(0, 3, 1, 2), labels, pipeline)  # [N, 3, 32, 32], channels last
+        images = _smaller(images, side)
+        super().__init__(torch.from_numpy(images).permute(0, 3, 1, 2), labels, pipeline)  # [N, 3, side, side], channels last
         self.augment = augment
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
-        """A batch: inputs ``[len(indices), 3, 32, 32]`` (uint8) and as many data samples."""
+        """A batch: inputs ``[len(indices), 3, side, side]`` (uint8) and as many data samples."""
         batch = super().__getitems__(indices)
         if self.augment:
-            batch['inputs'] = shifted_and_flipped(batch['inputs'])
+            batch['inputs'] = shifted_and_flipped(batch['inputs'], batch['inputs'].shape[-1] // 8)
         return batch
 
 
@@ -70,6 +74,15 @@ def shifted_and_flipped(images: Tensor, shift: int = 4) -> Tensor:
     columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
     which = torch.arange(count)[:, None, None]
     return padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W]
+
+
+def _smaller(photos: np.ndarray, side: int) -> np.ndarray:
+    """Photos ``[N, S, S, C]`` averaged over squares, rounded, ``[N, side, side, C]``."""
+    count, size, _, channels = photos.shape
+    if side == size:
+        return photos
+    squares = photos.reshape(count, side, size // side, side, size // side, channels)
+    return np.rint(squares.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 def _read(folder: Path, part: range) -> Tuple[np.ndarray, np.ndarray]:

@@ -73,7 +73,21 @@ def test_training_alone_is_random_and_follows_the_seed(sheets):
     assert torch.equal(plain.__getitems__(indices)['inputs'], plain.__getitems__(indices)['inputs'])
 
 
+@pytest.mark.parametrize('side', [16, 8])
+def test_smaller_photos_are_means_over_squares(sheets, side):
+    size = 32 // side
+    small = photos(sheets, 'val', max_images=300, side=side).__getitems__([299, 3])['inputs']
+    for found, number in zip(small, (30_299, 30_003)):
+        expected = photo(number).astype(np.float64).reshape(side, size, side, size, 3).mean(axis=(1, 3))
+        assert np.abs(found.permute(1, 2, 0).numpy() - expected).max() <= 0.5
+    torch.manual_seed(0)
+    moved = photos(sheets, 'train', max_images=300, side=side, augment=True).__getitems__(list(range(300)))['inputs']
+    assert moved.shape == (300, 3, side, side)
+
+
 def test_faults(sheets, tmp_path):
+    with pytest.raises(ValueError, match='side must be 32, 16 or 8, got 12'):
+        photos(sheets, 'val', side=12)
     with pytest.raises(ValueError, match=r"split must be one of \('test', 'train', 'val'\), got 'all'"):
         photos(sheets, 'all')
     with pytest.raises(ValueError, match='max_images must be an int from 1 to 10000, got 0'):
