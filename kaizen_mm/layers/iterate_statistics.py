@@ -76,6 +76,11 @@ def _tracked_norms(module: nn.Module):
             yield name, norm
 
 
+def has_running_statistics(module: nn.Module) -> bool:
+    """Whether a batch norm in ``module`` keeps running statistics."""
+    return next(_tracked_norms(module), None) is not None
+
+
 def restore_iterate_statistics(module: nn.Module, *_, **__) -> None:
     """Puts statistics back under norms that have been exchanged since :func:`add_iterate_statistics` was called on ``module``.
 

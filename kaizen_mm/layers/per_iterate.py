@@ -1,9 +1,9 @@
 """What follows a recurrent block, applied to each of its iterates."""
-from typing import Sequence
+from typing import Callable, Optional, Sequence
 
 from torch import nn
 
-from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, has_running_statistics, iterate_statistics
 from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
 from kaizen_mm.layers.transparent import TransparentWrapper
 
@@ -16,7 +16,8 @@ class PerIterate(TransparentWrapper):
 
     Args:
         module: The module.
-        num_iterations: ``K``, at least 1; may be set after construction.
+        num_iterations: ``K``, at least 1; may be set after construction. Default None: not known, which only a module
+            with batch norm and statistics per iterate needs.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'``, see
             :class:`~kaizen_mm.layers.AdaptiveRecurrentBlock`.
 
@@ -24,19 +25,22 @@ class PerIterate(TransparentWrapper):
         A sequence of inputs of the module, first iterate first; result: tuple of its outputs.
 
     Raises:
-        ValueError: An argument that cannot be used, named with what would be accepted.
+        ValueError: An argument that cannot be used, named with what would be accepted; or ``num_iterations`` was not
+            given, is needed, and there are several iterates.
     """
 
     __jit_unused_properties__ = ['num_iterations']
 
-    def __init__(self, module: nn.Module, num_iterations: int, norm_statistics: str = 'per_iterate'):
+    def __init__(self, module: nn.Module, num_iterations: Optional[int] = None, norm_statistics: str = 'per_iterate'):
         super().__init__(module)
         check_norm_statistics(norm_statistics)
         self.norm_statistics = norm_statistics
-        self.num_iterations = num_iterations
+        self._num_iterations: Optional[int] = None
+        if num_iterations is not None:
+            self.num_iterations = num_iterations
 
     @property
-    def num_iterations(self) -> int:
+    def num_iterations(self) -> Optional[int]:
         return self._num_iterations
 
     @num_iterations.setter
@@ -47,8 +51,22 @@ class PerIterate(TransparentWrapper):
         self._num_iterations = value
 
     def forward(self, iterates: Sequence, **kwargs) -> tuple:
-        outputs = []
-        for i, y in enumerate(iterates):
+        return tuple(self.per_iterate(lambda y: self.wrapped(y, **kwargs), iterates))
+
+    def per_iterate(self, function: Callable, iterates: Sequence, last_only: bool = False) -> list:
+        """What a function that calls the wrapped module gives for each iterate, with that iterate's statistics in place.
+
+        Args:
+            function: Takes one iterate.
+            iterates: All of them, first iterate first.
+            last_only: Whether the function is called for the last one alone. Default False.
+        """
+        if self.num_iterations is None and self.norm_statistics == 'per_iterate' and len(iterates) > 1:
+            if has_running_statistics(self.wrapped):
+                raise ValueError(f'num_iterations must be given to {type(self).__name__}: its {type(self.wrapped).__name__} has '
+                                 f'batch norm and there are {len(iterates)} iterates')
+        results = []
+        for i in range(len(iterates) - 1 if last_only else 0, len(iterates)):
             with iterate_statistics(self.wrapped, i):
-                outputs.append(self.wrapped(y, **kwargs))
-        return tuple(outputs)
+                results.append(function(iterates[i]))
+        return results

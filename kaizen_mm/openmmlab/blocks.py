@@ -6,7 +6,6 @@ import torch
 from mmengine.model import BaseModule, initialize
 from mmengine.registry import MODELS
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.arguments import check_int, check_shape
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
@@ -168,15 +167,10 @@ class AdaptiveRecurrentNeck(PerIterate, BaseModule):
 
     def __init__(self, neck: dict, num_iterations: Optional[int] = None, norm_statistics: str = 'per_iterate',
                  init_cfg: Optional[dict] = None):
-        super().__init__(MODELS.build(neck), 1 if num_iterations is None else num_iterations, norm_statistics)
+        super().__init__(MODELS.build(neck), num_iterations, norm_statistics)
         self.init_cfg = init_cfg
-        self._needs_num_iterations = num_iterations is None and any(
-            isinstance(m, _BatchNorm) for m in self.wrapped.modules())
 
     def forward(self, iterates: Sequence, **kwargs):
-        if self._needs_num_iterations and len(iterates) > 1:
-            raise ValueError(f'num_iterations must be given to AdaptiveRecurrentNeck: its {type(self.wrapped).__name__} has '
-                             f'batch norm and there are {len(iterates)} iterates')
         outputs = super().forward(iterates, **kwargs)
         if isinstance(outputs[-1], tuple) and isinstance(outputs[-1][-1], dict):
             # mmaction2's necks give their output and auxiliary losses

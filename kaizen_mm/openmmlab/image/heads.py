@@ -1,5 +1,5 @@
 """A classification head over the iterates of a recurrent backbone."""
-from typing import List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -7,16 +7,13 @@ from mmengine.registry import MODELS as ALL_MODELS
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
-from kaizen_mm.layers.recurrent_block import check_num_iterations
-from kaizen_mm.layers.transparent import TransparentWrapper
+from kaizen_mm.layers import PerIterate
 from kaizen_mm.losses import KaizenLoss
 
 
 @MODELS.register_module()
-class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
+class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
     """Applies any mmpretrain classification head to each iterate.
 
     ``L_i`` is the wrapped head's own loss on iterate i, so that its label smoothing, soft labels
@@ -43,16 +40,11 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
                  loss: dict = dict(type='KaizenLoss'),
                  num_iterations: Optional[int] = None,
                  init_cfg: Optional[dict] = None):
-        super().__init__(MODELS.build(head))
+        super().__init__(MODELS.build(head), num_iterations)
         self.init_cfg = init_cfg
         self.loss_over_iterates = ALL_MODELS.build(loss)
         _check_loss(self.loss_over_iterates)
         self.last_scores: List[Tensor] = []
-        if num_iterations is not None:
-            check_num_iterations(num_iterations)
-            add_iterate_statistics(self.wrapped, num_iterations)
-        self._needs_num_iterations = num_iterations is None and any(
-            isinstance(m, _BatchNorm) for m in self.wrapped.modules())
 
     @property
     def num_classes(self) -> Optional[int]:
@@ -61,16 +53,15 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
 
     def pre_logits(self, feats: Sequence[Tensor]) -> Tensor:
         """What the wrapped head's last layer gets, of the last iterate."""
-        with iterate_statistics(self.wrapped, len(feats) - 1):
-            return self.wrapped.pre_logits(_stages(feats[-1]))
+        return self._of_stages(self.wrapped.pre_logits, feats, last_only=True)[0]
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Logits ``[N, num_classes]`` of the last iterate."""
-        return self._per_iterate(self.wrapped, feats, first=len(feats) - 1)[-1]
+        return self._of_stages(self.wrapped, feats, last_only=True)[0]
 
     def iterate_scores(self, feats: Sequence[Tensor]) -> Tuple[Tensor, ...]:
         """Logits of every iterate, each ``[N, num_classes]``."""
-        return tuple(self._per_iterate(self.wrapped, feats))
+        return tuple(self._of_stages(self.wrapped, feats))
 
     def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
         """The loss over the iterates; for the log, each iterate's own, its accuracy where labels are single ones, and whether
@@ -78,7 +69,7 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         self.last_scores = []  # RecurrenceHook reads them
         handle = self.wrapped.register_forward_hook(lambda head, given, scores: self.last_scores.append(scores.detach()))
         try:
-            logs = self._per_iterate(lambda feat: self.wrapped.loss(feat, data_samples, **kwargs), feats)
+            logs = self._of_stages(lambda stages: self.wrapped.loss(stages, data_samples, **kwargs), feats)
         finally:
             handle.remove()
         losses = torch.stack([sum(v for k, v in log.items() if 'loss' in k) for log in logs])
@@ -102,28 +93,16 @@ class AdaptiveRecurrentClsHead(TransparentWrapper, BaseModule):
         That field of each data sample has shape ``[K, num_classes]`` and holds what ``pred_score``
         holds for the last.
         """
-        earlier = self._per_iterate(lambda feat: self.wrapped.predict(feat), feats[:-1])
-        with iterate_statistics(self.wrapped, len(feats) - 1):
-            predictions = self.wrapped.predict(_stages(feats[-1]), data_samples)
+        predictions, = self._of_stages(lambda stages: self.wrapped.predict(stages, data_samples), feats, last_only=True)
+        earlier = self._of_stages(self.wrapped.predict, feats[:-1])
         for n, sample in enumerate(predictions):
             scores = [iterate[n].pred_score for iterate in earlier] + [sample.pred_score]
             sample.set_field(torch.stack(scores), 'iterate_scores')
         return predictions
 
-    def _per_iterate(self, function, feats, first: int = 0) -> list:
-        if self._needs_num_iterations and len(feats) > 1:
-            raise ValueError('num_iterations must be given to AdaptiveRecurrentClsHead: its '
-                             f'{type(self.wrapped).__name__} has batch norm and there are {len(feats)} iterates')
-        results = []
-        for i in range(first, len(feats)):
-            with iterate_statistics(self.wrapped, i):
-                results.append(function(_stages(feats[i])))
-        return results
-
-
-def _stages(iterate):
-    """mmpretrain's heads take a tuple of stages; an iterate is one, or the last stage's output alone."""
-    return iterate if isinstance(iterate, (tuple, list)) else (iterate, )
+    def _of_stages(self, function: Callable, feats: Sequence, last_only: bool = False) -> list:
+        """:meth:`per_iterate` for a function of a tuple of stages; an iterate is one, or the last stage's output alone."""
+        return self.per_iterate(lambda y: function(y if isinstance(y, (tuple, list)) else (y, )), feats, last_only)
 
 
 def _single_labels(data_samples) -> Optional[Tensor]:

@@ -7,15 +7,12 @@ from mmaction.evaluation import top_k_accuracy
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
-from kaizen_mm.layers.recurrent_block import check_num_iterations
-from kaizen_mm.layers.transparent import TransparentWrapper
+from kaizen_mm.layers import PerIterate
 
 
 @MODELS.register_module()
-class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
+class AdaptiveRecurrentHead(PerIterate, BaseModule):
     """Applies any mmaction2 classification head to each iterate.
 
     The state dict is that of the wrapped head. A backbone that yields no tuple counts as one
@@ -45,16 +42,11 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
                              'iterates is AdaptiveRecurrentHead\'s own loss_cls')
         if head.get('multi_class'):
             raise ValueError('head.multi_class must be False: KaizenLoss compares cross entropies')
-        super().__init__(MODELS.build(head))
+        super().__init__(MODELS.build(head), num_iterations)
         self.init_cfg = init_cfg
         self.loss_over_iterates = MODELS.build(loss_cls)
         self.return_iterates = return_iterates
         self.last_scores: List[Tensor] = []
-        if num_iterations is not None:
-            check_num_iterations(num_iterations)
-            add_iterate_statistics(self.wrapped, num_iterations)
-        self._needs_num_iterations = num_iterations is None and any(
-            isinstance(m, _BatchNorm) for m in self.wrapped.modules())
 
     @property
     def num_classes(self) -> int:
@@ -73,21 +65,15 @@ class AdaptiveRecurrentHead(TransparentWrapper, BaseModule):
         """Scores ``[N, num_classes]`` of the last iterate, or of all with ``return_iterates``."""
         if self.return_iterates:
             return tuple(self.iterate_scores(feats, **kwargs))
-        feats = feats if isinstance(feats, (tuple, list)) else (feats, )
-        with iterate_statistics(self.wrapped, len(feats) - 1):
-            return self.wrapped(_single(feats[-1]), **kwargs)
+        return self._scores(feats, last_only=True, **kwargs)[0]
 
     def iterate_scores(self, feats: Union[Tensor, Sequence], **kwargs) -> List[Tensor]:
         """Scores of every iterate, each ``[N, num_classes]``."""
-        feats = feats if isinstance(feats, (tuple, list)) else (feats, )
-        if self._needs_num_iterations and len(feats) > 1:
-            raise ValueError('num_iterations must be given to AdaptiveRecurrentHead: its '
-                             f'{type(self.wrapped).__name__} has batch norm and there are {len(feats)} iterates')
-        scores = []
-        for i, feat in enumerate(feats):
-            with iterate_statistics(self.wrapped, i):
-                scores.append(self.wrapped(_single(feat), **kwargs))
-        return scores
+        return self._scores(feats, **kwargs)
+
+    def _scores(self, feats, last_only: bool = False, **kwargs) -> List[Tensor]:
+        iterates = feats if isinstance(feats, (tuple, list)) else (feats, )
+        return self.per_iterate(lambda y: self.wrapped(_single(y), **kwargs), iterates, last_only)
 
     def loss(self, feats: Union[Tensor, tuple], data_samples: list, **kwargs) -> dict:
         """The loss over the iterates, and their cross entropies and accuracies for the log."""
