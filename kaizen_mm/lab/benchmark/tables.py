@@ -1,0 +1,131 @@
+"""The tables that records become, on a terminal and on a page."""
+from typing import Any, Callable, Dict, List, Sequence
+
+from .records import Column, Row, number, spread
+
+NOT_MEASURED = 'not measured'
+
+
+def grouped(rows: Sequence[Row], *keys: str) -> List[Row]:
+    """One row for each value of ``keys``: those, and what is the same for all sides, with the record of each side by its name."""
+    groups: Dict[tuple, Row] = {}
+    for row in rows:
+        group = groups.setdefault(tuple(row.get(key) for key in keys), {**row, 'sides': {}})
+        group['sides'][row['side']] = row
+    return list(groups.values())
+
+
+def comparison(rows: Sequence[Row]) -> List[Row]:
+    """The rows of a comparison of blocks or networks, one for each case, K, kind of work and conditions."""
+    return grouped(rows, 'case', 'K', 'work', 'layout', 'precision', 'device')
+
+
+def ratio_of(side: str, to: str) -> Callable[[Row], str]:
+    """A cell: how many times as long one side takes as another."""
+
+    def cell(row: Row) -> str:
+        record = row['sides'].get(side)
+        return spread(record['ratios'][to]) if record and to in record['ratios'] else '-'
+
+    return cell
+
+
+def of_side(side: str, value: Callable[[Row], Any], text: Callable[[Any], str] = number) -> Callable[[Row], str]:
+    """A cell: a value of one side."""
+
+    def cell(row: Row) -> str:
+        record = row['sides'].get(side)
+        found = value(record) if record else None
+        return '-' if found is None else text(found)
+
+    return cell
+
+
+def _work(row: Row) -> str:
+    return row['work'] if row['precision'] == 'float32' else f'{row["work"]}, {row["precision"]}'
+
+
+def _counted(side: str, to: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        sides = row['sides']
+        counts = [sides.get(name, {}).get('multiply_adds') for name in (side, to)]
+        return number(counts[0] / counts[1]) if all(counts) else '-'
+
+    return cell
+
+
+def _share(record: Row) -> Any:
+    return record.get('share_of_product_rate')
+
+
+def _item(record: Row) -> Any:
+    return record['ms_per_item']
+
+
+_HEAD: List[Column] = [('', lambda row: row['case']), ('N', lambda row: str(row['batch'])), ('K', lambda row: str(row['K'])),
+                       ('work', _work)]
+
+BLOCK: List[Column] = [
+    *_HEAD,
+    ('layout', lambda row: row['layout']),
+    ('ours, ms per sample', of_side('ours', _item)),
+    ('authors / ours', ratio_of('authors', 'ours')),
+    ('before / ours', ratio_of('before', 'ours')),
+    ('ours / plain', ratio_of('ours', 'plain')),
+    ('the same, counted', _counted('ours', 'plain')),
+    ('share of the product rate: plain, authors, ours', lambda row: ', '.join(
+        of_side(side, _share)(row) for side in ('plain', 'authors', 'ours'))),
+    ('peak MiB: plain, authors, ours', lambda row: ', '.join(
+        of_side(side, lambda record: record.get('peak_mib'))(row) for side in ('plain', 'authors', 'ours'))),
+    ('GPU', lambda row: NOT_MEASURED),
+]
+
+NETWORK: List[Column] = [
+    *_HEAD,
+    ('ours, ms per sample', of_side('ours', _item)),
+    ('ours / plain', ratio_of('ours', 'plain')),
+    ('the same, counted', _counted('ours', 'plain')),
+    ('before / plain', ratio_of('before', 'plain')),
+    ('authors / plain', ratio_of('authors', 'plain')),
+    ('peak memory, ours / plain', lambda row: _memory(row)),
+    ('GPU', lambda row: NOT_MEASURED),
+]
+
+ORIGINAL: List[Column] = [
+    *_HEAD,
+    ('ours, ms per clip', of_side('ours', _item)),
+    ('original / ours', ratio_of('original', 'ours')),
+    ('original / before', ratio_of('original', 'before')),
+    ('GPU', lambda row: NOT_MEASURED),
+]
+
+COMPILED: List[Column] = [
+    *_HEAD,
+    ('ours, compiled / ours', ratio_of('ours, compiled', 'ours')),
+    ('ours, compiled / authors', ratio_of('ours, compiled', 'authors')),
+    ('GPU', lambda row: NOT_MEASURED),
+]
+
+
+def _memory(row: Row) -> str:
+    sides = row['sides']
+    if 'plain' not in sides:
+        return '-'
+    return number(sides['ours']['peak_mib'] / sides['plain']['peak_mib'])
+
+
+def memory_columns(rows: Sequence[Row]) -> List[Column]:
+    """Of the memory of a step of training: each K in MiB and relative to K = 1."""
+    counts = sorted({row['K'] for row in rows})
+
+    def cell(k: int) -> Callable[[Row], str]:
+        return lambda row: f'{number(row["sides"][k]["peak_mib"])} ({number(row["sides"][k]["peak_mib"] / row["sides"][1]["peak_mib"])})'
+
+    return [('', lambda row: row['case']), ('N', lambda row: str(row['batch'])),
+            ('gradient checkpointing', lambda row: 'yes' if row['checkpointing'] else 'no'),
+            *((f'K = {k}' if k > 1 else 'plain', cell(k)) for k in counts), ('GPU', lambda row: NOT_MEASURED)]
+
+
+def memory(rows: Sequence[Row]) -> List[Row]:
+    """One row for each way of checkpointing."""
+    return grouped([dict(row, side=row['K']) for row in rows], 'case', 'checkpointing')
