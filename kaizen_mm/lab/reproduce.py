@@ -21,6 +21,10 @@ from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.tables import TABLES, Table
 
 _QUICK_EPOCHS = 1
+# to what a table's rows are compared, seed by seed, and the titles of these columns
+_DIFFERENCES = {
+    'difference': 'difference to the control ± standard error',
+    'difference_to_rival': 'difference to the static network of as many parameters ± standard error'}
 
 
 class Run(NamedTuple):
@@ -120,7 +124,8 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
         "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with a
         control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs of
-        one seed. Variants have their ``"config"`` and its ``"changes"``.
+        one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
+        ``"changes"``.
     """
     rows = {}
     for row, paper in table.rows.items():
@@ -136,9 +141,10 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             paper_top1=paper)
         if row in table.variants:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
-    for row in rows.values() if table.control else ():
-        if row is not rows[table.control]:
-            row['difference'] = _paired(row['top1']['per_seed'], rows[table.control]['top1']['per_seed'])
+    for key, other in (('difference', table.control), ('difference_to_rival', table.rival)):
+        for name, row in rows.items() if other else ():
+            if name != other:
+                row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'])
     return rows
 
 
@@ -151,10 +157,9 @@ def _paired(values: Sequence[float], control: Sequence[float]) -> dict:
 
 def markdown(rows: dict) -> str:
     """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control."""
-    paired = any('difference' in row for row in rows.values())
-    lines = ['| config | parameters | top-1, mean ± std | per seed | mean per iterate | '
-             f'{"difference to the control ± standard error" if paired else "paper"} |',
-             '| --- | --- | --- | --- | --- | --- |']
+    last = {key: title for key, title in _DIFFERENCES.items() if any(key in row for row in rows.values())}
+    head = ['config', 'parameters', 'top-1, mean ± std', 'per seed', 'mean per iterate', *(last.values() or ['paper'])]
+    lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(['---'] * len(head)) + ' |']
     for name, row in rows.items():
         top1 = row['top1']
         std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'
@@ -163,8 +168,8 @@ def markdown(rows: dict) -> str:
             f'| `{name}`' if 'changes' in row else f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
             ', '.join(f'{value:.2f}' for value in top1['per_seed']),
             ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
-            _difference(row.get('difference')) if paired else
-            '-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}']) + ' |')
+            *([_difference(row.get(key)) for key in last] or
+              ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}'])]) + ' |')
     return '\n'.join(lines)
 
 
@@ -179,6 +184,7 @@ def fill_page(page: Path, results: Path) -> None:
     """Draws the tables of a page anew: what stands between ``<!-- table NAME -->`` and ``<!-- end -->``.
 
     Each is the one of ``NAME.json`` in the folder ``results``, with its seeds and its cost; ``Not run.`` where there is none.
+    ``<!-- table hours -->`` is :func:`hours`.
 
     Raises:
         ValueError: A table of the page has no end, or a name that is none of a table.
@@ -187,9 +193,9 @@ def fill_page(page: Path, results: Path) -> None:
     for line in page.read_text(encoding='utf-8').splitlines():
         name = line.removeprefix('<!-- table ').removesuffix(' -->') if line.startswith('<!-- table ') else None
         if name is not None:
-            if name not in TABLES or not kept:
+            if name not in (*TABLES, 'hours') or not kept:
                 raise ValueError(f'{page}: {line!r} must name one of {", ".join(TABLES)} and come after the end of the one before')
-            lines += [line, '', *_drawn(results / f'{name}.json'), '']
+            lines += [line, '', *(hours(results) if name == 'hours' else _drawn(results / f'{name}.json')), '']
             kept = False
         kept = kept or line == '<!-- end -->'
         if kept:
@@ -197,6 +203,16 @@ def fill_page(page: Path, results: Path) -> None:
     if not kept:
         raise ValueError(f'{page}: the last table has no <!-- end -->')
     write_lines(page, lines)
+
+
+def hours(results: Path) -> List[str]:
+    """The hours of one core that every record in a folder says it took, and their sum, as the lines of a table."""
+    records = {path.stem: json.loads(path.read_text(encoding='utf-8')) for path in sorted(results.glob('*.json'))}
+    rows = [(f'`{name}`', len(record['rows']) * len(record['seeds']), record['core_hours'])
+            for name, record in records.items() if name in TABLES]
+    rows.append(('all', sum(trainings for _, trainings, _ in rows), sum(spent for _, _, spent in rows)))
+    return ['| record | trainings | hours of one core |', '| --- | --- | --- |',
+            *(f'| {name} | {trainings} | {spent:.1f} |' for name, trainings, spent in rows)]
 
 
 def _drawn(path: Path) -> List[str]:

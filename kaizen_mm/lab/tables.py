@@ -10,7 +10,7 @@ class Table(NamedTuple):
     ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
     all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
     compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
-    difference to it, seed by seed. A row that is in ``variants`` is no config but one with some of its options changed.
+    difference to it, seed by seed; and to ``rival``, a static network of as many parameters. A row that is in ``variants`` is no config but one with some of its options changed.
     """
     title: str
     phase_one: str
@@ -18,6 +18,7 @@ class Table(NamedTuple):
     measure: Measure
     quick: dict
     control: Optional[str] = None
+    rival: Optional[str] = None
     variants: Dict[str, Tuple[str, dict]] = {}
 
 
@@ -39,6 +40,50 @@ _FACTORS = {
     'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.},
     'phase_two_short': {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2},
 }
+# looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
+_ON_VAL = {'test_dataloader.dataset.split': 'val'}
+_CONV1 = [f'layer{stage}.0.conv1' for stage in (1, 2, 3)]
+_LATE = [f'layer{stage}.0.conv{conv}' for stage in (2, 3) for conv in (1, 2)]
+
+
+def _adapter(hidden: int, rank: int, **others) -> dict:
+    return {f'model.backbone.{key}': value for key, value in dict(hidden=hidden, rank=rank, **others).items()}
+
+
+_HALF, _HALF_K2 = 'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2'
+_SMALL, _SMALL_K2 = 'resnet8_half_cifar10_16px', 'kaizen_resnet8_half_cifar10_16px_k2'
+_HALF_SCAN = {
+    'static': (_HALF, {}),
+    'static_24610': (_HALF, {'model.backbone.backbone.widths': (8, 18, 36)}),
+    'h4_r1': (_HALF_K2, _adapter(4, 1)),
+    'h4_r1_alpha4': (_HALF_K2, _adapter(4, 1, alpha=4.)),
+}
+_SMALL_SCAN = {
+    'static': (_SMALL, {}),
+    'static_24610': (_SMALL, {'model.backbone.backbone.widths': (8, 18, 36)}),
+    'h4_r1': (_SMALL_K2, _adapter(4, 1)),
+    'late_h4_r2': (_SMALL_K2, _adapter(4, 2, block=['layer2', 'layer3'], dynamic=_LATE)),
+    'h4_r1_gamma1': (_SMALL_K2, {**_adapter(4, 1), 'model.head.loss.gamma_first': 1.}),
+    'h8_r2': (_SMALL_K2, _adapter(8, 2)),
+    'h4_r1_alpha4': (_SMALL_K2, _adapter(4, 1, alpha=4.)),
+    'conv1_h4_r2': (_SMALL_K2, _adapter(4, 2, dynamic=_CONV1)),
+    'default': (_SMALL_K2, {}),
+    'h4_r1_k3': (_SMALL_K2, _adapter(4, 1, num_iterations=3)),
+}
+
+
+def _scan(title: str, phase_one: str, variants: dict) -> Table:
+    return Table(
+        title=f'{title}, photos held out for choices',
+        phase_one=phase_one,
+        rows=dict.fromkeys(variants),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='static',
+        rival='static_24610',
+        variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()})
+
+
 TABLES = {
     'table1': Table(
         title='MNIST',
@@ -91,6 +136,8 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
         control='resnet8_half_cifar10'),
+    'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
+    'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
     'cifar10_half_factors': Table(
         title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
         phase_one='resnet8_half_cifar10',

@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.reproduce import Run, fill_page, markdown, measure, plan, summary
+from kaizen_mm.lab.reproduce import Run, fill_page, hours, markdown, measure, plan, summary
 from kaizen_mm.lab.tables import TABLES, Table
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from kaizen_mm.openmmlab.training.record import read_record, write_record
@@ -118,6 +118,21 @@ def test_differences_to_the_control_are_those_of_pairs():
     assert lines[0].endswith('| difference to the control ± standard error |')
     assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
     assert markdown(summary(table, results([2]))).splitlines()[3].endswith('| -5.00 |')
+
+
+def test_differences_to_a_rival_are_a_column_of_their_own():
+    rows = summary(TABLE._replace(control='plain', rival='net_k3'), results([0, 2, 3]))
+    assert 'difference_to_rival' not in rows['net_k3'] and 'difference' not in rows['plain']
+    assert rows['plain']['difference_to_rival']['per_seed'] == [7., 5., 4.]
+    lines = markdown(rows).splitlines()
+    assert lines[0].endswith('± standard error | difference to the static network of as many parameters ± standard error |')
+    assert [line.split(' | ')[-2:] for line in lines[2:]] == [['-', '+5.33 ± 0.88 |'], ['-5.33 ± 0.88', '- |']]
+
+
+def test_the_hours_of_all_records_are_summed(tmp_path):
+    for name, seeds, spent in (('table1', [0, 1], 1.25), ('tiny_imagenet', [0], 0.5), ('of_another_kind', [0], 100.)):
+        (tmp_path / f'{name}.json').write_text(json.dumps(dict(rows={'a': {}, 'b': {}, 'c': {}}, seeds=seeds, core_hours=spent)))
+    assert hours(tmp_path)[2:] == ['| `table1` | 6 | 1.2 |', '| `tiny_imagenet` | 3 | 0.5 |', '| all | 9 | 1.8 |']
 
 
 @pytest.mark.parametrize('row', TABLES['cifar10_half_factors'].variants)
