@@ -2,7 +2,7 @@
 
 The low-rank update ends in ``baddbmm``, ``y + alpha * P_n (A^T x)``, which fvcore and mmengine leave out.
 """
-import importlib.util
+import importlib
 from typing import Any, List
 
 
@@ -17,12 +17,11 @@ def baddbmm_multiply_adds(inputs: List[Any], outputs: List[Any]) -> int:
 
 
 def count_with_fvcore() -> None:
-    """Lets fvcore count it, and the activations that it gives, where fvcore is installed."""
-    if importlib.util.find_spec('fvcore') is not None:
-        flops = importlib.import_module('fvcore.nn.flop_count')  # fvcore.nn has functions of these names
-        activations = importlib.import_module('fvcore.nn.activation_count')
-        flops._DEFAULT_SUPPORTED_OPS['aten::baddbmm'] = baddbmm_multiply_adds
-        activations._DEFAULT_SUPPORTED_OPS['aten::baddbmm'] = activations._DEFAULT_SUPPORTED_OPS['aten::bmm']
+    """Lets fvcore count it, and the activations that it gives."""
+    flops = importlib.import_module('fvcore.nn.flop_count')  # fvcore.nn has functions of these names
+    activations = importlib.import_module('fvcore.nn.activation_count')
+    flops._DEFAULT_SUPPORTED_OPS['aten::baddbmm'] = baddbmm_multiply_adds
+    activations._DEFAULT_SUPPORTED_OPS['aten::baddbmm'] = activations._DEFAULT_SUPPORTED_OPS['aten::bmm']
 
 
 def count_with_mmengine() -> None:

@@ -21,15 +21,18 @@ nothing; it is to be True in the second phase of training, after the plain netwo
 from dataclasses import replace
 from typing import Optional, Sequence, Union
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
-                         resolve_pretrained_cfg)
-
-from kaizen_mm import timm_comparators  # noqa: F401  registers its names
 from kaizen_mm.arguments import check_shape, is_int
 from kaizen_mm.checkpoint_files import verify_checkpoint
+from kaizen_mm.extras import naming_extras
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet, check_input_size
+
+with naming_extras():
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
+                             resolve_pretrained_cfg)
+
+    from kaizen_mm import timm_comparators  # noqa: F401  registers its names
 
 register_notrace_module(AdaptiveRecurrentBlock)
 register_notrace_module(PerIterate)

@@ -30,13 +30,16 @@ from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
 
-import av
 import numpy as np
-from rich.progress import track
-from sklearn.datasets import load_digits
 
 from kaizen_mm.data.moving_scene import CLASSES, MOTIONS, Digit, Scene, scale, stamp
+from kaizen_mm.extras import naming_extras
 from kaizen_mm.files import whole_file, write_lines
+
+with naming_extras():
+    import av
+    from rich.progress import track
+    from sklearn.datasets import load_digits
 
 SPLITS = ('train', 'val')
 GENERATOR = 1  # to be raised when equal parameters come to give other pixels

@@ -8,12 +8,15 @@ import importlib
 from pathlib import Path
 from typing import Iterable, Optional
 
-import av
-import decord
 import numpy as np
+
+from kaizen_mm.extras import naming_extras
 
 from .file_check import declared_frames, file_fault, size_fault
 from .isolation import brief
+
+with naming_extras():
+    import av
 
 REMEDY = 're-encode it, as with ffmpeg -i FILE -c:v libx264 -crf 20 OUT.mp4'
 
@@ -72,6 +75,7 @@ def _open_decord(path: str, num_threads: int):
     with open(path, 'rb') as file:
         if file.read(4) == MPEG_PROGRAM:
             raise ValueError('it gives wrong frames of MPEG program streams, where it seeks')
+    import decord
     return decord.VideoReader(path, num_threads=num_threads)
 
 
@@ -119,6 +123,9 @@ def check_reader(reader: str) -> None:
     """
     if reader not in READERS:
         raise ValueError(f'reader must be one of {tuple(READERS)}, got {reader!r}')
+    if reader == 'decord':
+        with naming_extras():
+            importlib.import_module('decord')
     if reader == 'torchcodec':
         try:
             importlib.import_module('torchcodec.decoders')

@@ -3,19 +3,23 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 import numpy as np
-import timm
 import torch
 from PIL import Image
-from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor
 
-import kaizen_mm.timm_models  # noqa: F401  its names
 from kaizen_mm.arguments import check_int
 from kaizen_mm.checkpoint_files import verify_checkpoint
 from kaizen_mm.data.video_readers import open_video
+from kaizen_mm.extras import naming_extras
 from kaizen_mm.inference import Predictor, class_names
 from kaizen_mm.models.convert import without_prefix
 from kaizen_mm.models.weights_check import check_trained_weights, num_iterations
+
+with naming_extras():
+    import timm
+    from timm.data import create_transform, resolve_model_data_config
+
+    import kaizen_mm.timm_models  # noqa: F401  its names
 
 
 class TimmPredictor(Predictor):

@@ -36,7 +36,7 @@ def test_models_import_and_drn_says_what_to_install():
 def test_a_complete_mmaction2_is_left_alone(tmp_path):
     (tmp_path / 'models' / 'localizers' / 'drn').mkdir(parents=True)
     done = python(f'''
-import kaizen_mm, importlib.machinery, importlib.util, sys
+import kaizen_mm, mmaction, importlib.machinery, importlib.util, sys
 for name in [n for n in sys.modules if n.startswith('mmaction.models.localizers.drn')]:
     del sys.modules[name]
 complete = importlib.machinery.ModuleSpec('mmaction', None, is_package=True)
