@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import statistics
 import sys
+import textwrap
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -220,6 +221,7 @@ def _drawn(path: Path) -> List[str]:
         return ['Not run.']
     content = json.loads(path.read_text(encoding='utf-8'))
     seeds = ', '.join(map(str, content['seeds']))
+    source = (f'Seed{"s" if len(content["seeds"]) > 1 else ""} {seeds}; `{content["command"]}`; {content["hardware"]}, torch '
+              f'{content["torch"]}, {content["core_hours"]:.1f} hours of one core, shared with other work.')
     return [*markdown(content['rows']).splitlines(), '',
-            f'Seed{"s" if len(content["seeds"]) > 1 else ""} {seeds}; `{content["command"]}`; {content["hardware"]}, torch {content["torch"]}, '
-            f'{content["core_hours"]:.1f} hours of one core, shared with other work.']
+            *textwrap.wrap(source, 100, break_long_words=False, break_on_hyphens=False)]

@@ -5,11 +5,11 @@ is made recurrent as a whole (``f`` is the layer, ``g`` the identity, ``h`` one 
 10 -> 480), and a fully connected classifier; no biases. The enlarged baseline has five
 convolutions and two fully connected layers and as many parameters as the recurrent network.
 """
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_int
+from kaizen_mm.arguments import check_int, check_shape
 from kaizen_mm.layers import AdaptiveRecurrentBlock
 
 
@@ -22,6 +22,8 @@ class MnistCNN(nn.Module):
 
     Args:
         num_classes: Default 10.
+        channels: Of the two convolutions. Default (3, 3).
+        units: Of the fully connected layer. Default 10.
         num_iterations: None (default) for the plain network; ``K`` for one whose layer ``fc1`` runs K
             times. With 1 it is the plain one.
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`; ``shared_rows`` is False
@@ -34,16 +36,19 @@ class MnistCNN(nn.Module):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self, num_classes: int = 10, num_iterations: Optional[int] = None, **adapter):
+    def __init__(self, num_classes: int = 10, num_iterations: Optional[int] = None, channels: Sequence[int] = (3, 3),
+                 units: int = 10, **adapter):
         super().__init__()
         check_int('num_classes', num_classes)
+        first, second = check_shape('channels', channels, 'channels of the convolutions', length=2)
+        check_int('units', units)
         self.num_classes = num_classes
-        self.conv1, self.pool1 = _conv(1, 3), nn.MaxPool2d(2)  # [N, 3, 12, 12]
-        self.conv2, self.pool2 = _conv(3, 3), nn.MaxPool2d(2)  # [N, 3, 4, 4]
-        self.fc1 = nn.Linear(48, 10, bias=False)
-        self.fc2 = nn.Linear(10, num_classes, bias=False)
+        self.conv1, self.pool1 = _conv(1, first), nn.MaxPool2d(2)  # [N, first, 12, 12]
+        self.conv2, self.pool2 = _conv(first, second), nn.MaxPool2d(2)  # [N, second, 4, 4]
+        self.fc1 = nn.Linear(16 * second, units, bias=False)
+        self.fc2 = nn.Linear(units, num_classes, bias=False)
         if num_iterations is not None:
-            self.fc1 = AdaptiveRecurrentBlock(self.fc1, dynamic=[''], feedback_shape=(10, ),
+            self.fc1 = AdaptiveRecurrentBlock(self.fc1, dynamic=[''], feedback_shape=(units, ),
                                               num_iterations=num_iterations,
                                               **{'shared_rows': adapter.get('adapter') == 'global', **adapter})
         elif adapter:

@@ -160,7 +160,7 @@ def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
         fill_page(page, tmp_path)
         assert page.read_text() == (
             f'# Title\n\n<!-- table table1 -->\n\n{markdown(rows)}\n\nSeeds 0, 2; `python tools/reproduce.py table1`; x86 CPU, torch '
-            '2.5, 1.3 hours of one core, shared with other work.\n\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n\nNot run.\n\n'
+            '2.5, 1.3 hours of one core, shared\nwith other work.\n\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n\nNot run.\n\n'
             '<!-- end -->\nend\n')
     for text in ('<!-- table nothing -->\n<!-- end -->\n', '<!-- table table1 -->\n'):
         page.write_text(text)

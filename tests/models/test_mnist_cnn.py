@@ -28,7 +28,9 @@ def by_hand(net, x):
 
 @pytest.mark.parametrize('build, options, expected', [
     (MnistCNN, dict(), 880), (MnistCNN, dict(num_iterations=1), 880), (MnistCNN, dict(num_iterations=2), 5_680),
-    (MnistCNN, dict(num_iterations=4), 5_680), (MnistCNNBig, dict(), 5_685)])
+    (MnistCNN, dict(num_iterations=4), 5_680), (MnistCNNBig, dict(), 5_685),
+    (MnistCNN, dict(channels=(4, 5), units=7), 25 * (4 + 20) + 80 * 7 + 70),
+    (MnistCNN, dict(channels=(4, 5), units=7, num_iterations=2), 25 * (4 + 20) + 80 * 7 * 8 + 70)])
 def test_parameter_counts(build, options, expected):
     assert sum(p.numel() for p in build(**options).parameters()) == expected
 
@@ -103,6 +105,10 @@ def test_arguments_that_cannot_be_used():
         MnistCNN(num_iterations=2, alpha=-1)
     with pytest.raises(ValueError, match='pool_kernel must be None for a feedback vector, got 3'):
         MnistCNN(num_iterations=2, pool_kernel=3)
+    with pytest.raises(ValueError, match='channels'):
+        MnistCNN(channels=(3, ))
+    with pytest.raises(ValueError, match='units must be an int >= 1, got 0'):
+        MnistCNN(units=0)
     for num_iterations in (1, 2):
         with pytest.raises(TypeError, match='alhpa'):
             MnistCNN(num_iterations=num_iterations, alhpa=1)

@@ -24,7 +24,8 @@ from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 # what OpenCV, with which mmcv loads images, reads
 EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jp2', '.png', '.webp', '.avif', '.gif', '.bmp', '.dib', '.tif', '.tiff',
               '.ppm', '.pgm', '.pbm', '.pnm')
-_SPLITS = {'train': 'train', 'test': 't10k'}
+HELD_OUT = 10_000  # of MNIST's training images, the last ones, for choices
+_SPLITS = {'train': 'train', 'fit': 'train', 'val': 'train', 'test': 't10k'}  # and their files
 
 
 @DATASETS.register_module()
@@ -143,7 +144,8 @@ class MnistInMemory(InMemoryImages):
 
     Args:
         data_root: Folder with the four files of the original distribution, packed (``.gz``) or not.
-        split: ``'train'`` (60,000 images) or ``'test'`` (10,000).
+        split: ``'train'`` (60,000 images) or ``'test'`` (10,000); for choices, that are not to see the test images,
+            ``'fit'`` (the first 50,000 training images) and ``'val'`` (the last 10,000).
         max_images: Take only so many images, evenly spaced. Default all.
         pipeline: Transforms of a single image; batches do without. Default none.
 
@@ -161,6 +163,8 @@ class MnistInMemory(InMemoryImages):
         if not 0 < len(labels) == len(images) or images.shape[1:] != (28, 28) or labels.max() > 9:
             raise ValueError(f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
                              f'{images.shape} and {len(labels)} labels up to {labels.max(initial=0)}')
+        part = {'fit': slice(None, -HELD_OUT), 'val': slice(-HELD_OUT, None)}.get(split, slice(None))
+        images, labels = images[part], labels[part]
         if max_images is not None:
             check_int('max_images', max_images, 1, len(images))
             chosen = np.linspace(0, len(images) - 1, max_images).astype(int)

@@ -219,6 +219,14 @@ def test_what_a_network_writes_to_a_sample_does_not_come_back(mnist_data):
         assert sample.keys() == ['gt_label']
 
 
+def test_the_last_training_images_are_held_out_for_choices(mnist_data, monkeypatch):
+    monkeypatch.setattr(datasets, 'HELD_OUT', 300)
+    whole, fit, val = (digits(mnist_data / 'mnist', split) for split in ('train', 'fit', 'val'))
+    assert len(fit) == len(whole) - 300 and len(val) == 300
+    assert torch.equal(torch.cat([fit.images, val.images]), whole.images)
+    assert np.array_equal(np.concatenate([fit.get_gt_labels(), val.get_gt_labels()]), whole.get_gt_labels())
+
+
 def test_fewer_images_are_spread_over_all(mnist_data):
     whole, few = digits(mnist_data / 'mnist'), digits(mnist_data / 'mnist', max_images=5)
     assert len(few) == len(few.get_gt_labels()) == 5
@@ -245,8 +253,8 @@ def test_missing_digits(tmp_path):
     (tmp_path / LABELS).unlink()
     with pytest.raises(FileNotFoundError, match=f'neither {LABELS} nor'):
         digits(tmp_path)
-    with pytest.raises(ValueError, match=r"split must be one of \('test', 'train'\), got 'val'"):
-        digits(tmp_path, 'val')
+    with pytest.raises(ValueError, match=r"split must be one of \('fit', 'test', 'train', 'val'\), got 'all'"):
+        digits(tmp_path, 'all')
 
 
 @pytest.mark.parametrize('spoil', [
