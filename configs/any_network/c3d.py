@@ -14,10 +14,5 @@ model = dict(
         pool_kernel=(2, 4, 4), pool_stride=3),
     cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head))
 
-optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-train_cfg = dict(max_epochs=10)
-val_evaluator = test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
 load_from = 'https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth'

@@ -14,10 +14,5 @@ model = dict(
         feedback_layout='channels_last', pool_kernel=4, pool_stride=3),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
-optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-train_cfg = dict(max_epochs=10)
-val_evaluator = test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
 load_from = 'https://download.openmmlab.com/mmclassification/v0/convnext/convnext-tiny_32xb128_in1k_20221207-998cf3e9.pth'

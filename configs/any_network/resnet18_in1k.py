@@ -15,10 +15,5 @@ model = dict(
     neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
-optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-train_cfg = dict(max_epochs=10)
-val_evaluator = test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
 load_from = 'https://download.openmmlab.com/mmclassification/v0/resnet/resnet18_8xb32_in1k_20210831-fbbb1da6.pth'

@@ -15,9 +15,6 @@ model = dict(
         feedback_layout='channels_last', pool_kernel=196, pool_stride=196),
     cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head))
 
-optim_wrapper = _base_.fine_tuning.optim_wrapper
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
+val_evaluator = None  # the stock config does not validate
 load_from = 'https://download.openmmlab.com/mmaction/v1.0/recognition/uniformerv1/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb_20221219-c630a037.pth'

@@ -14,10 +14,5 @@ model = dict(
         feedback_layout='channels_last', pool_kernel=99, pool_stride=98),
     head=dict(_delete_=True, type='AdaptiveRecurrentClsHead', head=_base_.model.head))
 
-optim_wrapper = dict(_delete_=True, **_base_.fine_tuning.optim_wrapper)
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-train_cfg = dict(max_epochs=10)
-val_evaluator = test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
 load_from = 'https://download.openmmlab.com/mmclassification/v0/vit/vit-base-p16_pt-32xb128-mae_in1k_20220623-4c544545.pth'

@@ -25,9 +25,6 @@ train_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
-optim_wrapper = _base_.fine_tuning.optim_wrapper
-param_scheduler = _base_.fine_tuning.param_scheduler
-custom_hooks = _base_.fine_tuning.custom_hooks
-log_processor = _base_.fine_tuning.log_processor
-test_evaluator = dict(type='IterateAccuracy')
+globals().update(_base_.fine_tuning)
+val_evaluator = None  # the stock config does not validate
 load_from = 'https://download.openmmlab.com/mmaction/v1.0/recognition/x3d/facebook/x3d_s_13x6x1_facebook-kinetics400-rgb_20201027-623825a0.pth'

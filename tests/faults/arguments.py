@@ -120,7 +120,7 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     ('AdaptiveRecurrentBlock', _recurrent_block, {
         **_RECURRENCE, **_ADAPTER, 'dynamic': 'names', 'feedback': 'name', 'feedback_shape': 'shape'}),
     ('PerIterate', lambda **o: PerIterate(nn.BatchNorm2d(4), **{'num_iterations': 2, **o}), {
-        'num_iterations': 'iterations', 'norm_statistics': 'choice'}),
+        'num_iterations': 'iterations or None', 'norm_statistics': 'choice'}),
     ('RecurrentNetwork', _network, {**_RECURRENCE, **_ADAPTER, 'block': 'name', 'dynamic': 'names', 'feedback': 'name'}),
     ('MFNet', _mfnet, {
         'dims': 'count', 'widths': 'four counts', 'units': 'four counts', 'groups': 'count', 'num_classes': 'count or 0',

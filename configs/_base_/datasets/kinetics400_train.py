@@ -20,3 +20,4 @@ train_dataloader = dict(
         data_prefix=dict(video='data/kinetics400/videos_train'),
         pipeline=train_pipeline))
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10)
+optim_wrapper = dict()

@@ -1,10 +1,13 @@
 # Phase two from published weights, in place of a stock config's own schedule: AdamW, with a rate of
 # its own for h, without which the iterates stay identical (docs/training.md). The rates are not tuned.
+# A config takes all entries of fine_tuning over with globals().update(_base_.fine_tuning).
 custom_imports = dict(imports=['kaizen_mm'], allow_failed_imports=False)
 runner_type = 'TidyLogRunner'
 
 fine_tuning = dict(
+    train_cfg=dict(max_epochs=10),
     optim_wrapper=dict(
+        _delete_=True,
         type='OptimWrapper',
         optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
         paramwise_cfg=dict(
@@ -19,4 +22,6 @@ fine_tuning = dict(
     log_processor=dict(type='IterateLogProcessor', window_size=20, by_epoch=True),
     custom_hooks=[
         dict(type='EpochSeedHook'), dict(type='ReadingHook'), dict(type='RecurrenceHook'), dict(type='CheckpointCheckHook')
-    ])
+    ],
+    val_evaluator=dict(type='IterateAccuracy'),
+    test_evaluator=dict(type='IterateAccuracy'))
