@@ -24,6 +24,9 @@ class Table(NamedTuple):
 
 _TINY_IMAGENET_QUICK = {
     'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
+_MNIST_QUICK = {
+    'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
+    'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}
 _CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
     ('train', 256), ('val', 100), ('test', 100))}
 # feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of it
@@ -42,7 +45,6 @@ _FACTORS = {
 }
 # looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
 _ON_VAL = {'test_dataloader.dataset.split': 'val'}
-_CONV1 = [f'layer{stage}.0.conv1' for stage in (1, 2, 3)]
 _LATE = [f'layer{stage}.0.conv{conv}' for stage in (2, 3) for conv in (1, 2)]
 
 
@@ -58,17 +60,57 @@ _HALF_SCAN = {
     'h4_r1': (_HALF_K2, _adapter(4, 1)),
     'h4_r1_alpha4': (_HALF_K2, _adapter(4, 1, alpha=4.)),
 }
-_SMALL_SCAN = {
+_GAMMA1 = {'model.head.loss.gamma_first': 1.}
+_RATE2 = {'optim_wrapper.optimizer.lr': 0.2}  # the loss of two iterates has gradients of about twice the size
+_SMALL_STATIC = {
     'static': (_SMALL, {}),
     'static_24610': (_SMALL, {'model.backbone.backbone.widths': (8, 18, 36)}),
+}
+_SMALL_SCAN = {
+    **_SMALL_STATIC,
     'h4_r1': (_SMALL_K2, _adapter(4, 1)),
     'late_h4_r2': (_SMALL_K2, _adapter(4, 2, block=['layer2', 'layer3'], dynamic=_LATE)),
-    'h4_r1_gamma1': (_SMALL_K2, {**_adapter(4, 1), 'model.head.loss.gamma_first': 1.}),
     'h8_r2': (_SMALL_K2, _adapter(8, 2)),
-    'h4_r1_alpha4': (_SMALL_K2, _adapter(4, 1, alpha=4.)),
-    'conv1_h4_r2': (_SMALL_K2, _adapter(4, 2, dynamic=_CONV1)),
-    'default': (_SMALL_K2, {}),
-    'h4_r1_k3': (_SMALL_K2, _adapter(4, 1, num_iterations=3)),
+    'h4_r1_gamma1': (_SMALL_K2, {**_adapter(4, 1), **_GAMMA1}),
+}
+_SMALL_GAMMA_SCAN = {
+    **_SMALL_STATIC,
+    'static_rate2': (_SMALL, _RATE2),
+    'static_24610_rate2': (_SMALL, {'model.backbone.backbone.widths': (8, 18, 36), **_RATE2}),
+    'h4_r1_gamma1': (_SMALL_K2, {**_adapter(4, 1), **_GAMMA1}),
+    'h8_r2_gamma1': (_SMALL_K2, {**_adapter(8, 2), **_GAMMA1}),
+    'h4_r1_gamma0.3': (_SMALL_K2, {**_adapter(4, 1), 'model.head.loss.gamma_first': 0.3}),
+    'late_h4_r2_gamma1': (
+        _SMALL_K2, {**_adapter(4, 2, block=['layer2', 'layer3'], dynamic=_LATE), **_GAMMA1}),
+    'h4_r1_alpha4_gamma1': (_SMALL_K2, {**_adapter(4, 1, alpha=4.), **_GAMMA1}),
+    'default_gamma1': (_SMALL_K2, _GAMMA1),
+}
+
+
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for K = 4
+_FIT = {'train_dataloader.dataset.split': 'fit', 'val_dataloader.dataset.split': 'val', 'test_dataloader.dataset.split': 'val'}
+_H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
+_LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
+_EMA = {  # in phase two alone
+    'phase_one.custom_hooks': [], 'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)]}
+
+
+def _units(channels: tuple, units: int) -> dict:
+    return {**_LONG, 'model.backbone.channels': channels, 'model.backbone.units': units}
+
+
+_MNIST_SCAN = {
+    'control': ('mnist_control', {}),
+    'static_1054': ('mnist', _units((3, 3), 13)),
+    'static_1314': ('mnist', _units((4, 4), 11)),
+    'h8_r2_k2': ('kaizen_mnist_k2', {**_adapter(8, 2, adapter='global'), _H_RATE: 1.}),
+    'h8_r2_k2_rate10': ('kaizen_mnist_k2', _adapter(8, 2, adapter='global')),
+    'h4_r1_k2_rate10': ('kaizen_mnist_k2', _adapter(4, 1, adapter='global')),
+    'h8_r2_k3_rate10': ('kaizen_mnist_k3', _adapter(8, 2, adapter='global')),
+    'k4': ('kaizen_mnist_k4', {}),
+    'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
+    'k4_ema': ('kaizen_mnist_k4', _EMA),
+    'k4_gammas_0.3': ('kaizen_mnist_k4', {'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3}),
 }
 
 
@@ -94,8 +136,7 @@ TABLES = {
             'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
         },
         measure=MEASURES['top1'],
-        quick={'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
-               'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}),
+        quick=_MNIST_QUICK),
     'tiny_imagenet': Table(
         title='MFNet-2D, 20 classes of Tiny ImageNet',
         phase_one='mfnet2d_tiny_imagenet',
@@ -136,8 +177,18 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
         control='resnet8_half_cifar10'),
+    'mnist_scan': Table(
+        title='MNIST, the last 10,000 training images held out',
+        phase_one='mnist_held_out',
+        rows=dict.fromkeys(['mnist_held_out', *_MNIST_SCAN]),
+        measure=MEASURES['top1'],
+        quick=_MNIST_QUICK,
+        control='control',
+        rival='static_1314',
+        variants={name: (config, {**options, **_FIT}) for name, (config, options) in _MNIST_SCAN.items()}),
     'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
     'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
+    'cifar10_16px_gamma_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_GAMMA_SCAN),
     'cifar10_half_factors': Table(
         title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
         phase_one='resnet8_half_cifar10',
