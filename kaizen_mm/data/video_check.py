@@ -25,7 +25,7 @@ import numpy as np
 
 from .file_check import file_fault, size_fault
 from .isolation import brief
-from .video_readers import REMEDY, SPARE_PACKETS, UnreadableVideo, open_video
+from .video_readers import REMEDY, SPARE_PACKETS, UnreadableVideo, open_video, upright
 
 # Largest mean difference of two decoders' pictures, of 255: conversions of colours differ a little.
 TOLERANCE = 10.0
@@ -159,8 +159,3 @@ def first_difference(container, stream, like):
         picture = small(upright(frame)[None])
         return differences(picture, like[:1])[0] if picture.shape[1:] == like.shape[1:] else float('inf')
     return float('inf')
-
-
-def upright(frame):
-    """RGB of a frame, `[height, width, 3]`, turned as the container says (in quarters)."""
-    return np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))

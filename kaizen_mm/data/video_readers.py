@@ -1,10 +1,12 @@
 """The readers that training can decode videos with, behind one function.
 
-decord is the default, torchcodec can be had instead. decord reads from a path here: from bytes in memory, as mmaction2's ``DecordInit`` has it read, a
+decord is the default, PyAV and torchcodec can be had instead. decord reads from a path here: from bytes in memory, as mmaction2's ``DecordInit`` has it read, a
 truncated ``.avi`` ends the process with a segmentation fault, while the same file opened by its path gives an error
 or its frames.
 """
+import bisect
 import importlib
+import itertools
 from pathlib import Path
 from typing import Iterable, Optional
 
@@ -101,6 +103,75 @@ class TorchCodecReader:
         return Frames(self._decoder.get_frames_at([int(index) for index in indices]).data)
 
 
+class PyAVReader:
+    """PyAV's decoder with decord's interface.
+
+    It decodes on from one wanted frame to the next, or seeks to the last key frame before it where that saves decoding, and
+    turns only wanted frames into RGB. Frames are counted in the order in which they are shown.
+    """
+
+    def __init__(self, path: str, num_threads: int = 1):
+        self._container = av.open(path)
+        stream = self._container.streams.best('video')
+        if stream is None:
+            raise ValueError('cannot find video stream')
+        stream.codec_context.thread_count = num_threads
+        self._stream = stream
+        shown = [(packet.pts, packet.is_keyframe) for packet in self._container.demux(stream)
+                 if packet.size and not packet.is_discard]
+        self._times = [time for time, _ in shown]
+        known = None not in self._times and len(set(self._times)) == len(shown)
+        if known:
+            shown.sort()
+            self._times = [time for time, _ in shown]
+        # at the first frame decoding begins anyway
+        self._keys = [0] + [index for index, (_, key) in enumerate(shown) if key and index and known]
+        self._seek(0)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def get_avg_fps(self) -> float:
+        return float(self._stream.average_rate or 0)
+
+    def get_batch(self, indices: Iterable[int]) -> 'Frames':
+        indices = [int(index) for index in indices]
+        pictures = {index: upright(self._frame(index)) for index in sorted(set(indices))}
+        return Frames(np.stack([pictures[index] for index in indices]))
+
+    def _frame(self, index: int):
+        if not 0 <= index < len(self):
+            raise IndexError(f'frame {index} of {len(self)}')
+        key = self._keys[bisect.bisect_right(self._keys, index) - 1]
+        if index < self._next or key > self._next:
+            self._seek(key)
+        while True:
+            frame = next(self._frames, None)
+            if frame is None:
+                raise ValueError(f'damaged: it ends before frame {index} of {len(self)}')
+            self._next += 1
+            if self._next > index:
+                return frame
+
+    def _seek(self, key: int) -> None:
+        """Goes to a key frame; where the file does not lead there, to the beginning, now and from then on."""
+        if key:
+            self._container.seek(self._times[key], stream=self._stream)
+            self._frames = self._container.decode(self._stream)
+            first = next((frame for frame in self._frames if frame.pts is None or frame.pts >= self._times[key]), None)
+            if first is not None and first.pts == self._times[key]:
+                self._frames, self._next = itertools.chain([first], self._frames), key
+                return
+            self._keys = [0]
+        self._container.seek(0)
+        self._frames, self._next = self._container.decode(self._stream), 0
+
+
+def upright(frame) -> np.ndarray:
+    """RGB of a frame of PyAV, `[height, width, 3]`, turned as the container says (in quarters)."""
+    return np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))
+
+
 class Frames:
     """Frames that are turned into an array as decord's are."""
 
@@ -108,10 +179,10 @@ class Frames:
         self._frames = frames
 
     def asnumpy(self) -> np.ndarray:
-        return self._frames.numpy()
+        return np.asarray(self._frames)
 
 
-READERS = dict(decord=_open_decord, torchcodec=TorchCodecReader)
+READERS = dict(decord=_open_decord, pyav=PyAVReader, torchcodec=TorchCodecReader)
 
 
 def check_reader(reader: str) -> None:

@@ -9,11 +9,11 @@ UCF_TRAIN = ['Archery/v_Archery_g08_c01.avi', 'Biking/v_Biking_g08_c01.avi']
 UCF_TEST = ['Archery/v_Archery_g01_c01.avi', 'Biking/v_Biking_g01_c01.avi']
 
 
-def make_video(path, codec='mpeg4', frames=20, size=(32, 32), pix_fmt='yuv420p', **options):
+def make_video(path, codec='mpeg4', frames=20, size=(32, 32), pix_fmt='yuv420p', coding=None, **options):
     rng = np.random.default_rng(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), 'w', options=options) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=coding)
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         for _ in range(frames):

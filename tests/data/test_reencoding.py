@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from kaizen_mm.data.annotations import prepare_ucf101
-from kaizen_mm.data.reencoding import output_size, reencode_video
+from kaizen_mm.data.reencoding import key_frame_distance, output_size, reencode_video
 from kaizen_mm.data.video_check import check_video
 from tests.data.clips import QUIET, UCF_TEST, contents, cut, make_video
 
 @pytest.mark.parametrize('width, height, short_side, expected', [
     (320, 240, 128, (170, 128)), (240, 320, 128, (128, 170)),
-    (320, 240, 256, (342, 256)), (240, 240, 64, (64, 64)),
+    (320, 240, 256, (320, 240)), (240, 240, 64, (64, 64)), (101, 51, 64, (100, 50)),
 ])
 def test_output_size(width, height, short_side, expected):
     assert output_size(width, height, short_side) == expected
@@ -79,6 +79,18 @@ def test_reencoding_makes_the_rate_constant(tmp_path):
     with av.open(str(tmp_path / 'b.mp4')) as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert len(set(np.diff(times).round(6))) == 1
+
+
+def test_there_is_a_key_frame_for_every_clip(tmp_path):
+    """A clip at a random place is decoded from the key frame before it."""
+    source = make_video(tmp_path / 'a.mp4', 'libx264', frames=50, size=(64, 64), coding=dict(g='250'))
+    assert key_frame_distance(source) == 50
+    assert reencode_video(source, tmp_path / 'b.mp4', 64) == 50
+    assert key_frame_distance(tmp_path / 'b.mp4') <= 16
+    # a file of the right size and length with a single key frame is no finished one
+    (tmp_path / 'b.mp4').write_bytes(source.read_bytes())
+    assert reencode_video(source, tmp_path / 'b.mp4', 64) == 50
+    assert key_frame_distance(tmp_path / 'b.mp4') <= 16
 
 
 def test_failed_reencoding_leaves_no_file(tmp_path, clip, monkeypatch):

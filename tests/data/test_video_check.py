@@ -7,6 +7,7 @@ import decord
 import numpy as np
 import pytest
 
+from kaizen_mm.data import video_readers
 from kaizen_mm.data.file_check import declared_size
 from kaizen_mm.data.reencoding import reencode_video
 from kaizen_mm.data.video_check import check_video, compare
@@ -189,11 +190,11 @@ def test_decoders_are_compared_frame_by_frame():
         compare(pictures, pictures[:, :3], 'decord')
 
 
-# --- the second reader --------------------------------------------------------
+# --- the other readers --------------------------------------------------------
 
 
 def test_readers_that_cannot_be_used(clip, monkeypatch):
-    with pytest.raises(ValueError, match=r"reader must be one of \('decord', 'torchcodec'\), got 'opencv'"):
+    with pytest.raises(ValueError, match=r"reader must be one of \('decord', 'pyav', 'torchcodec'\), got 'opencv'"):
         open_video(clip, 'opencv')
     monkeypatch.setitem(sys.modules, 'torchcodec.decoders', None)
     with pytest.raises(ImportError, match='pip install torchcodec.*apt-get install ffmpeg'):
@@ -211,6 +212,47 @@ def test_torchcodec_gives_what_decord_gives(tmp_path):
     for indices in ([0, 5, 19], range(7), np.array([12, 3])):
         np.testing.assert_array_equal(one.get_batch(indices).asnumpy(), other.get_batch(indices).asnumpy())
     assert check_video(path, 'torchcodec') == 20
+
+
+@pytest.mark.parametrize('name, codec, options', [
+    ('one_key_frame.avi', 'mpeg4', dict(g='250')), ('many.avi', 'mpeg4', dict(g='4', bf='2')),
+    ('many.mp4', 'libx264', dict(g='5')), ('closed.mp4', 'libx264', dict(g='5', bf='0')), ('many.mkv', 'libx264', dict(g='5'))])
+def test_pyav_gives_what_decord_gives_wherever_it_seeks(tmp_path, name, codec, options):
+    path = make_video(tmp_path / name, codec, coding=options)
+    one, other = open_video(path, 'pyav'), open_video(path)
+    assert len(one) == len(other) == 20 and one.get_avg_fps() == pytest.approx(other.get_avg_fps())
+    in_a_row = open_video(path, 'pyav').get_batch(range(20)).asnumpy()
+    np.testing.assert_array_equal(in_a_row, other.get_batch(range(20)).asnumpy())
+    for indices in ([19], [0, 5, 19], range(7), np.array([12, 3, 12, 13]), [4, 18, 5, 6]):
+        np.testing.assert_array_equal(one.get_batch(indices).asnumpy(), in_a_row[np.array(indices)])
+    assert check_video(path, 'pyav') == 20
+    with pytest.raises(IndexError, match='frame 20 of 20'):
+        one.get_batch([20])
+
+
+def test_pyav_decodes_the_frames_of_a_clip_alone(tmp_path, monkeypatch):
+    reader = open_video(make_video(tmp_path / 'a.mp4', 'libx264', coding=dict(g='5', bf='0')), 'pyav')
+    turned = []
+    monkeypatch.setattr(video_readers, 'upright', lambda frame: turned.append(frame.pts) or np.zeros((2, 2, 3), np.uint8))
+    reader.get_batch([11, 13, 11])
+    assert len(turned) == 2
+    assert reader._next == 14  # it went on from frame 10, a key frame, no further than to the last one
+
+
+def test_pyav_names_what_it_cannot_read(tmp_path):
+    path = make_video(tmp_path / 'a.mp4', 'libx264')
+    cut(path, path, 0.5)
+    with pytest.raises(ValueError, match='a.mp4'):
+        open_video(path, 'pyav')
+    silent = tmp_path / 'a.wav'
+    with av.open(str(silent), 'w') as container:
+        stream = container.add_stream('pcm_s16le', rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format='s16', layout='mono')
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match='a.wav: pyav cannot open it: .*cannot find video stream'):
+        open_video(silent, 'pyav')
 
 
 def test_frames_that_the_headers_count_and_nobody_finds(tmp_path):

@@ -16,7 +16,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=128,
-    num_workers=8,
     persistent_workers=False,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -24,7 +23,6 @@ train_dataloader = dict(
         type='ImageFolderDataset', data_root=data_root, data_prefix='train', num_classes=1000, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=128,
-    num_workers=8,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(

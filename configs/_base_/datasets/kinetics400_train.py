@@ -11,8 +11,6 @@ train_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='VideoDataset',

@@ -32,7 +32,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=8,
-    num_workers=8,
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -43,7 +42,6 @@ train_dataloader = dict(
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=8,
-    num_workers=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoListDataset',
@@ -54,7 +52,6 @@ val_dataloader = dict(
         pipeline=val_pipeline))
 test_dataloader = dict(
     batch_size=1,
-    num_workers=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoListDataset',

@@ -33,7 +33,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=8,
-    num_workers=2,
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -44,7 +43,6 @@ train_dataloader = dict(
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=8,
-    num_workers=2,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoListDataset',
@@ -55,7 +53,6 @@ val_dataloader = dict(
         pipeline=val_pipeline))
 test_dataloader = dict(
     batch_size=1,
-    num_workers=2,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoListDataset',

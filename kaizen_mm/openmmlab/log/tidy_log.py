@@ -7,6 +7,7 @@ import functools
 import logging
 import os.path as osp
 import re
+from typing import Optional
 from unittest import mock
 
 import mmengine
@@ -17,6 +18,9 @@ from mmengine.logging.logger import MMFormatter
 from mmengine.model import BaseModule
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, runner
+from torch.utils.data import DataLoader
+
+from kaizen_mm.data.workers import default_workers
 
 DETAILS = 'details.txt'
 # how the messages begin that are for looking something up, not for reading along
@@ -30,6 +34,8 @@ _MISMATCH = 'The model and loaded state dict do not match exactly'
 class TidyLogRunner(Runner):
     """mmengine's ``Runner``, with environment, config, hooks and options of parameters in ``details.txt`` beside the log.
 
+    Data loaders have as many workers as there are cores where a config leaves ``num_workers`` out.
+
     Tensors that a checkpoint lacks, such as all of ``h`` in one of phase one, are told in one line. A line of the log begins
     with date and time.
     """
@@ -42,6 +48,13 @@ class TidyLogRunner(Runner):
                 handler.formatter.datefmt = '%m/%d %H:%M:%S'
         logger.addFilter(DetailsFilter(osp.join(self.log_dir, DETAILS)))
         return logger
+
+    @staticmethod
+    def build_dataloader(dataloader, seed: Optional[int] = None, diff_rank_seed: bool = False) -> DataLoader:
+        """A data loader of a config without ``num_workers`` has :func:`~kaizen_mm.data.workers.default_workers`."""
+        if isinstance(dataloader, dict):
+            dataloader = {'num_workers': default_workers(), **dataloader}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
