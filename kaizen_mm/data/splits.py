@@ -12,6 +12,8 @@
 import re
 from pathlib import Path
 
+from .lists import numbered_lines
+
 ARCHIVES = ('.rar', '.zip', '.tar', '.gz', '.tgz', '.7z')
 SPLITS = (1, 2, 3)
 
@@ -47,10 +49,8 @@ def find_files(folder, pattern, expected, flat=False):
 
 def read_lines(file):
     """(line number from 1, text) of every line that is not blank."""
-    text = Path(file).read_text(encoding='utf-8-sig', errors='replace')
-    return [(number, line.strip())
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip()]
+    return [(number, re.sub('[\ud800-\udfff]', '\ufffd', line.strip()))  # what is no UTF-8
+            for number, line in numbered_lines(Path(file).read_bytes())]
 
 
 def read_ucf101_splits(folder):

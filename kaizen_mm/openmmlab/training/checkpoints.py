@@ -1,4 +1,4 @@
-"""The newest whole checkpoint of a work folder."""
+"""The checkpoints of a work folder, and the newest whole one of them."""
 import logging
 import zipfile
 from functools import partial
@@ -36,7 +36,7 @@ def newest_whole_checkpoint(folder: Union[str, Path], accept: Optional[Callable[
     folder, announce = Path(folder), announce or partial(print_log, logger='current', level=logging.WARNING)
     named = _named_last(folder)
     candidates, refused, damaged = [], [], []
-    for path in _checkpoints(folder, named):
+    for path in checkpoints_in(folder):
         try:
             checkpoint = load_unverified(path, mmap=zipfile.is_zipfile(path))  # without reading its tensors
         except ValueError as error:
@@ -71,7 +71,9 @@ def newest_whole_checkpoint(folder: Union[str, Path], accept: Optional[Callable[
     return newest
 
 
-def _checkpoints(folder: Path, named: Optional[str]) -> List[Path]:
+def checkpoints_in(folder: Path) -> List[Path]:
+    """The checkpoint files in a folder, whole or not, by name, with what its ``last_checkpoint`` says."""
+    named = _named_last(folder)
     return [path for path in sorted(folder.glob('*')) if path.is_file() and not path.name.startswith('.')
             and (path.suffix in SUFFIXES or path.name == named)]
 

@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.files import write_lines
-from kaizen_mm.openmmlab.training.checkpoints import SUFFIXES, newest_whole_checkpoint
+from kaizen_mm.openmmlab.training.checkpoints import checkpoints_in, newest_whole_checkpoint
 from kaizen_mm.openmmlab.training.settings import differences, fingerprint, lasts_longer, training_settings
 
 NAME = 'training.json'
@@ -135,8 +135,7 @@ def check_no_checkpoints(folder: str) -> None:
     Raises:
         ValueError: The folder has checkpoints, but no record says what they are of.
     """
-    files = [path for path in Path(folder).glob('*') if path.suffix in SUFFIXES]
-    files = files or list(Path(folder).glob('last_checkpoint'))
+    files = checkpoints_in(Path(folder)) or list(Path(folder).glob('last_checkpoint'))
     if files:
         newest = max(files, key=lambda path: path.stat().st_mtime)
         raise ValueError(
