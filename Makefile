@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test docs faults install
+.PHONY: demo test smoke docs faults install
 
 install: $(INSTALLED)
 
@@ -18,6 +18,10 @@ demo: $(INSTALLED)
 # one thread a process, as many processes as there are cores, at most four: each takes more than a gigabyte
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# the wheel in an empty environment
+smoke: $(INSTALLED)
+	$(VENV)/bin/python -W ignore -m tests.smoke
 
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'

@@ -1,31 +1,5 @@
-"""Draws the curves of trainings from the scalars.json files in their work directories, as a PNG.
-
-Loss, accuracies and changes of weights and logits, per iterate, over both phases; several trainings, such as a recurrent
-network and its control, share each plot.
-"""
-import argparse
-from pathlib import Path
-
-from kaizen_mm.lab.curves import find_runs
-from kaizen_mm.lab.run_plot import plot_runs
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
-                        help='work directory of a training, or a folder of several')
-    parser.add_argument('--out', type=Path, metavar='FILE', help='default curves.png in the first WORK_DIR')
-    args = parser.parse_args()
-    out = args.out or args.work_dirs[0] / 'curves.png'
-    if out.suffix != '.png':
-        parser.error(f'--out must name a .png file, got {out}')
-    try:
-        runs = find_runs(args.work_dirs)
-        plot_runs(runs, out)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    print(f'{out}: {", ".join(run.name for run in runs)}')
-
+"""See kaizen_mm/commands/plot_run.py."""
+from kaizen_mm.commands.plot_run import main
 
 if __name__ == '__main__':
     main()

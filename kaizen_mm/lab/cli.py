@@ -1,10 +1,12 @@
-"""From command-line arguments to configs, for the scripts in tools/."""
+"""From command-line arguments to configs, for the commands that train and test."""
 import argparse
+import importlib
 import os
 import os.path as osp
 
 from mmengine.config import Config
 
+from kaizen_mm.extras import naming_extras
 from kaizen_mm.openmmlab.training.runner import RUNNER_ENTRIES
 from kaizen_mm.openmmlab.training.trial import check_known, check_lengths, check_optimizer, near
 
@@ -17,7 +19,7 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train_config(args: argparse.Namespace) -> Config:
-    """The config of a training, with the arguments of ``tools/train.py`` put over it."""
+    """The config of a training, with the arguments of ``kaizen-train`` put over it."""
     cfg = _config(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -50,7 +52,7 @@ def train_config(args: argparse.Namespace) -> Config:
 
 
 def test_config(args: argparse.Namespace) -> Config:
-    """The config of a test, with the arguments of ``tools/test.py`` put over it."""
+    """The config of a test, with the arguments of ``kaizen-test`` put over it."""
     cfg = _config(args)
     cfg.load_from = args.checkpoint
     if args.dump is not None:
@@ -70,6 +72,9 @@ def _config(args):
         cfg = Config.fromfile(args.config)
     except SyntaxError as error:
         raise ValueError(f'config {args.config} is no Python: {error.msg}, line {error.lineno}') from error
+    if cfg.get('default_scope') in ('mmaction', 'mmpretrain'):
+        with naming_extras():
+            importlib.import_module(cfg.default_scope)
     if 'model' not in cfg:
         raise ValueError(f'config {args.config} has no model; it must set {", ".join(_NEEDED)}')
     cfg.launcher = args.launcher

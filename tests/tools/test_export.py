@@ -1,27 +1,24 @@
 """tools/export.py, for configs and for timm's names."""
 import re
-import runpy
-import sys
 
 import pytest
 import timm
 import torch
 
 import kaizen_mm  # noqa: F401  timm's names
-from tests.conftest import ROOT
+from kaizen_mm.commands.export import main
 from tests.openmmlab.trained import image_config, save, stock_video_config, video_config
 
 TIMM = ['--timm', 'kaizen_mfnet2d_n9', '--model-kwargs', 'num_classes=5', 'img_size=32', 'pool_kernel=1']
 
 
 @pytest.fixture
-def export(monkeypatch, capsys):
+def export(capsys):
     """Runs the tool; gives its exit status and what it prints and complains of."""
 
     def command(*words):
-        monkeypatch.setattr(sys, 'argv', ['export.py', *map(str, words)])
         try:
-            status = runpy.run_path(str(ROOT / 'tools' / 'export.py'))['main']()
+            status = main([str(word) for word in words])
         except SystemExit as error:
             status = error.code
         return status, *capsys.readouterr()

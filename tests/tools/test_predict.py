@@ -1,11 +1,11 @@
 """tools/predict.py: what it prints, writes and returns."""
-import importlib.util
 import json
 import sys
 
 import pytest
 from mmengine.logging import MMLogger
 
+from kaizen_mm.commands.predict import main
 from tests.conftest import ROOT
 from tests.openmmlab.trained import image_config, save
 
@@ -22,16 +22,12 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def predict(trained, monkeypatch, capsys):
     """Runs the tool in this process; returns its exit status, what it printed and what it said of errors."""
-    spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools' / 'predict.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     config, checkpoint = trained
     logger = MMLogger.get_current_instance()
     monkeypatch.setattr(logger, 'level', logger.level)  # which the tool changes
 
     def call(*words, checkpoint=checkpoint):
-        monkeypatch.setattr(sys, 'argv', [str(w) for w in ('predict.py', *words, '--config', config, '--checkpoint', checkpoint)])
-        status = tool.main()
+        status = main([str(w) for w in (*words, '--config', config, '--checkpoint', checkpoint)])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
