@@ -90,6 +90,6 @@ def test_as_a_command_with_a_name_of_timm(run, tmp_path, image_folders):
     torch.save(timm.create_model('kaizen_mfnet2d_n9', **arguments).state_dict(), tmp_path / 'weights.pth')
     (tmp_path / 'labels.txt').write_text('red\ngreen\nblue\nyellow\n')
     output = run(sys.executable, ROOT / 'tools' / 'predict.py', image_folders / 'val' / 'class_2', '--timm', 'kaizen_mfnet2d_n9',
-                 '--checkpoint', 'weights.pth', '--labels', 'labels.txt', '--out', 'p.csv',
+                 '--checkpoint', 'weights.pth', '--labels', 'labels.txt', '--top', 4, '--out', 'p.csv',
                  '--model-kwargs', *(f'{key}={value}' for key, value in arguments.items()))
     assert 'green' in output and 'iterate' in output and (tmp_path / 'p.csv').exists()
