@@ -28,7 +28,7 @@ def test_the_network_is_made_and_runs(name, tmp_path):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match='features_only must be False for cornet_s'):
         timm.create_model('cornet_s', features_only=True)
-    with pytest.raises(ValueError, match='input_size must be at least 64 pixels'):
-        timm.create_model('conv_rnn', img_size=32)
+    with pytest.raises(ValueError, match='input_size must be at least 32 pixels'):
+        timm.create_model('conv_rnn', img_size=16)
     with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got 0'):
         timm.create_model('feedback_net', num_iterations=0)

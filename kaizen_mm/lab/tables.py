@@ -126,6 +126,10 @@ def _scan(title: str, phase_one: str, variants: dict) -> Table:
         variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()})
 
 
+# the networks of the paper's table 4, Zamir's and MFNet-2D; the recurrent ones also with the kaizen loss
+_COMPARATORS = [
+    'resnet18', 'resnet152', 'googlenet', 'shufflenet_2x', 'mobilenet_1', 'squeezenet', 'sharesnet34', 'iamnn_1', 'iamnn',
+    'kaizen_iamnn', 'cornet_s', 'kaizen_cornet_s', 'feedback_net', 'kaizen_feedback_net', 'conv_rnn', 'kaizen_conv_rnn', 'mfnet2d']
 TABLES = {
     'table1': Table(
         title='MNIST',
@@ -205,4 +209,12 @@ TABLES = {
         measure=MEASURES['video_top1'],
         quick={f'{loader}_dataloader.dataset.indices': 8 for loader in ('train', 'val', 'test')},
         control='mfnet_digits_control'),
+    'comparators_tiny_imagenet': Table(
+        title='20 classes of Tiny ImageNet at 32 px',
+        phase_one='comparators/mfnet2d_tiny_imagenet',
+        rows=dict.fromkeys([
+            *(f'comparators/{name}_tiny_imagenet' for name in _COMPARATORS), 'comparators/mfnet2d_tiny_imagenet_control',
+            'comparators/kaizen_mfnet2d_tiny_imagenet_k3']),
+        measure=MEASURES['top1'],
+        quick=_TINY_IMAGENET_QUICK),
 }

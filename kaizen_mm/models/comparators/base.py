@@ -15,11 +15,11 @@ class ImageNetwork(nn.Module):
 
     Args:
         num_features: Channels of the last map.
-        stride: Pixels of the input to one position of the last map.
+        smallest: Pixels a side that an image must have, for the network's strides.
         num_classes: Classes of the classifier; 0 builds none. Default 1000.
         in_chans: Channels of the input. Default 3.
         input_size: ``(H, W)``, or one int for both, that the network is meant for; it takes any size from
-            ``stride`` on, and this one is checked at construction. None (default) checks nothing.
+            ``smallest`` on, and this one is checked at construction. None (default) checks nothing.
         drop_rate: Dropout before the classifier. Default 0.
         global_pool: ``'avg'`` (default), ``'max'``, ``'avgmax'`` (their mean), or ``''``, which keeps the map and needs
             ``num_classes=0``.
@@ -33,7 +33,7 @@ class ImageNetwork(nn.Module):
 
     def __init__(self,
                  num_features: int,
-                 stride: int,
+                 smallest: int,
                  num_classes: int = 1000,
                  in_chans: int = 3,
                  input_size: Union[int, Sequence[int], None] = None,
@@ -45,9 +45,9 @@ class ImageNetwork(nn.Module):
         check_number('drop_rate', drop_rate, 0, 1)
         if input_size is not None:
             sides = (input_size, input_size) if is_int(input_size) else input_size
-            check_size('input_size', check_shape('input_size', sides, '(H, W) or one for both', length=2), stride)
+            check_size('input_size', check_shape('input_size', sides, '(H, W) or one for both', length=2), smallest)
         self.num_features = self.head_hidden_size = num_features
-        self.num_classes, self.in_chans, self.global_pool, self.stride = num_classes, in_chans, global_pool, stride
+        self.num_classes, self.in_chans, self.global_pool, self.smallest = num_classes, in_chans, global_pool, smallest
         self.dropout = nn.Dropout(drop_rate)
         self.classifier = make_classifier(num_features, num_classes)
 
@@ -89,13 +89,13 @@ class ImageNetwork(nn.Module):
 
     def _check_input(self, x: Tensor) -> None:
         if not torch.jit.is_tracing() and not torch.compiler.is_compiling():
-            check_size('input', tuple(x.shape[-2:]), self.stride)
+            check_size('input', tuple(x.shape[-2:]), self.smallest)
 
 
-def check_size(name: str, size: Sequence[int], stride: int) -> None:
-    """Raises ValueError unless an image ``(H, W)`` has at least as many pixels a side as the network's strides come to."""
-    if min(size) < stride:
-        raise ValueError(f'{name} must be at least {stride} pixels high and wide, as many as the strides come to, got {tuple(size)}')
+def check_size(name: str, size: Sequence[int], smallest: int) -> None:
+    """Raises ValueError unless an image ``(H, W)`` has at least so many pixels a side."""
+    if min(size) < smallest:
+        raise ValueError(f"{name} must be at least {smallest} pixels high and wide for the network's strides, got {tuple(size)}")
 
 
 def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> Tuple[int, ...]:

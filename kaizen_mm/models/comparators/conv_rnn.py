@@ -69,7 +69,8 @@ class ConvRNN(ImageNetwork):
         check_int('num_iterations', num_iterations)
         check_int('memory', memory)
         memory, *widths = scaled((memory, *(layer[0] for layer in LAYERS)), width)
-        super().__init__(widths[-1], stride=64, **kwargs)
+        # the last pooling leaves a map of one pixel as it is
+        super().__init__(widths[-1], smallest=32, **kwargs)
         self.num_iterations = num_iterations
         self.convs, self.cells = nn.ModuleList(), nn.ModuleList()
         channels = self.in_chans

@@ -48,7 +48,7 @@ class CORnetRT(ImageNetwork):
         if not is_int(times) or times < len(AREAS):
             raise ValueError(f'times must be an int >= {len(AREAS)}, the steps until the image has reached IT, got {times!r}')
         widths = scaled((64, 128, 256, 512), width, multiple=_GROUPS)
-        super().__init__(widths[-1], stride=32, **kwargs)
+        super().__init__(widths[-1], smallest=32, **kwargs)
         self.times = times
         channels = self.in_chans
         for area, out in zip(AREAS, widths):

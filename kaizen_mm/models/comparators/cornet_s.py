@@ -61,7 +61,7 @@ class CORnetS(ImageNetwork):
     def __init__(self, times: Sequence[int] = (2, 4, 2), width: float = 1.0, **kwargs):
         times = check_shape('times', times, 'one each for V2, V4 and IT', length=3)
         v1, v2, v4, it = scaled((64, 128, 256, 512), width)
-        super().__init__(it, stride=32, **kwargs)
+        super().__init__(it, smallest=32, **kwargs)
         self.times = times
         self.V1 = nn.Sequential(
             nn.Conv2d(self.in_chans, v1, 7, 2, 3, bias=False), nn.BatchNorm2d(v1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1),

@@ -22,7 +22,7 @@ class CORnetZ(ImageNetwork):
 
     def __init__(self, width: float = 1.0, **kwargs):
         widths = scaled((64, 128, 256, 512), width)
-        super().__init__(widths[-1], stride=32, **kwargs)
+        super().__init__(widths[-1], smallest=32, **kwargs)
         channels = self.in_chans
         for area, out in zip(('V1', 'V2', 'V4', 'IT'), widths):
             first = area == 'V1'

@@ -90,7 +90,7 @@ class FeedbackNet(ImageNetwork):
         check_norm_statistics(norm_statistics)
         widths = check_widths(widths)
         channels, *widths = scaled(widths, width)
-        super().__init__(widths[-1], stride=4 if stem == 'small' else 16, **kwargs)
+        super().__init__(widths[-1], smallest=4 if stem == 'small' else 16, **kwargs)
         self.num_iterations = num_iterations
         if stem == 'small':
             self.stem = nn.Sequential(

@@ -106,7 +106,7 @@ class IamNN(ImageNetwork):
             iterations = (num_iterations, ) * 4
         check_number('epsilon', epsilon, 0, 1)
         stem, *widths = scaled((64, 256, 512, 1024, 2048), width)
-        super().__init__(widths[-1], stride=32, **kwargs)
+        super().__init__(widths[-1], smallest=32, **kwargs)
         self.iterations, self.widths = iterations, widths
         self.stem = double_strided(self.in_chans, 7, stem)
         self.stages = nn.ModuleList(AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations))

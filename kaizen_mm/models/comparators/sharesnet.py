@@ -63,7 +63,7 @@ class ShaResNet(ImageNetwork):
         if isinstance(depth, bool) or depth not in BLOCKS:
             raise ValueError(f'depth must be one of {tuple(BLOCKS)}, got {depth!r}')
         widths: Sequence[int] = scaled((64, 128, 256, 512), width)
-        super().__init__(widths[-1], stride=32, **kwargs)
+        super().__init__(widths[-1], smallest=32, **kwargs)
         self.stem = double_strided(self.in_chans, 7, widths[0])
         self.stages = nn.Sequential(*(
             SharedStage(widths[max(stage - 1, 0)], widths[stage], blocks, 2 if stage else 1)
