@@ -112,9 +112,9 @@ class IamNN(ImageNetwork):
         self.stages = nn.ModuleList(AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations))
         self.apply(init_weights)
         for stage in self.stages:
-            if stage.halting is not None:  # the first iterations weigh alike, and none halts at once
+            if stage.halting is not None:  # to begin with, all images take about 20 iterations
                 nn.init.zeros_(stage.halting.weight)
-                nn.init.constant_(stage.halting.bias, -1.)
+                nn.init.constant_(stage.halting.bias, -3.)
         self.ponder_cost = None
 
     @property

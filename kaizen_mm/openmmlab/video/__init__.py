@@ -5,4 +5,4 @@ from kaizen_mm.openmmlab import compat
 with naming_extras():
     import mmaction  # noqa: F401
     compat.provide_drn()
-    from kaizen_mm.openmmlab.video import backbones, datasets, heads, metrics, reading, transforms  # noqa: F401
+    from kaizen_mm.openmmlab.video import backbones, comparators, datasets, heads, metrics, reading, transforms  # noqa: F401
