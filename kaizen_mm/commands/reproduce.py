@@ -1,6 +1,7 @@
 """Measures a table: trains and tests each of its rows over several seeds.
 
-Writes a .json, a .md and a .png file. What is complete is not done again, what was interrupted is resumed.
+Writes a .json, a .md and a .png file, and a plot of accuracy against multiply-adds where the table says what networks
+cost. What is complete is not done again, what was interrupted is resumed.
 With "page" in the place of a table's name what is made of results/*.json is made anew, in a checkout of the repository:
 the tables of docs/when_it_helps.md, and model-index.yml with the metafiles of the configs.
 """
@@ -17,8 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import kaizen_mm
 from kaizen_mm.commands.arguments import positive
 from kaizen_mm.files import write_lines
+from kaizen_mm.lab.cost import add_costs
 from kaizen_mm.lab.metafiles import write_metafiles
-from kaizen_mm.lab.plots import plot_table
+from kaizen_mm.lab.plots import plot_costs, plot_table
 from kaizen_mm.lab.reproduce import fill_page, markdown, measure, plan, summary
 from kaizen_mm.lab.tables import TABLES
 from kaizen_mm.openmmlab.named_configs import CONFIGS
@@ -57,6 +59,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
         results = measure(stages, args.jobs, done)
     rows = summary(table, results)
+    if table.costs:
+        add_costs(rows, table, CONFIGS)
     content = dict(
         rows=rows, seeds=list(range(args.seeds)), quick=args.quick,
         command=f'python tools/reproduce.py {args.table} --seeds {args.seeds}',
@@ -64,6 +68,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         core_hours=sum(row['seconds'] for row in rows.values()) * args.seeds / 3600)
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
-    plot_table(rows, out.with_suffix('.png'), f'{table.title}: ' + ('one seed' if args.seeds == 1 else
-                                                                     f'mean and standard deviation of {args.seeds} seeds'))
+    title = f'{table.title}: ' + ('one seed' if args.seeds == 1 else f'mean and standard deviation of {args.seeds} seeds')
+    plot_table(rows, out.with_suffix('.png'), title)
+    if table.costs:
+        plot_costs(rows, out.with_name(f'{out.stem}_costs.png'), title)
     print(markdown(rows))

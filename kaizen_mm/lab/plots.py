@@ -69,6 +69,27 @@ def plot_table(rows: dict, path: str, title: str = '') -> None:
     plt.close(figure)
 
 
+def plot_costs(rows: dict, path: str, title: str = '') -> None:
+    """Accuracy against multiply-adds as a PNG, one point a row, with its standard deviation over seeds where there are several.
+
+    Args:
+        rows: What :func:`kaizen_mm.lab.reproduce.summary` returns, with :func:`kaizen_mm.lab.cost.add_costs`.
+        path: File to write.
+        title: Names the data set and the number of seeds.
+    """
+    figure, axis = plt.subplots(figsize=(9, 6), layout='constrained')
+    for name, row in rows.items():
+        short = name.split('/')[-1].removesuffix('_tiny_imagenet').replace('_tiny_imagenet', '')
+        axis.errorbar(row['multiply_adds'], row['top1']['mean'], yerr=row['top1']['std'], marker='o', capsize=3,
+                      color=_COLOURS[_kind(short)], label=_KINDS[_kind(short)])
+        axis.annotate(short, (row['multiply_adds'], row['top1']['mean']), xytext=(5, 3), textcoords='offset points', fontsize='x-small')
+    axis.set(xscale='log', xlabel='multiply-adds of one image', ylabel='top-1 [%]', title=title)
+    axis.grid(alpha=0.3)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 _COLOURS = {'kaizen': 'tab:blue', 'recurrent': 'tab:orange', '': '0.3'}
 _KINDS = {'kaizen': 'recurrent, kaizen loss', 'recurrent': 'recurrent, no kaizen loss', '': 'plain'}
 

@@ -156,22 +156,33 @@ def _paired(values: Sequence[float], control: Sequence[float]) -> dict:
     return dict(mean=statistics.mean(differences), standard_error=error, per_seed=differences)
 
 
+_COSTS = ('multiply-adds', 'images/s, training', 'images/s, inference')
+
+
 def markdown(rows: dict) -> str:
-    """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control."""
+    """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control, or what the
+    networks cost (:mod:`kaizen_mm.lab.cost`)."""
     last = {key: title for key, title in _DIFFERENCES.items() if any(key in row for row in rows.values())}
-    head = ['config', 'parameters', 'top-1, mean ± std', 'per seed', 'mean per iterate', *(last.values() or ['paper'])]
+    costs = any('multiply_adds' in row for row in rows.values())
+    head = ['config', 'parameters', *(_COSTS if costs else ()), 'top-1, mean ± std', 'per seed', 'mean per iterate',
+            *(last.values() or (() if costs else ['paper']))]
     lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(['---'] * len(head)) + ' |']
     for name, row in rows.items():
         top1 = row['top1']
         std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'
         means = [statistics.mean(values) for values in zip(*row['per_iterate'])]
         lines.append(' | '.join([
-            f'| `{name}`' if 'changes' in row else f'| `{name}.py`', f'{row["parameters"]:,}', f'{top1["mean"]:.2f}{std}',
+            f'| `{name}`' if 'changes' in row else f'| `{name}.py`', f'{row["parameters"]:,}', *(_cost(row) if costs else ()), f'{top1["mean"]:.2f}{std}',
             ', '.join(f'{value:.2f}' for value in top1['per_seed']),
             ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
             *([_difference(row.get(key)) for key in last] or
-              ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}'])]) + ' |')
+              ([] if costs else ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}']))]) + ' |')
     return '\n'.join(lines)
+
+
+def _cost(row: dict) -> List[str]:
+    speed = row['images_per_second']
+    return [f'{row["multiply_adds"] / 1e6:.2f} M', f'{speed["training"]:.0f}', f'{speed["inference"]:.0f}']
 
 
 def _difference(difference: Optional[dict]) -> str:

@@ -11,6 +11,7 @@ class Table(NamedTuple):
     all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
     compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
     difference to it, seed by seed; and to ``rival``, a static network of as many parameters. A row that is in ``variants`` is no config but one with some of its options changed.
+    With ``costs``, multiply-adds and speed are measured as well.
     """
     title: str
     phase_one: str
@@ -20,6 +21,7 @@ class Table(NamedTuple):
     control: Optional[str] = None
     rival: Optional[str] = None
     variants: Dict[str, Tuple[str, dict]] = {}
+    costs: bool = False
 
 
 _TINY_IMAGENET_QUICK = {
@@ -216,5 +218,6 @@ TABLES = {
             *(f'comparators/{name}_tiny_imagenet' for name in _COMPARATORS), 'comparators/mfnet2d_tiny_imagenet_control',
             'comparators/kaizen_mfnet2d_tiny_imagenet_k3']),
         measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
+        quick=_TINY_IMAGENET_QUICK,
+        costs=True),
 }

@@ -111,9 +111,10 @@ def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> Tuple[in
 
 
 def init_weights(module: nn.Module) -> None:
-    """He's normal initialization of convolutions (arXiv:1502.01852), by the number of their outputs."""
+    """He's normal initialization of convolutions (arXiv:1502.01852), by the number of outputs that an input has a part in."""
     if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        outputs = module.out_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
+        nn.init.normal_(module.weight, 0., (2 / outputs)**0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 

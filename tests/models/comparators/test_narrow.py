@@ -46,3 +46,12 @@ def test_what_cannot_be_made_narrower_is_named():
         narrow(nn.Conv2d(3, 4, 1), 0)
     with pytest.raises(ValueError, match='width must leave the 3 groups of 0 with equal channels, got 0.25: 4 and 4 channels'):
         narrow(nn.Sequential(nn.Conv2d(18, 18, 3, groups=3)), 0.25)
+
+
+def test_depthwise_convolutions_start_at_the_scale_of_others():
+    net = narrow(timm.create_model('mobilenetv1_100', num_classes=0), 0.5)
+    convs = [module for module in net.modules() if isinstance(module, nn.Conv2d) and module.out_channels >= 256]
+    for conv in convs:  # each input has a part in so many outputs
+        outputs = 9 if conv.groups > 1 else conv.out_channels
+        assert float(conv.weight.detach().std()) == pytest.approx((2 / outputs)**0.5, rel=0.1)
+    assert {conv.groups > 1 for conv in convs} == {True, False}
