@@ -5,8 +5,8 @@ arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.
 state gives ``h_n = sigmoid(w s_n + b)``; an image halts at the first N with ``h_1 + ... + h_N >= 1 - epsilon``, a stage gives
 ``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``, and the ponder cost of the stage is ``N + R``.
 
-The paper gives no layer sizes, but "the structure of a ResNet" and about 4.8 M parameters with one iteration and 5 M with all. Those come
-out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3 iterations), whose 3x3 convolution is depthwise as in
+Of layer sizes we know no more than that the structure is that of a ResNet, with about 4.8 M parameters for one iteration and 5 M for all.
+Those come out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3 iterations), whose 3x3 convolution is depthwise as in
 MobileNet, with shortcuts without parameters between stages, and with batch norms of their own for each iteration.
 """
 from typing import List, NamedTuple, Sequence, Tuple, Union
