@@ -9,7 +9,6 @@ from torch import nn
 
 from kaizen_mm.export import Logits, export_network, formats
 from tests.export.networks import SIZE, images, mfnet, resnet
-from tests.test_readme import python_of
 
 both = pytest.mark.parametrize('build', [mfnet, resnet])
 last_and_all = pytest.mark.parametrize('all_iterates', [False, True])
@@ -139,13 +138,3 @@ def test_what_cannot_be_exported(path, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         export_network(Branches(), tmp_path / path, **{'input_size': (3, 4, 4), **options})
     assert not list(tmp_path.iterdir())
-
-
-def test_the_page_about_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(python_of('docs/exporting.md', 'export_network(net'), names)
-    assert names['logits_3'].shape == (5, 20)
-    pytest.importorskip('fvcore')
-    exec(python_of('docs/exporting.md', 'FlopCountAnalysis(net'), {})
-    assert 'baddbmm' in capsys.readouterr().out
