@@ -26,13 +26,14 @@ else:
 
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
 SCRIPTS = PROJECT.get('scripts', {})
-CLONED = ('Makefile', 'configs', 'pyproject.toml', 'tools')  # and the page on tables, which a tool writes into
+CLONED = ('Makefile', 'configs', 'pyproject.toml', 'tools')
 
 
 def run(name: str, words: List[str]) -> None:
     """Runs a program of a page in this process, which ends with it."""
     words = small_world.fewer_seeds(words)
     if name in SCRIPTS:
+        words = small_world.quick_benchmarks(words) if name == 'kaizen-benchmark' else words
         module, _, function = SCRIPTS[name].partition(':')
         sys.argv = [name, *words]
         sys.exit(getattr(import_module(module), function)())
@@ -52,6 +53,7 @@ def python(words: List[str]) -> None:
         sys.argv, sys.path[:0] = rest, [os.getcwd()]
         runpy.run_module(rest[0], run_name='__main__', alter_sys=True)
     else:
+        words = [first, *small_world.quick_benchmarks(rest)] if Path(first).name == 'benchmark.py' else words
         sys.argv, sys.path[:0] = words, [str(Path(first).resolve().parent)]
         runpy.run_path(first, run_name='__main__')
 
@@ -108,7 +110,11 @@ def clone(folder: Path, programs: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / 'docs').mkdir(exist_ok=True)
-    shutil.copy(ROOT / 'docs' / 'when_it_helps.md', folder / 'docs')
+    for page in ('when_it_helps.md', 'benchmarks.md', 'scaling.md'):  # which tools write into
+        if (ROOT / 'docs' / page).exists():
+            shutil.copy(ROOT / 'docs' / page, folder / 'docs')
+    if (ROOT / 'results' / 'benchmarks').exists():
+        shutil.copytree(ROOT / 'results' / 'benchmarks', folder / 'results' / 'benchmarks')
     shutil.copytree(programs, folder / '.venv' / 'bin', dirs_exist_ok=True)
     (folder / '.venv' / 'bin' / 'activate').touch()
     (folder / '.venv' / '.installed').touch()
