@@ -1,7 +1,8 @@
 """The networks that MFNet is compared with, under names of timm: ``timm.create_model('cornet_s')``.
 
 They take the arguments of the classes in :mod:`kaizen_mm.models.comparators`, and timm's ``img_size`` in place of
-``input_size``. ``forward`` gives the last iterate's logits, ``forward_iterates`` those of all. There are no published weights.
+``input_size``. ``forward`` gives the last iterate's logits, ``forward_iterates`` those of all. There are no published
+weights.
 """
 from typing import Sequence, Type, Union
 

@@ -25,7 +25,8 @@ def cost(cfg: Config, batch_size: int = 64, repeats: int = 3) -> dict:
         repeats: Steps that are timed, after one that is not. Default 3.
 
     Returns:
-        ``{"multiply_adds", "images_per_second": {"training", "inference"}}``; multiply-adds are those of a forward pass of one sample.
+        ``{"multiply_adds", "images_per_second": {"training", "inference"}}``; multiply-adds are those of a forward pass
+        of one sample.
 
     Raises:
         ValueError: ``batch_size`` or ``repeats`` is no int >= 1.

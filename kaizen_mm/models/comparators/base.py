@@ -119,8 +119,7 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def double_strided(channels: int, kernel: int, width: int, norm: bool = True) -> nn.Sequential:
-    """The first layers of a ResNet: a convolution of stride 2, batch norm, ReLU, and max pooling of stride 2."""
+def resnet_stem(in_chans: int, width: int) -> nn.Sequential:
+    """The first layers of a ResNet: a 7x7 convolution of stride 2, batch norm, ReLU, and max pooling of stride 2."""
     return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, 2, kernel // 2, bias=not norm), *([nn.BatchNorm2d(width)] if norm else []),
-        nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        nn.Conv2d(in_chans, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))

@@ -1,20 +1,23 @@
 """ConvRNN: reciprocal gated cells in a feed-forward network of ten convolutions.
 
-Nayebi et al., "Task-Driven Convolutional Recurrent Models of the Visual System", NeurIPS 2018, arXiv:1807.00053. Layer sizes of the base
-are those of the public release (github.com/neuroailab/convrnns, the "intermediate" networks): seven of the convolutions, from the fourth
-on, are followed by a cell. With ``x`` the convolution's output, ``h`` the cell's output and ``c`` its memory,
+Nayebi et al., "Task-Driven Convolutional Recurrent Models of the Visual System", NeurIPS 2018, arXiv:1807.00053.
+Layer sizes of the base are those of the public release (github.com/neuroailab/convrnns, the "intermediate" networks):
+seven of the convolutions, from the fourth on, are followed by a cell. With ``x`` the convolution's output, ``h`` the
+cell's output and ``c`` its memory,
 
     c_t = elu((1 - sigmoid(W_hc h_{t-1})) V x_t + (1 - sigmoid(W_cc c_{t-1})) c_{t-1}),
     h_t = elu((1 - sigmoid(W_ch c_{t-1})) x_t   + (1 - sigmoid(W_hh h_{t-1})) h_{t-1}),
 
-all ``W`` being 3x3 convolutions and ``V`` a 1x1 one that is there where memory and output differ in channels. With a memory of 64
-channels, that of the published network, this has 15.6 M parameters for the 15.5 M that are published. The published network came out of a
-search: its cells have 7x7 separable convolutions and a bypass, and five connections lead back from later layers.
+all ``W`` being 3x3 convolutions and ``V`` a 1x1 one that is there where memory and output differ in channels. With a
+memory of 64 channels, that of the published network, this has 15.6 M parameters for the 15.5 M that are published.
+The published network came out of a search: its cells have 7x7 separable convolutions and a bypass, and five
+connections lead back from later layers.
 
-In the paper a map reaches the next layer one step of time later. As the image stands still and no connection leads back, that is the same as
-every layer taking its t-th step on the t-th output of the layer before, which is what is computed here. The classifier sees the last layer after
-each step: of the 17 steps of the release, 11 pass until the image has come to it, so that 6 are left. (The image is taken away after the 12th of the 17; none
-of the 6 outputs knows of it.)
+In the paper a map reaches the next layer one step of time later. As the image stands still and no connection leads
+back, that is the same as every layer taking its t-th step on the t-th output of the layer before, which is what is
+computed here. The classifier sees the last layer after each step: of the 17 steps of the release, 11 pass until the
+image has come to it, so that 6 are left. (The image is taken away after the 12th of the 17; none of the 6 outputs
+knows of it.)
 """
 from typing import List, Optional, Tuple
 
@@ -94,8 +97,9 @@ class ConvRNN(ImageNetwork):
         return tuple(sequence)
 
     @staticmethod
-    def _run(cell: ReciprocalGatedCell, inputs: List[Tensor]) -> List[Tensor]:
-        state, outputs = None, []
+    def _run(cell: nn.Module, inputs: List[Tensor]) -> List[Tensor]:
+        state: Optional[State] = None
+        outputs: List[Tensor] = []
         for x in inputs:
             state = cell(x, state)
             outputs.append(state[0])

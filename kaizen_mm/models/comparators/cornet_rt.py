@@ -1,9 +1,9 @@
 """CORnet-RT: every area passes its output on one step of time later, and adds its last output to its input.
 
-Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognition", bioRxiv 408385; layer sizes as in the public
-release (github.com/dicarlolab/CORnet), where an area that the image has not reached yet gets zeros.
+Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognition", bioRxiv 408385; layer sizes as
+in the public release (github.com/dicarlolab/CORnet), where an area that the image has not reached yet gets zeros.
 """
-from typing import Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,18 +64,19 @@ class CORnetRT(ImageNetwork):
     def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         self._check_input(x)
         height, width = -(-x.shape[-2] // 4), -(-x.shape[-1] // 4)
-        outputs = dict.fromkeys(AREAS)
-        iterates = []
+        outputs: Dict[str, Optional[Tensor]] = dict.fromkeys(AREAS)
+        iterates: List[Tensor] = []
         for time in range(self.times):
-            given, size = x, (height, width)
-            latest = {}
+            given: Optional[Tensor] = x
+            size = height, width
+            latest: Dict[str, Tensor] = {}
             for area in AREAS:
                 module = getattr(self, area)
                 like = x.new_zeros(len(x), module.conv1.in_channels, *size)
                 latest[area] = module(given, outputs[area], like)
                 # the next area gets what this one has given a step before, from the second step on
                 given, size = outputs[area], (-(-size[0] // 2), -(-size[1] // 2))
-            outputs = latest
+            outputs.update(latest)
             if time >= len(AREAS) - 1:
-                iterates.append(outputs['IT'])
+                iterates.append(latest['IT'])
         return tuple(iterates)

@@ -1,10 +1,12 @@
 """CORnet-S: four areas of the ventral stream, three of them recurrent.
 
-Kubilius et al., "Brain-Like Object Recognition with High-Performing Shallow Recurrent ANNs", NeurIPS 2019. Layer sizes are those
-of the paper's figure 1 and of the public release (github.com/dicarlolab/CORnet): 53,416,616 parameters with 1000 classes.
+Kubilius et al., "Brain-Like Object Recognition with High-Performing Shallow Recurrent ANNs", NeurIPS 2019. Layer
+sizes are those of the paper's figure 1 and of the public release (github.com/dicarlolab/CORnet): 53,416,616
+parameters with 1000 classes.
 
-An area runs its bottleneck of three convolutions several times with the same weights; each time has batch norms of its own. The
-input of the first time is the map of the area before, through a 1x1 convolution; that of a later time is the output of the one before.
+An area runs its bottleneck of three convolutions several times with the same weights; each time has batch norms of
+its own. The input of the first time is the map of the area before, through a 1x1 convolution; that of a later time is
+the output of the one before.
 """
 from typing import Sequence, Tuple
 

@@ -1,16 +1,17 @@
 """Feedback Network: convolutional LSTMs over iterations that all see the image, with a prediction at each.
 
 Zamir et al., "Feedback Networks", CVPR 2017, arXiv:1612.09508; layer sizes as in the public release
-(github.com/StanfordVL/feedback-networks, the network of physical depth 12). Each of four LSTMs computes its four gates from its input and
-from its last output, by three convolutions with a shortcut around the first two:
+(github.com/StanfordVL/feedback-networks, the network of physical depth 12). Each of four LSTMs computes its four
+gates from its input and from its last output, by three convolutions with a shortcut around the first two:
 
     i, f, o = sigmoid(X(x_t) + H(h_{t-1})),  g = tanh(X(x_t) + H(h_{t-1})),
     c_t = f c_{t-1} + i g,  h_t = o tanh(c_t).
 
-Within an iteration LSTM l gets what LSTM l-1 has just given; the first gets the same map in all. The loss is the sum of that of
-every iteration: :class:`~kaizen_mm.losses.KaizenLoss` with ``gamma_first=1``, ``gamma_others=1`` and ``kaizen_weight=0``.
+Within an iteration LSTM l gets what LSTM l-1 has just given; the first gets the same map in all. The loss is the sum
+of that of every iteration: :class:`~kaizen_mm.losses.KaizenLoss` with ``gamma_first=1``, ``gamma_others=1`` and
+``kaizen_weight=0``.
 """
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from kaizen_mm.arguments import check_choice, check_int, check_shape
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.recurrent_block import check_norm_statistics
-from kaizen_mm.models.comparators.base import ImageNetwork, double_strided, init_weights, scaled
+from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
 STEMS = ('small', 'imagenet')
 State = Tuple[Tensor, Tensor]  # h, c
@@ -96,7 +97,7 @@ class FeedbackNet(ImageNetwork):
             self.stem = nn.Sequential(
                 nn.Conv2d(self.in_chans, channels, 3, 1, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
         else:
-            self.stem = double_strided(self.in_chans, 7, channels)
+            self.stem = resnet_stem(self.in_chans, channels)
         self.lstms = nn.ModuleList()
         for out, stride in zip(widths, (1, 2, 2, 1)):
             self.lstms.append(ConvLSTM(channels, out, stride))
@@ -108,14 +109,14 @@ class FeedbackNet(ImageNetwork):
     def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         self._check_input(x)
         image = self.stem(x)
-        states = [None] * len(self.lstms)
+        states: List[Optional[State]] = [None] * len(self.lstms)
         iterates = []
         for index in range(self.num_iterations):
             x = image
             with iterate_statistics(self.lstms, index):
                 for place, lstm in enumerate(self.lstms):
-                    states[place] = lstm(x, states[place])
-                    x = states[place][0]
+                    state = lstm(x, states[place])
+                    states[place], x = state, state[0]
             iterates.append(F.relu(x))
         return tuple(iterates)
 

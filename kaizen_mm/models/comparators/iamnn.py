@@ -1,22 +1,24 @@
 """IamNN: a residual network whose stages iterate one unit, as long as each image needs it.
 
-Leroux et al., "IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification", ICLR 2018 workshop,
-arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.08983): after iteration n a linear layer on the pooled
-state gives ``h_n = sigmoid(w s_n + b)``; an image halts at the first N with ``h_1 + ... + h_N >= 1 - epsilon``, a stage gives
-``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``, and the ponder cost of the stage is ``N + R``.
+Leroux et al., "IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification", ICLR 2018
+workshop, arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.08983): after iteration n a
+linear layer on the pooled state gives ``h_n = sigmoid(w s_n + b)``; an image halts at the first N with ``h_1 + ... +
+h_N >= 1 - epsilon``, a stage gives ``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``, and
+the ponder cost of the stage is ``N + R``.
 
-Of layer sizes we know no more than that the structure is that of a ResNet, with about 4.8 M parameters for one iteration and 5 M for all.
-Those come out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3 iterations), whose 3x3 convolution is depthwise as in
-MobileNet, with shortcuts without parameters between stages, and with batch norms of their own for each iteration.
+Of layer sizes we know no more than that the structure is that of a ResNet, with about 4.8 M parameters for one
+iteration and 5 M for all. Those come out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3
+iterations), whose 3x3 convolution is depthwise as in MobileNet, with shortcuts without parameters between stages, and
+with batch norms of their own for each iteration.
 """
-from typing import List, NamedTuple, Sequence, Tuple, Union
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_int, check_number, check_shape, is_int
-from kaizen_mm.models.comparators.base import ImageNetwork, double_strided, init_weights, scaled
+from kaizen_mm.arguments import check_int, check_number, check_shape
+from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
 REDUCTION = 4
 
@@ -41,6 +43,9 @@ class AdaptiveStage(nn.Module):
         self.norms1, self.norms2 = (nn.ModuleList(nn.BatchNorm2d(inner) for _ in range(num_iterations)) for _ in range(2))
         self.norms3 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_iterations))
         self.halting = nn.Linear(channels, 1) if num_iterations > 1 else None
+        if self.halting is not None:  # to begin with, all images take about 20 iterations
+            nn.init.zeros_(self.halting.weight)
+            nn.init.constant_(self.halting.bias, -3.)
 
     def unit(self, state: Tensor, index: int) -> Tensor:
         """The state after iteration ``index``, from 0."""
@@ -60,7 +65,7 @@ class AdaptiveStage(nn.Module):
             # if this were the last iteration, the remainder would be this state's; an image that has halted keeps what it has
             ends = weighted + _of_each(left * going) * state
             iterates.append(ends)
-            if index + 1 < count:
+            if self.halting is not None and index + 1 < count:
                 h = torch.sigmoid(self.halting(state.mean(dim=(2, 3))).squeeze(1))
                 stops = going & (left - h <= self.epsilon)
                 weighted = torch.where(_of_each(stops), ends, weighted + _of_each(h * going) * state)
@@ -103,19 +108,15 @@ class IamNN(ImageNetwork):
             iterations = check_shape('num_iterations', num_iterations, 'one per stage', length=4)
         else:
             check_int('num_iterations', num_iterations)
-            iterations = (num_iterations, ) * 4
+            iterations = (num_iterations, ) * 4  # type: ignore[assignment]
         check_number('epsilon', epsilon, 0, 1)
         stem, *widths = scaled((64, 256, 512, 1024, 2048), width)
         super().__init__(widths[-1], smallest=32, **kwargs)
         self.iterations, self.widths = iterations, widths
-        self.stem = double_strided(self.in_chans, 7, stem)
+        self.stem = resnet_stem(self.in_chans, stem)
         self.stages = nn.ModuleList(AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations))
         self.apply(init_weights)
-        for stage in self.stages:
-            if stage.halting is not None:  # to begin with, all images take about 20 iterations
-                nn.init.zeros_(stage.halting.weight)
-                nn.init.constant_(stage.halting.bias, -3.)
-        self.ponder_cost = None
+        self.ponder_cost: Optional[Tensor] = None
 
     @property
     def num_iterations(self) -> int:

@@ -1,7 +1,8 @@
 """LTC: long-term temporal convolutions, a C3D-like network for clips of 60 and more frames of few pixels.
 
-Varol et al., "Long-term Temporal Convolutions for Action Recognition", arXiv:1604.04494; layer sizes as in the public release
-(github.com/gulvarol/ltc): five 3x3x3 convolutions, each followed by max pooling, the first one of space alone, and two linear layers.
+Varol et al., "Long-term Temporal Convolutions for Action Recognition", arXiv:1604.04494; layer sizes as in the public
+release (github.com/gulvarol/ltc): five 3x3x3 convolutions, each followed by max pooling, the first one of space
+alone, and two linear layers.
 """
 from typing import Sequence
 
@@ -53,10 +54,11 @@ class LTC(nn.Module):
         self.fc1, self.fc2 = nn.Linear(channels * frames * height * columns, hidden), nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(drop_rate)
         self.num_features = hidden
-        for module in self.modules():
-            if isinstance(module, (nn.Conv3d, nn.Linear)):
-                nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
-                nn.init.zeros_(module.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith('.bias'):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity='relu')
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[2:]) != self.input_size:

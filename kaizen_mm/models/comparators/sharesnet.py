@@ -1,14 +1,15 @@
 """ShaResNet: a residual network whose blocks share their second convolution within a stage.
 
-Boulch, "ShaResNet: reducing residual network parameter number by sharing weights", arXiv:1702.08782 (Pattern Recognition Letters,
-2018); layer sizes as in the public release (github.com/aboulch/sharesnet). ShaResNet-34 has 13,613,864 parameters with 1000 classes.
+Boulch, "ShaResNet: reducing residual network parameter number by sharing weights", arXiv:1702.08782 (Pattern
+Recognition Letters, 2018); layer sizes as in the public release (github.com/aboulch/sharesnet). ShaResNet-34 has
+13,613,864 parameters with 1000 classes.
 """
 from typing import Sequence, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaizen_mm.models.comparators.base import ImageNetwork, double_strided, init_weights, scaled
+from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -21,7 +22,7 @@ class SharedBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         if in_channels != channels or stride > 1:
-            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            self.shortcut: nn.Module = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
         else:
             self.shortcut = nn.Identity()
 
@@ -64,7 +65,7 @@ class ShaResNet(ImageNetwork):
             raise ValueError(f'depth must be one of {tuple(BLOCKS)}, got {depth!r}')
         widths: Sequence[int] = scaled((64, 128, 256, 512), width)
         super().__init__(widths[-1], smallest=32, **kwargs)
-        self.stem = double_strided(self.in_chans, 7, widths[0])
+        self.stem = resnet_stem(self.in_chans, widths[0])
         self.stages = nn.Sequential(*(
             SharedStage(widths[max(stage - 1, 0)], widths[stage], blocks, 2 if stage else 1)
             for stage, blocks in enumerate(BLOCKS[depth])))

@@ -1,11 +1,13 @@
 """The spatio-temporal channel correlation block (STC) of 3D networks.
 
-Diba et al., "Spatio-Temporal Channel Correlation Networks for Action Classification", ECCV 2018, arXiv:1806.07754. Two branches weigh
-the channels of a map: the spatial one by means over space and time, the temporal one by means over space, at each step of time. Each is a
-bottleneck of two linear layers and a sigmoid; the map is multiplied by the mean of the two.
+Diba et al., "Spatio-Temporal Channel Correlation Networks for Action Classification", ECCV 2018, arXiv:1806.07754.
+Two branches weigh the channels of a map: the spatial one by means over space and time, the temporal one by means over
+space, at each step of time. Each is a bottleneck of two linear layers and a sigmoid; the map is multiplied by the
+mean of the two.
 
-Of STC-ResNet-101 we know no more than that it has over 100 M parameters. With a bottleneck of an eighth of the channels, and the temporal branch's
-layers the same at all steps of time, so that clips may be of any length, it has 104 M with 101 classes.
+Of STC-ResNet-101 we know no more than that it has over 100 M parameters. With a bottleneck of an eighth of the
+channels, and the temporal branch's layers the same at all steps of time, so that clips may be of any length, it has
+104 M with 101 classes.
 """
 import torch
 from torch import Tensor, nn

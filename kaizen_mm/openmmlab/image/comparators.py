@@ -1,7 +1,7 @@
 """The comparison networks in mmpretrain's registry; every backbone yields the tuple of its iterates' maps.
 
-``CORnetS``, ``CORnetZ``, ``CORnetRT``, ``ShaResNet``, ``IamNN``, ``FeedbackNet`` and ``ConvRNN`` take the arguments of the networks in
-:mod:`kaizen_mm.models.comparators`, and ``init_cfg``.
+``CORnetS``, ``CORnetZ``, ``CORnetRT``, ``ShaResNet``, ``IamNN``, ``FeedbackNet`` and ``ConvRNN`` take the arguments
+of the networks in :mod:`kaizen_mm.models.comparators`, and ``init_cfg``.
 """
 from collections import OrderedDict
 from typing import Optional, Tuple
