@@ -1,7 +1,7 @@
 """Measures a table: trains and tests each of its rows over several seeds.
 
-Writes a .json, a .md and a .png file, and a plot of accuracy against multiply-adds where the table says what networks
-cost. What is complete is not done again, what was interrupted is resumed.
+Writes a .json, a .md and a .png file; where the table says what networks cost, the picture is accuracy against
+multiply-adds. What is complete is not done again, what was interrupted is resumed.
 With "page" in the place of a table's name what is made of results/*.json is made anew, in a checkout of the repository:
 the tables of docs/when_it_helps.md, and model-index.yml with the metafiles of the configs.
 """
@@ -69,7 +69,5 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     write_lines(out, [json.dumps(content, indent=2)])
     write_lines(out.with_suffix('.md'), [markdown(rows)])
     title = f'{table.title}: ' + ('one seed' if args.seeds == 1 else f'mean and standard deviation of {args.seeds} seeds')
-    plot_table(rows, out.with_suffix('.png'), title)
-    if table.costs:
-        plot_costs(rows, out.with_name(f'{out.stem}_costs.png'), title)
+    (plot_costs if table.costs else plot_table)(rows, out.with_suffix('.png'), title)
     print(markdown(rows))

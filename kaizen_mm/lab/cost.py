@@ -37,7 +37,6 @@ def cost(cfg: Config, batch_size: int = 64, repeats: int = 3) -> dict:
     loader = dict(cfg.test_dataloader, batch_size=batch_size, num_workers=0, persistent_workers=False)
     data = next(iter(Runner.build_dataloader(loader, seed=0)))
     model = MODELS.build(cfg.model)
-    model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
     training = _seconds(lambda: model.train_step(data, optimizer), repeats)

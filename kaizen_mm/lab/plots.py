@@ -79,10 +79,15 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
     """
     figure, axis = plt.subplots(figsize=(9, 6), layout='constrained')
     for name, row in rows.items():
-        short = name.split('/')[-1].removesuffix('_tiny_imagenet').replace('_tiny_imagenet', '')
-        axis.errorbar(row['multiply_adds'], row['top1']['mean'], yerr=row['top1']['std'], marker='o', capsize=3,
-                      color=_COLOURS[_kind(short)], label=_KINDS[_kind(short)])
-        axis.annotate(short, (row['multiply_adds'], row['top1']['mean']), xytext=(5, 3), textcoords='offset points', fontsize='x-small')
+        short = name.split('/')[-1].replace('_tiny_imagenet', '')
+        kind = 'kaizen' if short.startswith('kaizen_') else 'recurrent' if len(row['per_iterate'][0]) > 1 else ''
+        axis.errorbar(row['multiply_adds'], row['top1']['mean'], yerr=row['top1']['std'], marker='o', capsize=3, linestyle='',
+                      color=_COLOURS[kind], label=_KINDS[kind])
+        axis.annotate(short, (row['multiply_adds'], row['top1']['mean']), xytext=(5, 3), textcoords='offset points',
+                      fontsize='x-small')
+    handles = dict(zip(*axis.get_legend_handles_labels()[::-1]))
+    axis.legend(handles.values(), handles, loc='lower right')
+    axis.margins(x=0.15)
     axis.set(xscale='log', xlabel='multiply-adds of one image', ylabel='top-1 [%]', title=title)
     axis.grid(alpha=0.3)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
