@@ -12,6 +12,7 @@ from tests.docs.pages import PAGES, blocks
 MACHINE = '/usr/bin:/bin'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('page', [page for page in PAGES if blocks(page, 'bash')], ids=str)
 def test_the_shell_lines_of_a_page_run(page, warm, reader, tmp_path):
     folder = tmp_path / 'home'
@@ -26,4 +27,3 @@ def test_the_shell_lines_of_a_page_run(page, warm, reader, tmp_path):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
     output = done.stdout.decode(errors='replace')
     assert done.returncode == 0, output[-6000:]
-    print(output)
