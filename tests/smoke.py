@@ -46,7 +46,7 @@ def main() -> None:
         (folder / 'elsewhere').mkdir()
 
         def run(*words, cwd=folder / 'elsewhere') -> str:
-            print('$', *(Path(word).name if index == 0 else word for index, word in enumerate(words)), flush=True)
+            print('$', Path(words[0]).name, *('...' if word is FIRST_STEPS else word for word in words[1:]), flush=True)
             done = subprocess.run([str(word) for word in words], cwd=cwd, env=environment, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
             if done.returncode:
@@ -70,10 +70,11 @@ def main() -> None:
 
 
 def empty_environment(folder: Path) -> Path:
-    """Makes an environment that finds the packages of this one, but not what is installed here as editable; its scripts."""
+    """Makes an environment that finds the packages of this one behind its own; gives the folder of its scripts."""
     venv.create(folder, with_pip=True)
     place = sysconfig.get_path('purelib', vars={'base': str(folder), 'platbase': str(folder)})
-    Path(place, 'packages_of_the_other.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    # with what the .pth files there do: setuptools brings distutils that way, which mmengine imports
+    Path(place, 'packages_of_the_other.pth').write_text(f'import site; site.addsitedir({sysconfig.get_path("purelib")!r})\n')
     return folder / 'bin'
 
 
