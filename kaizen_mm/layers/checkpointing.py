@@ -52,7 +52,8 @@ class _BuffersAtRest:
     """
 
     def __init__(self, module: nn.Module):
-        self._buffers, self._own = [(m, dict(m._buffers)) for m in module.modules()], []
+        self._buffers = [(m, dict(m._buffers)) for m in module.modules()]
+        self._own: list = []
 
     def __enter__(self):
         self._own = [(m, dict(m._buffers)) for m, _ in self._buffers]

@@ -14,11 +14,18 @@ per sample. No tensor of the size of N weights is formed. This holds for every
 kernel size, stride, padding, dilation and number of groups.
 """
 import warnings
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+if TYPE_CHECKING:
+    _Layer = nn.Module
+    _Conv = _ConvNd
+else:
+    _Layer = _Conv = object  # mixins
 
 
 def version(tensor: Tensor) -> Optional[int]:
@@ -57,10 +64,12 @@ class LowRankIncrement:
 
     def snapshot(self) -> 'LowRankIncrement':
         """What :meth:`norm` needs, as it is now and without gradients."""
+        assert self.rows is not None
         return LowRankIncrement(self.rows.detach(), self.basis.detach().clone(), self.scale)
 
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
+        assert self.rows is not None
         rows, basis = self.rows.float(), self.basis.float()
         squared = ((rows @ (basis.t() @ basis)) * rows).sum(dim=(1, 2))
         return self.scale * squared.clamp(min=0).sqrt()
@@ -105,6 +114,7 @@ class DenseIncrement:
 
     def norm(self) -> Tensor:
         """Frobenius norm of ``dW_n``, shape ``[N]``."""
+        assert self.weight is not None
         return self.weight.float().flatten(1).norm(dim=1)
 
     def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
@@ -114,7 +124,7 @@ class DenseIncrement:
         return layer.per_sample_forward(x, layer.per_input(x, layer.weight + self.weight))
 
 
-class DynamicLayer:
+class DynamicLayer(_Layer):
     """What dynamic convolutions and dynamic linear layers have in common.
 
     ``increment`` is set around one pass of a block that knows nothing of it, and is None otherwise; ``calls`` counts
@@ -125,6 +135,14 @@ class DynamicLayer:
     calls: int = 0
     label: str = ''  # what errors call it
     loaded: bool = False  # whether a state dict had its weight since it was made dynamic
+
+    if TYPE_CHECKING:
+        weight: Tensor
+
+        def plain_forward(self, x: Tensor) -> Tensor: ...
+        def project(self, x: Tensor, basis: Tensor) -> Tensor: ...
+        def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor: ...
+        def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor: ...
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.jit.is_scripting():
@@ -162,7 +180,7 @@ def _entries_per_sample(batch: int, samples: int) -> int:
     return batch // samples if batch % samples == 0 else 0
 
 
-class _DynamicConv(DynamicLayer):
+class _DynamicConv(DynamicLayer, _Conv):
 
     def plain_forward(self, x: Tensor) -> Tensor:
         """The layer with ``W_1``."""
@@ -193,7 +211,7 @@ class _DynamicConv(DynamicLayer):
 
     def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
         """One grouped convolution with ``weight`` of shape ``[N, *self.weight.shape]``."""
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != 'zeros':
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
@@ -267,7 +285,7 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
         TypeError: Any other kind of layer, subclasses with a forward of their own included.
     """
     layer.__class__ = dynamic_kind(layer, name)
-    layer.label = name
+    cast(DynamicLayer, layer).label = name
     return layer
 
 

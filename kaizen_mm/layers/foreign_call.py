@@ -6,7 +6,7 @@ function that keeps the output.
 """
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +28,16 @@ class ForeignCall:
         args, kwargs: What else it takes.
     """
 
-    def __init__(self, block: nn.Module, dynamic: Sequence[str], feedback: str, u: Tensor, args: tuple, kwargs: dict):
+    def __init__(self, block: Any, dynamic: Sequence[str], feedback: str, u: Tensor, args: tuple, kwargs: dict):
         modules = list(block.modules())
-        self._block, self._u, self._version = block, u, version(u)
-        self._layers = {name: block.get_submodule(name) for name in dynamic}
+        self._block: Any = block
+        self._u, self._version = u, version(u)
+        self._layers: Dict[str, Any] = {name: block.get_submodule(name) for name in dynamic}
         self._feedback = feedback
         self._norms = norms_with_iterates(block)
         self._in_checkpoints = torch.is_grad_enabled() and checkpoints(modules)
         self._told = [module for module in modules if checkpoints([module])]
+        self._run: Callable
         if hasattr(block, 'prepare') and hasattr(block, 'forward_prepared'):
             self._run, self._args, self._kwargs = block.forward_prepared, block.prepare(u, *args, **kwargs), {}
         else:
@@ -90,7 +92,8 @@ class _Feedback:
     """In the place of the calls of the module that ``h`` reads: keeps its output."""
 
     def __init__(self, name: str, forward: Callable):
-        self.name, self._forward, self._outputs = name, forward, []
+        self.name, self._forward = name, forward
+        self._outputs: List[Tensor] = []
 
     def __call__(self, *args, **kwargs):
         output = self._forward(*args, **kwargs)

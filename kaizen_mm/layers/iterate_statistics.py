@@ -16,7 +16,7 @@ that does not, the statistics of an iterate are put in place of the norm's own f
 one pass (:func:`iterate_statistics`).
 """
 from contextlib import contextmanager
-from typing import Iterable, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 _CHILD = 'iterates'
 _KEPT = '_kept_iterate_statistics'  # attribute of the module that they were added to: by name of the norm
 _NAMES = ('running_mean', 'running_var', 'num_batches_tracked')
+
+if TYPE_CHECKING:
+    _Norm = _BatchNorm
+else:
+    _Norm = object  # a mixin
 
 
 class IterateStatistics(nn.Module):
@@ -167,7 +172,7 @@ def statistics_in_place(norms: Iterable[_BatchNorm], index: int) -> Iterator[Non
     swapped = []
     if index > 0:
         for norm in norms:
-            rows = norm._modules[_CHILD]
+            rows: Any = norm._modules[_CHILD]
             row = min(index, len(rows)) - 1
             names = [name for name in _NAMES if name in norm._buffers]  # frozen norms count no batches
             swapped.append((norm, {name: norm._buffers[name] for name in names}))
@@ -179,11 +184,15 @@ def statistics_in_place(norms: Iterable[_BatchNorm], index: int) -> Iterator[Non
             norm._buffers.update(own)
 
 
-class IndexedNorm:
+class IndexedNorm(_Norm):
     """A batch norm that is called with the index of an iterate, from 0; what its kinds have in common.
 
     Beyond the statistics that exist, the last iterate's are used; a norm without any has one set for all.
     """
+
+    if TYPE_CHECKING:
+        iterates: Any
+        num_batches_tracked: Tensor
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         self._check_input_dim(x)

@@ -12,7 +12,7 @@ for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; by 
 """
 import difflib
 import inspect
-from typing import List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.dynamic, self.feedback = tuple(names), feedback
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
-        self._increments_seen = []  # in the last forward pass, of iterates 2..K
+        self._increments_seen: List[list] = []  # in the last forward pass, of iterates 2..K
         check_flag('freeze_dynamic', freeze_dynamic)
         inspect.signature(WeightAdapter).bind_partial(**adapter)  # a misspelt argument is an error for K = 1 too
         if num_iterations > 1:
@@ -143,7 +143,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         if self.num_iterations == 1:
             self._increments_seen = []
             return (self.wrapped(u, *args, **kwargs), )
-        return tuple(self._iterates(ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)))
+        call: Any = ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)
+        return tuple(self._iterates(call))
 
     def _iterates(self, prepared: List[Tensor]):
         """The recurrence. This is TorchScript as well where the block is no foreign one: the annotations are for that.
@@ -197,7 +198,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         """
         if not self._increments_seen:
             raise RuntimeError('weight_change() needs a forward pass with num_iterations >= 2 first')
-        norms = torch.stack([self.wrapped.get_submodule(name).weight.float().norm() for name in self.dynamic])
+        layers: List[Any] = [self.wrapped.get_submodule(name) for name in self.dynamic]
+        norms = torch.stack([layer.weight.float().norm() for layer in layers])
         changes = [torch.stack([increment.norm() for increment in iterate]) for iterate in self._increments_seen]
         return torch.stack(changes) / norms[:, None]
 

@@ -5,7 +5,7 @@ the keys on saving and put back on loading, so that a checkpoint of the plain
 network loads into the wrapped one and the other way round.
 """
 from contextlib import contextmanager
-from typing import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, cast
 
 import torch
 from torch import nn
@@ -20,6 +20,11 @@ class TransparentWrapper(nn.Module):
     Raises:
         TypeError: ``wrapped`` is no module.
     """
+
+    if TYPE_CHECKING:  # parts that come from elsewhere are of any kind
+        wrapped: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
@@ -97,7 +102,7 @@ def call_replaced(root: nn.Module, name: str, make: Callable[[Callable], Callabl
     # torch.compile follows a module that is exchanged for another, but not a forward
     path, _, own = name.rpartition('.')
     siblings, function = root.get_submodule(path)._modules, make(module)
-    siblings[own] = _StandIn(module, function)
+    siblings[own] = cast(nn.Module, _StandIn(module, function))
     try:
         yield function
     finally:

@@ -13,7 +13,7 @@ to all weights, as in the paper's MNIST network.
 (:mod:`kaizen_mm.layers.global_adapter`).
 """
 import math
-from typing import List, Mapping, Optional, Sequence, Union
+from typing import Any, List, Mapping, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -135,7 +135,7 @@ class WeightAdapter(nn.Module):
         self.feedback_layout = feedback_layout
         self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
         self.low_rank = shared_rows and bound is None
-        self.linears = nn.ModuleList()  # A of each layer, in the order of weight_shapes
+        self.linears: Any = nn.ModuleList()  # A of each layer, in the order of weight_shapes
         self.global_rows: Optional[GlobalRows] = None
         if adapter == 'global':
             _check_left('adapter is "global"', pool_kernel=(pool_kernel, None), pool_stride=(pool_stride, 1),
@@ -239,7 +239,8 @@ class WeightAdapter(nn.Module):
         if self.feedback_layout == 'channels_last':
             z = z.movedim(-1, 1)
         if not torch.jit.is_tracing():
-            self._check(z.shape[1:])
+            # in TorchScript a shape is a list
+            self._check(z.shape[1:])  # type: ignore[arg-type]
         if self.global_rows is not None:
             return self.global_rows(z)
         else:

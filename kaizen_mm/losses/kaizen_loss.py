@@ -64,6 +64,7 @@ class KaizenLoss(nn.Module):
         self.gammas = None if gammas is None else tuple(gammas)
         self.kaizen_weight, self.label_smoothing, self.hinge = kaizen_weight, label_smoothing, hinge
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float)
+        self.class_weight: Optional[Tensor]
         self.register_buffer('class_weight', weight, persistent=False)
 
     def forward(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class KaizenLoss(nn.Module):
                             weight=self._class_weight(iterate), reduction=reduction,
                             label_smoothing=self.label_smoothing) for iterate in logits])
 
-    def _class_weight(self, logits):
+    def _class_weight(self, logits: Tensor) -> Optional[Tensor]:
         if self.class_weight is None:
             return None
         if len(self.class_weight) != logits.shape[1]:

@@ -5,7 +5,7 @@ every second pixel, new channels filled with zeros) or, where the shape changes,
 first convolution of the last block of the 20-layer network dynamic
 (:func:`kaizen_mm.models.convert.released_resnet20`).
 """
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,6 +52,11 @@ class CifarResNet(nn.Module):
     Raises:
         ValueError: A depth that is not ``6 n + 2``, or another argument that cannot be used.
     """
+
+    if TYPE_CHECKING:
+        layer1: nn.Module
+        layer2: nn.Module
+        layer3: nn.Module
 
     def __init__(self, depth: int = 20, num_classes: int = 10, drop_rate: float = 0.0,
                  widths: Sequence[int] = (16, 32, 64), shortcut: str = 'A'):

@@ -1,10 +1,10 @@
 """The multi-fiber unit of MFNet (Chen et al., ECCV 2018) and what it is made of."""
-from typing import Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple, Union
 
 from torch import Tensor, nn
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+CONV: Dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM: Dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 def size(dims: int, time: int, space: int) -> Tuple[int, ...]:
@@ -39,7 +39,7 @@ class MFUnit(nn.Module):
     """
 
     def __init__(self, dims: int, in_channels: int, channels: int, groups: int,
-                 stride: Sequence[int], first: bool):
+                 stride: Union[int, Sequence[int]], first: bool):
         super().__init__()
         point = size(dims, 1, 1)
         self.conv_i1 = NormActConv(dims, in_channels, channels // 4, point)

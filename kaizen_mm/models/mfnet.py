@@ -11,7 +11,7 @@ methods are those that timm expects of a network; :mod:`kaizen_mm.timm_models` r
 import copy
 import inspect
 from collections import OrderedDict
-from typing import Final, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Final, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_
 
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 # of h, by the network's dimensions: arXiv:1910.11105, sections 4.2 and 4.3
-_POOLING = {2: dict(pool_kernel=3, pool_stride=1), 3: dict(pool_kernel=(5, 3, 3), pool_stride=(4, 1, 1))}
+_POOLING: Dict[int, Dict[str, Any]] = {2: dict(pool_kernel=3, pool_stride=1), 3: dict(pool_kernel=(5, 3, 3), pool_stride=(4, 1, 1))}
 
 
 class MFNet(TimmMethods, nn.Module):
@@ -61,8 +61,12 @@ class MFNet(TimmMethods, nn.Module):
     """
 
     # for torch.jit.script: a constant, and what is not compiled
-    is_recurrent: Final[bool]
+    is_recurrent: Final[bool]  # type: ignore[misc]
     __jit_unused_properties__ = ['recurrent_block', 'num_iterations']
+
+    if TYPE_CHECKING:
+        conv5: Any
+        tail: Any
 
     def __init__(self,
                  dims: int,
@@ -100,7 +104,7 @@ class MFNet(TimmMethods, nn.Module):
         for index, (width, count) in enumerate(zip(widths, units)):
             # time is halved at the first unit of the first stage, space at that of the others
             stride = size(dims, 2, 1) if index == 0 else size(dims, 1, 2)
-            stage = OrderedDict()
+            stage: OrderedDict[str, nn.Module] = OrderedDict()
             for unit in range(count):
                 stage[f'B{unit + 1:02d}'] = MFUnit(dims, channels, width, groups,
                                                    stride if unit == 0 else 1, first=unit == 0)
@@ -116,7 +120,7 @@ class MFNet(TimmMethods, nn.Module):
         if num_iterations is not None:
             check_num_iterations(num_iterations)
             adapter = {name: value for name, value in adapter.items() if value is not None}
-            pooling = {} if adapter.get('adapter') == 'global' else _POOLING[dims]
+            pooling: Dict[str, Any] = {} if adapter.get('adapter') == 'global' else _POOLING[dims]
             self._make_last_unit_recurrent(num_iterations, norm_statistics, freeze_dynamic, **{**pooling, **adapter})
 
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, freeze_dynamic, **adapter):
@@ -150,6 +154,7 @@ class MFNet(TimmMethods, nn.Module):
         if not self.is_recurrent:
             raise ValueError(f'num_iterations cannot become {value!r}: this network is plain; build '
                              'it with num_iterations')
+        assert self.recurrent_block is not None
         self.recurrent_block.num_iterations = value
         self.tail.num_iterations = value
         self._num_iterations = value

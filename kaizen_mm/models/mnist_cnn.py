@@ -45,7 +45,7 @@ class MnistCNN(nn.Module):
         self.num_classes = num_classes
         self.conv1, self.pool1 = _conv(1, first), nn.MaxPool2d(2)  # [N, first, 12, 12]
         self.conv2, self.pool2 = _conv(first, second), nn.MaxPool2d(2)  # [N, second, 4, 4]
-        self.fc1 = nn.Linear(16 * second, units, bias=False)
+        self.fc1: nn.Module = nn.Linear(16 * second, units, bias=False)
         self.fc2 = nn.Linear(units, num_classes, bias=False)
         if num_iterations is not None:
             self.fc1 = AdaptiveRecurrentBlock(self.fc1, dynamic=[''], feedback_shape=(units, ),

@@ -5,7 +5,7 @@ iterate passed along. The same code runs in Python, under ``torch.compile`` and 
 TorchScript, which takes the number of iterations at the time of scripting.
 """
 import math
-from typing import List, Tuple
+from typing import TYPE_CHECKING, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +134,7 @@ class RecurrentTail(PerIterate):
         make_norms_indexed(self.wrapped)
         return self
 
-    def forward(self, iterates: List[Tensor], last_only: bool = False):
+    def forward(self, iterates: List[Tensor], last_only: bool = False):  # type: ignore[override]
         if not torch.jit.is_scripting():
             restore_iterate_statistics(self.wrapped)
         outputs: List[Tensor] = []
@@ -163,6 +163,10 @@ class IndexedNormActConv(NormActConv):
 
 class IndexedNormAct(nn.Sequential):
     """Batch norm and ReLU, called with the index of an iterate."""
+
+    if TYPE_CHECKING:
+        bn: nn.Module
+        relu: nn.Module
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         if torch.jit.is_scripting():

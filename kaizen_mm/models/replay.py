@@ -6,7 +6,7 @@ between modules, only that of the containers around the block runs again.
 """
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
     """
 
     index: int = -1
-    _held = None
+    _held: Optional[list] = None
     _was_held = False
 
     def forward(self, u, *args, **kwargs):
@@ -135,7 +135,7 @@ class CallRecord:
         watched: Names of the modules whose calls are kept in ``calls`` as pairs of inputs and output.
     """
 
-    def __init__(self, network: nn.Module, watched: Sequence[str]):
+    def __init__(self, network: nn.Module, watched: Iterable[str]):
         self.network = network
         self.calls: Dict[str, List[tuple]] = {name: [] for name in watched}
         self._events: List[Tuple[str, bool]] = []  # a module's name, and whether it starts or ends
@@ -168,7 +168,10 @@ class CallRecord:
     def around(self, block: str) -> Tuple[List[str], List[str], List[str]]:
         """The outermost modules called before a block, the outermost called after it, and all called only after it."""
         around = ancestors(block)
-        before, after, upstream, downstream = {}, {}, {}, {}
+        before: Dict[str, None] = {}
+        after: Dict[str, None] = {}
+        upstream: Dict[str, None] = {}
+        downstream: Dict[str, None] = {}
         open_call, inside, passed = None, False, False
         for name, starting in self._events:
             if name == block:

@@ -163,7 +163,8 @@ class RecurrentNetwork(DelegatingWrapper):
         """
         if self.num_iterations == 1:
             return (self.wrapped(*args, **kwargs), )
-        outputs, block = [], self.recurrent_block
+        outputs: List[Any] = []
+        block = self.recurrent_block
         replay = Replay(self.wrapped, self.block_names[-1], self._upstream, self._copied)
         with block.held():
             for block.index in range(self.num_iterations):
@@ -273,8 +274,9 @@ def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: di
 def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:
     """Raises what is wrong with the arguments of an adapter, before anything of the network is changed."""
     with torch.device('meta'):
-        WeightAdapter(feedback_shape, {layer: network.get_submodule(f'{name}.{layer}' if layer else name).weight.shape
-                                       for layer in dynamic_names(dynamic)}, **adapter)
+        layers: Dict[str, Any] = {layer: network.get_submodule(f'{name}.{layer}' if layer else name)
+                                  for layer in dynamic_names(dynamic)}
+        WeightAdapter(feedback_shape, {layer: module.weight.shape for layer, module in layers.items()}, **adapter)
 
 
 def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tuple, kwargs: dict) -> List[str]:

@@ -1,5 +1,5 @@
 """What timm expects of a network beyond its forward; needs torch alone."""
-from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from torch import Tensor, nn
 
@@ -8,9 +8,24 @@ from kaizen_mm.arguments import check_choice, check_flag, check_int, is_int
 STAGES = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 GLOBAL_POOLS = ('avg', 'max', 'avgmax', '')
 
+if TYPE_CHECKING:
+    _Network = nn.Module
+else:
+    _Network = object  # a mixin
 
-class TimmMethods:
+
+class TimmMethods(_Network):
     """Methods of :class:`~kaizen_mm.models.MFNet`, with timm's names and arguments."""
+
+    if TYPE_CHECKING:
+        recurrent_block: Any
+        global_pool: str
+        tail: Any
+        maxpool: nn.Module
+        feature_info: List[Dict[str, Any]]
+        _num_iterations: Optional[int]
+
+        def _run(self, name: str, x: Any) -> Any: ...
 
     def get_classifier(self) -> nn.Module:
         """The last layer."""
@@ -80,7 +95,7 @@ class TimmMethods:
         for name, value in (('norm', norm), ('stop_early', stop_early), ('intermediates_only', intermediates_only)):
             check_flag(name, value)
         take = take_indices(indices)
-        maps = {}
+        maps: Dict[int, Tensor] = {}
         for index, name in enumerate(STAGES):
             if stop_early and index > max(take):
                 break
@@ -91,8 +106,8 @@ class TimmMethods:
             x = x[-1] if isinstance(x, tuple) else x
             if norm:
                 maps[4] = x
-        maps = [maps[index] for index in sorted(take)]
-        return maps if intermediates_only else (x, maps)
+        taken = [maps[index] for index in sorted(take)]
+        return taken if intermediates_only else (x, taken)
 
     def prune_intermediate_layers(self,
                                   indices: Union[int, Sequence[int], None] = 1,
@@ -129,7 +144,7 @@ def take_indices(indices: Union[int, Sequence[int], None]) -> List[int]:
     count = len(STAGES)
     if indices is None:
         indices = count
-    if is_int(indices):
+    if isinstance(indices, int) and is_int(indices):
         if not 0 < indices <= count:
             raise ValueError(f'indices must be at most the {count} maps that there are and at least 1, got {indices}')
         return list(range(count - indices, count))
