@@ -93,8 +93,9 @@ class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
         That field of each data sample has shape ``[K, num_classes]`` and holds what ``pred_score``
         holds for the last.
         """
-        predictions, = self._of_stages(lambda stages: self.wrapped.predict(stages, data_samples), feats, last_only=True)
+        # the wrapped head is called for one iterate after the other: hooks on it count on that
         earlier = self._of_stages(self.wrapped.predict, feats[:-1])
+        predictions, = self._of_stages(lambda stages: self.wrapped.predict(stages, data_samples), feats, last_only=True)
         for n, sample in enumerate(predictions):
             scores = [iterate[n].pred_score for iterate in earlier] + [sample.pred_score]
             sample.set_field(torch.stack(scores), 'iterate_scores')

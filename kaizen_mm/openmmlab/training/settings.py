@@ -4,6 +4,7 @@ Logging, paths of outputs, data workers, validation and tests do not; all else d
 steered by validation (early stopping, a rate that follows a metric), validation does as well.
 """
 import hashlib
+import importlib.util
 import inspect
 import json
 import os
@@ -89,6 +90,8 @@ def _steered_by_validation(cfg: Config) -> bool:
 
 
 def _settings(cfg, keys) -> Dict[str, Any]:
+    if importlib.util.find_spec(str(cfg.get('default_scope'))) is not None:
+        importlib.import_module(cfg.default_scope)  # hooks are registered with the library that they are for
     chosen = {key: _plain(cfg.get(key)) for key in keys}
     if chosen.get('phase_one'):
         chosen['phase_one'] = {key: _plain(chosen['phase_one'].get(key)) for key in _TRAINING if key != 'phase_one'}
