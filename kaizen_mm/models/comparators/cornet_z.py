@@ -3,7 +3,7 @@
 Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognition", bioRxiv 408385; layer sizes as
 in the public release (github.com/dicarlolab/CORnet).
 """
-from typing import TYPE_CHECKING, Tuple
+from typing import Tuple
 
 from torch import Tensor, nn
 
@@ -21,11 +21,6 @@ class CORnetZ(ImageNetwork):
     """
 
     num_iterations = 1
-    if TYPE_CHECKING:
-        V1: nn.Module
-        V2: nn.Module
-        V4: nn.Module
-        IT: nn.Module
 
     def __init__(self, width: float = 1.0, **kwargs):
         widths = scaled((64, 128, 256, 512), width)
