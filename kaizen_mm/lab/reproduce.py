@@ -22,6 +22,7 @@ from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.tables import TABLES, Table
 
 _QUICK_EPOCHS = 1
+_TABLE = '<!-- table '  # a line of a page that begins with it, and goes on with the table's name
 # to what a table's rows are compared, seed by seed, and the titles of these columns
 _DIFFERENCES = {
     'difference': 'difference to the control ± standard error',
@@ -196,18 +197,20 @@ def fill_page(page: Path, results: Path) -> None:
     """Draws the tables of a page anew: what stands between ``<!-- table NAME -->`` and ``<!-- end -->``.
 
     Each is the one of ``NAME.json`` in the folder ``results``, with its seeds and its cost; ``Not run.`` where there is none.
-    ``<!-- table hours -->`` is :func:`hours`.
+    ``<!-- table hours -->`` is what the tables of the page have cost together.
 
     Raises:
         ValueError: A table of the page has no end, or a name that is none of a table.
     """
-    lines, kept = [], True
-    for line in page.read_text(encoding='utf-8').splitlines():
-        name = line.removeprefix('<!-- table ').removesuffix(' -->') if line.startswith('<!-- table ') else None
-        if name is not None:
+    text = page.read_text(encoding='utf-8').splitlines()
+    names = [line.removeprefix(_TABLE).removesuffix(' -->') for line in text if line.startswith(_TABLE)]
+    lines, kept, following = [], True, iter(names)
+    for line in text:
+        if line.startswith(_TABLE):
+            name = next(following)
             if name not in (*TABLES, 'hours') or not kept:
                 raise ValueError(f'{page}: {line!r} must name one of {", ".join(TABLES)} and come after the end of the one before')
-            lines += [line, '', *(hours(results) if name == 'hours' else _drawn(results / f'{name}.json')), '']
+            lines += [line, '', *(_hours(results, names) if name == 'hours' else _drawn(results / f'{name}.json')), '']
             kept = False
         kept = kept or line == '<!-- end -->'
         if kept:
@@ -217,14 +220,16 @@ def fill_page(page: Path, results: Path) -> None:
     write_lines(page, lines)
 
 
-def hours(results: Path) -> List[str]:
-    """The hours of one core that every record in a folder says it took, and their sum, as the lines of a table."""
-    records = {path.stem: json.loads(path.read_text(encoding='utf-8')) for path in sorted(results.glob('*.json'))}
-    rows = [(f'`{name}`', len(record['rows']) * len(record['seeds']), record['core_hours'])
-            for name, record in records.items() if name in TABLES]
-    rows.append(('all', sum(trainings for _, trainings, _ in rows), sum(spent for _, _, spent in rows)))
-    return ['| record | trainings | hours of one core |', '| --- | --- | --- |',
-            *(f'| {name} | {trainings} | {spent:.1f} |' for name, trainings, spent in rows)]
+def _hours(results: Path, names: Sequence[str]) -> List[str]:
+    """How many trainings the records of these tables hold, and the hours of one core that they took."""
+    lines, total = ['| table | trainings | hours of one core |', '| --- | --- | --- |'], [0, 0.]
+    for path in (results / f'{name}.json' for name in names):
+        if path.exists():
+            record = json.loads(path.read_text(encoding='utf-8'))
+            cost = len(record['rows']) * len(record['seeds']), record['core_hours']
+            total = [a + b for a, b in zip(total, cost)]
+            lines.append(f'| `{path.stem}` | {cost[0]} | {cost[1]:.1f} |')
+    return [*lines, f'| all | {total[0]} | {total[1]:.1f} |']
 
 
 def _drawn(path: Path) -> List[str]:

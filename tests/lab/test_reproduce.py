@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.reproduce import Run, fill_page, hours, markdown, measure, plan, summary
+from kaizen_mm.lab.reproduce import Run, fill_page, markdown, measure, plan, summary
 from kaizen_mm.lab.tables import TABLES, Table
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from kaizen_mm.openmmlab.training.record import read_record, write_record
@@ -129,12 +129,6 @@ def test_differences_to_a_rival_are_a_column_of_their_own():
     assert [line.split(' | ')[-2:] for line in lines[2:]] == [['-', '+5.33 ± 0.88 |'], ['-5.33 ± 0.88', '- |']]
 
 
-def test_the_hours_of_all_records_are_summed(tmp_path):
-    for name, seeds, spent in (('table1', [0, 1], 1.25), ('tiny_imagenet', [0], 0.5), ('of_another_kind', [0], 100.)):
-        (tmp_path / f'{name}.json').write_text(json.dumps(dict(rows={'a': {}, 'b': {}, 'c': {}}, seeds=seeds, core_hours=spent)))
-    assert hours(tmp_path)[2:] == ['| `table1` | 6 | 1.2 |', '| `tiny_imagenet` | 3 | 0.5 |', '| all | 9 | 1.8 |']
-
-
 @pytest.mark.parametrize('row', TABLES['cifar10_half_factors'].variants)
 def test_variants_of_a_config_are_one_factor_away_and_build(row, tmp_path):
     table = TABLES['cifar10_half_factors']
@@ -167,6 +161,19 @@ def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
         with pytest.raises(ValueError, match='must name one of table1, .* and come after|the last table has no'):
             fill_page(page, tmp_path)
         assert page.read_text() == text
+
+
+def test_the_hours_of_a_page_are_those_of_its_tables(tmp_path):
+    rows = summary(TABLE, results([0, 2]))
+    for name, spent in (('table1', 1.25), ('tiny_imagenet', 100.), ('cifar10_16px', 0.5)):
+        (tmp_path / f'{name}.json').write_text(json.dumps(dict(
+            rows=rows, seeds=[0, 2], command='a', hardware='b', torch='c', core_hours=spent)))
+    page = tmp_path / 'page.md'
+    page.write_text('\n'.join(f'<!-- table {name} -->\n<!-- end -->' for name in (
+        'hours', 'cifar10_16px', 'table1', 'cifar10_half_scan')))
+    fill_page(page, tmp_path)
+    lines = page.read_text().splitlines()
+    assert lines[4:8] == ['| `cifar10_16px` | 4 | 0.5 |', '| `table1` | 4 | 1.2 |', '| all | 8 | 1.8 |', '']
 
 
 def test_the_page_shows_what_is_in_results(tmp_path):
