@@ -5,9 +5,8 @@ from typing import Iterator, List, NamedTuple
 
 from tests.conftest import ROOT
 
-PAGES = [path.relative_to(ROOT) for path in (
-    ROOT / 'README.md', *(ROOT / name for name in ('CONTRIBUTING.md', 'SECURITY.md') if (ROOT / name).exists()),
-    *sorted((ROOT / 'docs').rglob('*.md')))]
+PAGES = [Path('README.md'), Path('CONTRIBUTING.md'), Path('SECURITY.md'), Path('configs', 'README.md'),
+         *(path.relative_to(ROOT) for path in sorted((ROOT / 'docs').rglob('*.md')))]
 LANGUAGES = {'bash', 'python', 'bibtex', ''}  # what stands in no language is output
 
 
