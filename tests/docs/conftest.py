@@ -18,12 +18,12 @@ def warm(tmp_path_factory):
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     with (folder / 'log.txt').open('w') as log:
         server = subprocess.Popen([sys.executable, '-m', 'tests.docs.warm_python', address], cwd=ROOT, env=environment,
-                                  stdout=subprocess.PIPE, stderr=log)
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
     ready = server.stdout.readline()
     assert ready == b'ready\n', (folder / 'log.txt').read_text()
     write_clients(folder / 'bin', [*programs.PROGRAMS, *programs.SCRIPTS], address)
     yield folder / 'bin'
-    server.kill()
+    server.stdin.close()
     server.wait()
 
 

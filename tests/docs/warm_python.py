@@ -1,11 +1,12 @@
 """A Python that has imported everything: programs run in copies of one process, without the seconds that imports take.
 
-``python -m tests.docs.warm_python ADDRESS`` waits at a Unix socket. What :func:`write_clients` writes into a folder stands
-for ``python`` and other programs there: a client sends its words, folder, environment and files 0, 1 and 2, and ends with
-the status that it is told.
+``python -m tests.docs.warm_python ADDRESS`` waits at a Unix socket until its input ends. What :func:`write_clients` writes
+into a folder stands for ``python`` and other programs there: a client sends its words, folder, environment and files 0, 1
+and 2, and ends with the status that it is told.
 """
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -69,7 +70,7 @@ def main(address: str) -> None:
         server.bind(address)
         server.listen()
         print('ready', flush=True)
-        while True:
+        while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
