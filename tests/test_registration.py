@@ -26,6 +26,7 @@ print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdl
     assert set(out.split()) <= {'kaizen_mm', 'numpy'}, out
 
 
+@pytest.mark.slow
 def test_each_library_gets_its_names_when_it_is_imported():
     python(f'''
 import sys
@@ -48,6 +49,7 @@ assert 'aten::baddbmm' in sys.modules['fvcore.nn.flop_count']._DEFAULT_SUPPORTED
 ''')
 
 
+@pytest.mark.slow
 def test_libraries_that_are_imported_before_get_theirs_at_once():
     python('''
 import sys, timm, fvcore.nn
