@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test smoke docs faults install
+.PHONY: demo test test-fast lint smoke docs faults install
 
 install: $(INSTALLED)
 
@@ -18,6 +18,17 @@ demo: $(INSTALLED)
 # one thread a process, as many processes as there are cores, at most four: each takes more than a gigabyte
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# what neither trains nor starts processes: for daily work
+test-fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+# ruff and mypy as pyproject.toml sets them; .pre-commit-config.yaml runs the same
+lint: $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 
 # the wheel in an empty environment
 smoke: $(INSTALLED)

@@ -15,14 +15,14 @@ def is_number(value: Any) -> bool:
 
 def check_int(name: str, value: Any, low: int = 1, high: Optional[int] = None) -> None:
     """Raises ValueError unless ``value`` is an int from ``low`` to ``high`` (None: no bound)."""
-    if not is_int(value) or value < low or high is not None and value > high:
+    if not is_int(value) or value < low or (high is not None and value > high):
         wanted = f'an int >= {low}' if high is None else f'{low} or {high}' if high == low + 1 else f'an int from {low} to {high}'
         raise ValueError(f'{name} must be {wanted}, got {value!r}')
 
 
 def check_number(name: str, value: Any, low: float = 0, high: Optional[float] = None) -> None:
     """Raises ValueError unless ``value`` is a finite number from ``low`` to ``high`` (None: no bound)."""
-    if not is_number(value) or value < low or high is not None and value > high:
+    if not is_number(value) or value < low or (high is not None and value > high):
         wanted = f'a finite number >= {low}' if high is None else f'a number from {low} to {high}'
         raise ValueError(f'{name} must be {wanted}, got {value!r}')
 

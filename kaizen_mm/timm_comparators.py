@@ -9,8 +9,16 @@ from typing import Sequence, Type, Union
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from kaizen_mm.models.comparators import (ConvRNN, CORnetRT, CORnetS, CORnetZ, FeedbackNet, IamNN, ImageNetwork,
-                                          ShaResNet)
+from kaizen_mm.models.comparators import (
+    ConvRNN,
+    CORnetRT,
+    CORnetS,
+    CORnetZ,
+    FeedbackNet,
+    IamNN,
+    ImageNetwork,
+    ShaResNet,
+)
 
 
 def _cfg(first_conv: str, paper_ids: str, paper_name: str, **kwargs):

@@ -29,8 +29,13 @@ from kaizen_mm.models.mfnet import NINE_UNITS, MFNet, check_input_size
 
 with naming_extras():
     from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    from timm.models import (build_model_with_cfg, generate_default_cfgs, register_model, register_notrace_module,
-                             resolve_pretrained_cfg)
+    from timm.models import (
+        build_model_with_cfg,
+        generate_default_cfgs,
+        register_model,
+        register_notrace_module,
+        resolve_pretrained_cfg,
+    )
 
     from kaizen_mm import timm_comparators  # noqa: F401  registers its names
 

@@ -31,7 +31,7 @@ TINY = {'resnet18_3d': (dict(base_channels=4), 32), 'res3d': (dict(base_channels
         'stc_resnet101': (dict(base_channels=4), 128), 'ltc': (dict(input_size=(16, 32, 32), width=0.0625, hidden=16), 16)}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def read(name: str) -> Config:
     return Config.fromfile(FOLDER / f'{name}.py')
 

@@ -111,6 +111,7 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['mfnet_ucf101.py', 'mfnet_hmdb51.py', 'mfnet_list.py', 'kaizen_mfnet_digits.py',
                                   'slowonly_r18_list.py', 'slowonly_r50_list.py'])
 @pytest.mark.parametrize('loader, clips', [('train_dataloader', 1), ('val_dataloader', 1), ('test_dataloader', 10)])

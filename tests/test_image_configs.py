@@ -150,7 +150,7 @@ def test_control_and_recurrent_network_are_trained_alike(name):
     assert iterations(control) == 1
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'phase_one', 'auto_scale_lr',
                 'randomness'):
-        assert cfg[key] == control[key] or key == 'optim_wrapper' and name in OPTIMIZERS, key
+        assert cfg[key] == control[key] or (key == 'optim_wrapper' and name in OPTIMIZERS), key
 
 
 @pytest.mark.parametrize('name, size', [('mfnet2d_imagenet.py', 224), ('mfnet2d_tiny_imagenet.py', 64)])

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.analysis import FlopAnalyzer, get_model_complexity_info
 from torch import nn
 

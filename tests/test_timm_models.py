@@ -198,6 +198,7 @@ def test_other_feature_extractors(feature_cls):
         create('kaizen_mfnet2d_n9', features_only=True, feature_cls=feature_cls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, options', [
     ('mfnet2d_n9', {}),
     ('mfnet3d_n9', {'global_pool': 'max'}),

@@ -1,7 +1,7 @@
-"""Writes a network as a graph for other programs: torch.export (.pt2) and ONNX, with a free batch size.
+r"""Writes a network as a graph for other programs: torch.export (.pt2) and ONNX, with a free batch size.
 
     kaizen-export --config CONFIG --checkpoint CHECKPOINT --out net.pt2 net.onnx
-    kaizen-export --timm kaizen_mfnet2d_n9 --checkpoint phase_two.pth --out net.onnx --all-iterates \\
+    kaizen-export --timm kaizen_mfnet2d_n9 --checkpoint phase_two.pth --out net.onnx --all-iterates \
         --model-kwargs num_classes=20 img_size=64 pool_padding=1
 
 Each file is checked against the network in Python, at two batch sizes, before it is written. Exit status: 0; 2 for an

@@ -1,8 +1,8 @@
-"""Classifies images or videos: the top classes of each iterate, as a table, as files, drawn into copies.
+r"""Classifies images or videos: the top classes of each iterate, as a table, as files, drawn into copies.
 
     kaizen-predict photos/ 'more/*.jpg' --config CONFIG --checkpoint CHECKPOINT
     kaizen-predict clip.mp4 --config CONFIG --checkpoint CHECKPOINT --out result.json result.csv --annotate FOLDER
-    kaizen-predict photo.jpg --timm kaizen_mfnet2d_n9 --checkpoint phase_two.pth \\
+    kaizen-predict photo.jpg --timm kaizen_mfnet2d_n9 --checkpoint phase_two.pth \
         --model-kwargs num_classes=20 img_size=64 pool_padding=1
 
 Exit status: 0; 1 where an input could not be used (the others are done); 2 for an error.

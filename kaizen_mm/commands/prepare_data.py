@@ -1,7 +1,7 @@
-"""Make and check annotation lists: UCF101, HMDB51, or any `file label` list.
+r"""Make and check annotation lists: UCF101, HMDB51, or any `file label` list.
 
     kaizen-prepare-data ucf101 --videos UCF-101 --splits ucfTrainTestlist --out DIR
-    kaizen-prepare-data hmdb51 --videos hmdb51_org \\
+    kaizen-prepare-data hmdb51 --videos hmdb51_org \
         --splits testTrainMulti_7030_splits --out DIR
     kaizen-prepare-data list train.txt --videos DIR --out clean.txt
 

@@ -18,8 +18,7 @@ from .file_check import file_fault
 from .isolation import TIMEOUT, run_isolated
 from .lists import numbered_lines, parse_list, repeats, write_line
 from .reencoding import reencode_video
-from .splits import (SPLITS, find_files, inner_folder, read_hmdb51_splits,
-                     read_ucf101_splits)
+from .splits import SPLITS, find_files, inner_folder, read_hmdb51_splits, read_ucf101_splits
 from .video_check import check_video
 from .video_readers import check_reader
 
@@ -161,7 +160,7 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             'on without them')
     out = Path(out)
     root = out / 'videos' if short_side else videos
-    left_out = {item: 'missing' for item in missing}
+    left_out = dict.fromkeys(missing, 'missing')
     targets = {}  # source file -> its name in the lists
     for entries in lists.values():
         for _, file, _ in entries:

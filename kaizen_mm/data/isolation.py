@@ -107,7 +107,7 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkser
                         raise RuntimeError(
                             'a worker process ended before its first task '
                             f'(exit code {process.exitcode}); scripts must '
-                            "call this under `if __name__ == '__main__':`")
+                            "call this under `if __name__ == '__main__':`") from None
                     again = task not in retried
                     if again:
                         retried.add(task)

@@ -26,7 +26,7 @@ import math
 import operator
 import os
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -55,7 +55,7 @@ QUANTISER = 18  # of H.264: 0 is lossless, 51 is worst
 UNREADABLE_SIZES = (48, 72)
 
 
-@lru_cache(maxsize=None)
+@cache
 def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Sample numbers [N] and images [N, 8, 8] in [0, 1] of a split's digits.
 

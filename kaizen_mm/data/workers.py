@@ -11,4 +11,4 @@ def default_workers() -> int:
     :data:`MOST_WORKERS`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, min(cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)), MOST_WORKERS))
+    return max(1, min(cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')), MOST_WORKERS))

@@ -55,7 +55,7 @@ def check_kind(path: Path, kind: str) -> None:
     if fault:
         raise ValueError(fault)
     error = _image_error(path)
-    if error is None or kind == 'image' and not isinstance(error, Image.UnidentifiedImageError):
+    if error is None or (kind == 'image' and not isinstance(error, Image.UnidentifiedImageError)):
         actual = 'image'
     else:
         actual = 'video' if _is_video(path) else None

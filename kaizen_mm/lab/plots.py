@@ -4,11 +4,11 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
 
-from kaizen_mm.lab.measures import MEASURES  # noqa: E402
-from kaizen_mm.lab.uncertainty import standard_error  # noqa: E402
+from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.uncertainty import standard_error
 
 
 def plot_iterates(results: dict, path: str) -> None:
@@ -125,7 +125,7 @@ def _draw_iterates(axis, rows: dict) -> None:
         kind = _kind(name)
         if kind not in largest or len(row['per_iterate'][0]) > len(largest[kind][1]['per_iterate'][0]):
             largest[kind] = name, row
-    for index, (kind, (name, row)) in enumerate(largest.items()):
+    for index, (kind, (_, row)) in enumerate(largest.items()):
         iterates = np.array(row['per_iterate'])  # [seeds, K]
         spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
         numbers = np.arange(1, iterates.shape[1] + 1)

@@ -102,7 +102,7 @@ def _result(future: Future, run: Run) -> dict:
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
-    sys.stdout = open(os.devnull, 'w')  # for good: mmengine's loggers keep it
+    sys.stdout = open(os.devnull, 'w')  # noqa: SIM115  for good: mmengine's loggers keep it
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,6 +1,5 @@
 """The adaptive recurrent block and its parts; needs torch alone."""
-from kaizen_mm.layers.dynamic_conv import (DynamicConv1d, DynamicConv2d, DynamicConv3d,
-                                           DynamicLinear, make_dynamic)
+from kaizen_mm.layers.dynamic_conv import DynamicConv1d, DynamicConv2d, DynamicConv3d, DynamicLinear, make_dynamic
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.per_iterate import PerIterate
 from kaizen_mm.layers.recurrent_block import AdaptiveRecurrentBlock, recurrent_blocks

@@ -27,7 +27,7 @@ def _is_trained(norm: nn.Module) -> bool:
     if not isinstance(norm, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or norm.weight is None:
         return False
     weight, bias = norm.weight.detach(), getattr(norm, 'bias', None)
-    return bool(((weight != 0) & (weight != 1)).any()) or bias is not None and bool((bias != 0).any())
+    return bool(((weight != 0) & (weight != 1)).any()) or (bias is not None and bool((bias != 0).any()))
 
 
 def warn_of_untrained_first_weights(network: nn.Module) -> None:

@@ -77,7 +77,7 @@ def _extend(rows: Tensor, length: int) -> Tensor:
 
 def _tracked_norms(module: nn.Module):
     for name, norm in module.named_modules():
-        if isinstance(norm, _BatchNorm) and norm.track_running_stats or _CHILD in norm._modules:
+        if (isinstance(norm, _BatchNorm) and norm.track_running_stats) or _CHILD in norm._modules:
             yield name, norm
 
 

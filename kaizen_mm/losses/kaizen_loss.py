@@ -84,7 +84,7 @@ class KaizenLoss(nn.Module):
         return total + self.kaizen_weight * (worse * (_mean_over_processes(worse.detach()) > 0)).sum()
 
     def _weighted(self, losses: Tensor) -> Tensor:
-        """``L_K + sum_{i<K} gamma_i L_i``"""
+        """``L_K + sum_{i<K} gamma_i L_i``."""
         if len(losses) == 1:
             return losses[0]
         return losses[-1] + (losses.new_tensor(self._gammas(len(losses))) * losses[:-1]).sum()
@@ -130,7 +130,7 @@ class KaizenLoss(nn.Module):
 
 def _check_batch(logits: Sequence[Tensor], target: Tensor) -> None:
     """Raises ValueError unless ``logits`` and ``target`` are what :class:`KaizenLoss` takes."""
-    if isinstance(logits, Tensor) and logits.dim() != 3 or not len(logits):
+    if (isinstance(logits, Tensor) and logits.dim() != 3) or not len(logits):
         raise ValueError('logits must be a sequence of tensors [N, C], one for each of at least one iterate, got '
                          f'{tuple(logits.shape) if isinstance(logits, Tensor) else logits!r}')
     shapes = {tuple(iterate.shape) for iterate in logits}

@@ -30,7 +30,7 @@ def arguments(example_input) -> Tuple[tuple, dict]:
 
 def is_flag(value: Any) -> bool:
     """Whether a value is True or False, or the tensor that one becomes while a graph is traced."""
-    return isinstance(value, bool) or isinstance(value, Tensor) and value.dtype == torch.bool and value.dim() == 0
+    return isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool and value.dim() == 0)
 
 
 def constant(flag: Any) -> bool:

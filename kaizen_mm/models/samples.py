@@ -37,7 +37,7 @@ def check_samples(network: nn.Module, parts: Mapping[str, Sequence[str]], record
         twice = _record(network, parts, *doubled)
     except Exception as error:
         warnings.warn(f'{type(network).__name__} does not take twice the samples of example_input ({type(error).__name__}: '
-                      f'{error}), so that it cannot be told whether samples mix in {", ".join(map(repr, parts))}')
+                      f'{error}), so that it cannot be told whether samples mix in {", ".join(map(repr, parts))}', stacklevel=2)
         return
     for block, paths in parts.items():
         for path, one, two in zip(paths, _maps(record, paths), _maps(twice, paths)):

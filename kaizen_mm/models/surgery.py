@@ -191,7 +191,7 @@ class RecurrentNetwork(DelegatingWrapper):
                 for name in {**dict.fromkeys(self._upstream), **dict.fromkeys(self._downstream)}:
                     module = network.get_submodule(name)
                     own = checkpoints(module.modules())
-                    if own and self._has_norms(name) or not own and checkpoints(around) and len(module._modules):
+                    if (own and self._has_norms(name)) or (not own and checkpoints(around) and len(module._modules)):
                         stack.enter_context(forward_replaced(module, partial(_checkpointed, module, module.forward)))
             stack.enter_context(checkpointing_off(around))
             restore_iterate_statistics(network)

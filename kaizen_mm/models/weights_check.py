@@ -85,7 +85,7 @@ def check_trained_weights(network: nn.Module, state_dict: Mapping[str, Tensor], 
     if difference.missing or difference.shapes or (difference.unknown and not of_adapters):
         raise ValueError(f'{source} is of another network: {difference}, {len(difference.unknown)} are unknown '
                          f'{difference.unknown[:3]}; give the config, and the number of classes, that it was trained with')
-    if theirs is not None and theirs != ours or difference.adapters or of_adapters:
+    if (theirs is not None and theirs != ours) or difference.adapters or of_adapters:
         known = 'another number of' if theirs is None else theirs
         raise ValueError(f'{source} was trained with {known} iteration{"" if theirs == 1 else "s"}, but the network has '
                          f'num_iterations={ours}; they must be the same')

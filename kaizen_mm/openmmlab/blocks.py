@@ -140,7 +140,7 @@ def _usual_shape(network: nn.Module, batch: int) -> Sequence[int]:
 
 
 def _with_plain_pointwise(network: nn.Module) -> nn.Module:
-    """mmcv's ``Conv2dAdaptivePadding`` of kernel 1 and stride 1, which pads nothing, becomes a ``Conv2d``.
+    """Mmcv's ``Conv2dAdaptivePadding`` of kernel 1 and stride 1, which pads nothing, becomes a ``Conv2d``.
 
     In mmpretrain's EfficientNet it is the first layer of a block.
     """

@@ -9,6 +9,7 @@ from kaizen_mm.data.annotations import prepare_ucf101
 from kaizen_mm.data.isolation import run_isolated
 from tests.data.clips import QUIET, UCF_TEST, UCF_TRAIN, write
 
+
 @pytest.mark.parametrize('workers', [1, 2])
 def test_dying_and_hanging_calls(workers):
     tasks = ['1 + 1', '__import__("os")._exit(7)', '2 + 2', '1 / 0',

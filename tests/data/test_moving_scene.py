@@ -76,7 +76,7 @@ def test_reversed_frames_are_a_clip_of_the_paired_class(label):
 
 
 def test_reversed_drift_has_the_heading_of_its_class():
-    for index, label in enumerate(SMALL.labels('train')):
+    for index, _ in enumerate(SMALL.labels('train')):
         digit = SMALL.scene('train', index).target.reversed()
         expected = MOTIONS[digit.label].heading
         assert expected is None or digit.heading == expected

@@ -14,6 +14,7 @@ from kaizen_mm.data.reencoding import key_frame_distance, output_size, reencode_
 from kaizen_mm.data.video_check import check_video
 from tests.data.clips import QUIET, UCF_TEST, contents, cut, make_video
 
+
 @pytest.mark.parametrize('width, height, short_side, expected', [
     (320, 240, 128, (170, 128)), (240, 320, 128, (128, 170)),
     (320, 240, 256, (320, 240)), (240, 240, 64, (64, 64)), (101, 51, 64, (100, 50)),

@@ -49,6 +49,7 @@ def epochs(dataset, num_workers, count=2, seed=0, rank=0, repeats=False, **kwarg
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', [Noise, NoiseInBatches])
 def test_workers_change_nothing(kind):
     expected = epochs(kind(), 0)

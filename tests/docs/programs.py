@@ -85,7 +85,7 @@ def pip(words: List[str]) -> None:
 
 def pytest(words: List[str]) -> None:
     """Collects instead of running; a part where all tests would be collected."""
-    from pytest import main
+    from pytest import main  # noqa: PT013
     os.chdir(ROOT)
     paths = [word for word in words if word.startswith('tests')]
     sys.exit(main([*words, '--collect-only', '-q', '-p', 'no:cacheprovider', *([] if paths else ['tests/losses'])]))

@@ -56,11 +56,12 @@ def _run(connection: socket.socket) -> int:
 
 
 def main(address: str) -> None:
-    import kaizen_mm  # noqa: F401
     import mmaction.models  # noqa: F401
     import mmpretrain.models  # noqa: F401
     import timm  # noqa: F401
     import torch
+
+    import kaizen_mm  # noqa: F401
     from tests.docs import small_world
 
     torch.set_num_threads(1)

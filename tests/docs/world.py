@@ -109,7 +109,7 @@ def trained(folder: Path) -> None:
 
     import kaizen_mm  # noqa: F401  registers timm's names
     from tests.openmmlab.trained import save
-    for name, epoch, key in (('kaizen_mfnet_list', 20, 'LIST'), ('kaizen_mfnet2d_tiny_imagenet_k3', 10, 'IMAGE')):
+    for name, epoch in (('kaizen_mfnet_list', 20), ('kaizen_mfnet2d_tiny_imagenet_k3', 10)):
         cfg = Config.fromfile(folder / 'configs' / f'{name}.py')
         (folder / 'work_dirs' / name).mkdir(parents=True)
         save(cfg, folder / 'work_dirs' / name / f'epoch_{epoch}.pth')

@@ -70,6 +70,7 @@ def test_pt2(build, all_iterates, tmp_path):
         assert_same(program(images(samples)), expected(net.eval(), images(samples), all_iterates))
 
 
+@pytest.mark.slow
 @both
 def test_onnx(build, tmp_path):
     onnx = pytest.importorskip('onnx')

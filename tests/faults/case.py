@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     def verdict(self) -> str:
         """``'as expected'``, or what is wrong: silent, another message, unnamed error, wrong, died, hung, error."""
         matches = re.search(self.case.pattern, self.text, re.DOTALL) is not None
-        if self.case.expected.startswith('error') and self.seen == 'error' or self.case.expected == 'error':
+        if (self.case.expected.startswith('error') and self.seen == 'error') or self.case.expected == 'error':
             if self.seen == 'error':
                 return 'as expected' if matches else 'another message'
             return 'silent' if self.seen == 'returned' else self.seen

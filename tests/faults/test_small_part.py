@@ -50,6 +50,7 @@ def samples(tmp_path_factory):
 
 
 # every nth of a family
+@pytest.mark.slow
 @pytest.mark.parametrize('family, every', [('videos', 19), ('images', 11), ('lists', 10), ('configs', 12), ('checkpoints', 13),
                                            ('foreign code', 19), ('full disk', 8)])
 def test_a_few_of_each_family(samples, tmp_path, family, every):

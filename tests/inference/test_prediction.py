@@ -12,8 +12,8 @@ from rich.console import Console
 
 from kaizen_mm.data.moving_digits import write_video
 from kaizen_mm.inference import Prediction, Predictor, class_names
-from kaizen_mm.inference.overlay import annotated_copy, panel
 from kaizen_mm.inference.output import check_outputs, table, write
+from kaizen_mm.inference.overlay import annotated_copy, panel
 
 NAMES = ['cat', 'dog, hound', '[bird]', 'fish']
 # [K, clips, classes]

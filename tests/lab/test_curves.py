@@ -96,6 +96,7 @@ def command(monkeypatch, *words) -> None:
     runpy.run_path(str(ROOT / 'tools' / 'plot_run.py'), run_name='__main__')
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_real_training(watched, monkeypatch, capsys, tmp_path):
     command(monkeypatch, watched, '--out', tmp_path / 'out.png')
     assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG') and 'out.png: work' in capsys.readouterr().out

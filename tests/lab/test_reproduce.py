@@ -23,7 +23,7 @@ from kaizen_mm.openmmlab.training.record import read_record, write_record
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def loaded(path: str) -> Config:
     return Config.fromfile(path)
 
@@ -190,6 +190,7 @@ def small_table(folder, seeds=(0, )):
     return table, [run for stage in plan(table, CONFIGS, folder, seeds, quick=True) for run in stage]
 
 
+@pytest.mark.slow
 def test_what_is_complete_is_not_done_again(mnist_data, monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     table, runs = small_table(tmp_path)
@@ -242,6 +243,7 @@ def test_a_result_counts_for_its_own_config_and_test(mnist_data, monkeypatch, tm
     assert len(tested) == 1
 
 
+@pytest.mark.slow
 def test_what_is_tested_is_what_training_ended_with(mnist_data, monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     stopping = dict(type='EarlyStoppingHook', monitor='accuracy/top1', rule='greater', stopping_threshold=-1)
@@ -258,6 +260,7 @@ def test_what_is_tested_is_what_training_ended_with(mnist_data, monkeypatch, tmp
         assert not Path(run.work_dir, 'epoch_2.pth').exists(), 'it was stopped after one of three epochs'
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(tmp_path))
     monkeypatch.setenv('PYTHONWARNINGS', 'ignore')
@@ -267,6 +270,7 @@ def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
     assert not ended
 
 
+@pytest.mark.slow
 def test_the_real_digits_are_learned(real_data, tmp_path):
     table, runs = small_table(tmp_path)
     more = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (

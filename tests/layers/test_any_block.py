@@ -6,7 +6,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter, add_iterate_statistics, iterate_statistics, make_dynamic
+from kaizen_mm.layers import (
+    AdaptiveRecurrentBlock,
+    WeightAdapter,
+    add_iterate_statistics,
+    iterate_statistics,
+    make_dynamic,
+)
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.foreign_call import block_output
@@ -197,10 +203,9 @@ def test_a_checkpoint_works_with_the_buffers_of_its_time(training):
 def test_flags_of_checkpoints_are_put_back():
     block = nn.Sequential(Attention(), nn.Tanh())
     block[0].with_cp = block[1].grad_checkpointing = True
-    with pytest.raises(RuntimeError, match='inside'):
-        with checkpointing_off(block.modules()):
-            assert not checkpoints(block.modules())
-            raise RuntimeError('inside')
+    with pytest.raises(RuntimeError, match='inside'), checkpointing_off(block.modules()):
+        assert not checkpoints(block.modules())
+        raise RuntimeError('inside')
     assert block[0].with_cp is True and block[1].grad_checkpointing is True and checkpoints(block.modules())
 
 
@@ -271,10 +276,9 @@ def test_a_forward_is_put_back(own):
         layer.forward = torch.sin
     x = torch.ones(1)
     expected = layer(x)
-    with pytest.raises(RuntimeError, match='inside'):
-        with forward_replaced(layer, torch.neg):
-            assert layer(x) == -1
-            raise RuntimeError('inside')
+    with pytest.raises(RuntimeError, match='inside'), forward_replaced(layer, torch.neg):
+        assert layer(x) == -1
+        raise RuntimeError('inside')
     assert torch.equal(layer(x), expected) and ('forward' in layer.__dict__) == own
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kaizen_mm.layers import (DynamicConv1d, DynamicConv2d, DynamicConv3d, DynamicLinear,
-                              make_dynamic)
+from kaizen_mm.layers import DynamicConv1d, DynamicConv2d, DynamicConv3d, DynamicLinear, make_dynamic
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 
 # a maker of the layer, and the shape of its input

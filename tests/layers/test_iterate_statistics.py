@@ -105,10 +105,9 @@ def test_iterates_beyond_the_last_use_its_statistics():
 def test_a_pass_that_fails_puts_the_own_statistics_back():
     net = trained(2)
     own = {name: getattr(net.bn, name) for name in STATISTICS}
-    with pytest.raises(RuntimeError, match='inside'):
-        with iterate_statistics(net, 1):
-            assert net.bn.running_mean is not own['running_mean']
-            raise RuntimeError('inside')
+    with pytest.raises(RuntimeError, match='inside'), iterate_statistics(net, 1):
+        assert net.bn.running_mean is not own['running_mean']
+        raise RuntimeError('inside')
     assert all(getattr(net.bn, name) is value for name, value in own.items())
 
 

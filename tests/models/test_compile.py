@@ -8,6 +8,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from tests.export.networks import images, mfnet, resnet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('all_iterates', [False, True])
 @pytest.mark.parametrize('build', [mfnet, resnet])

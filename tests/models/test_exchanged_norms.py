@@ -25,7 +25,7 @@ def resnet():
 
 
 def with_activations():
-    """timm's norms with an activation in them."""
+    """Timm's norms with an activation in them."""
     return RecurrentNetwork(timm.create_model('test_efficientnet', num_classes=5), 'blocks.4.0', torch.randn(1, 3, SIZE, SIZE),
                             'conv_pw', 'bn3', alpha=1., shared_rows=False)
 
@@ -74,7 +74,7 @@ def test_frozen_norms_load_and_thaw(trained):
     torch.save(trained.state_dict(), file)
     file.seek(0)
     fresh = copy.deepcopy(trained)
-    for name, value in fresh.state_dict().items():
+    for value in fresh.state_dict().values():
         if value.is_floating_point():
             nn.init.ones_(value)
     frozen = freeze_batch_norm_2d(fresh)

@@ -8,8 +8,16 @@ from torch import nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
 from kaizen_mm.losses import KaizenLoss
-from kaizen_mm.models import (MFNet, kaizen_mfnet2d, kaizen_mfnet2d_n9, kaizen_mfnet3d_n9, mfnet2d, mfnet2d_n9,
-                              mfnet3d, mfnet3d_n9)
+from kaizen_mm.models import (
+    MFNet,
+    kaizen_mfnet2d,
+    kaizen_mfnet2d_n9,
+    kaizen_mfnet3d_n9,
+    mfnet2d,
+    mfnet2d_n9,
+    mfnet3d,
+    mfnet3d_n9,
+)
 from tests.layers.reference import recurrence
 
 # networks of nine units for tiny inputs, [N, 3, (4,) 64, 64]: the last maps are 2 (x 2) x 2

@@ -8,8 +8,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
-from kaizen_mm.layers.iterate_statistics import (IndexedNorm, add_iterate_statistics, iterate_statistics, make_norms_indexed,
-                                                 normalized)
+from kaizen_mm.layers.iterate_statistics import (
+    IndexedNorm,
+    add_iterate_statistics,
+    iterate_statistics,
+    make_norms_indexed,
+    normalized,
+)
 from kaizen_mm.models import kaizen_mfnet2d_n9
 from kaizen_mm.models.mf_unit import MFUnit
 from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit

@@ -98,6 +98,7 @@ def test_copies_give_the_same_and_are_independent(copied):
     assert len(missing) == 1 and 'adapter' in missing[0] and not unexpected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend, training', [('eager', False), ('aot_eager', True)])
 def test_compiled(backend, training):
     net, x = network(training), images()
@@ -159,6 +160,7 @@ def loss_of_mean(outputs):
     return sum(i * (y * torch.tensor([1.0, -2.0])).mean() for i, y in enumerate(outputs, 1))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path):
     mp.spawn(_train_in_a_process, (str(tmp_path), ), nprocs=2)
     results = [torch.load(tmp_path / f'{rank}.pth') for rank in range(2)]

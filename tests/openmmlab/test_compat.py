@@ -28,11 +28,13 @@ class Malicious:
         return os.mkdir, (str(self.path), )
 
 
+@pytest.mark.slow
 def test_models_import_and_drn_says_what_to_install():
     done = python('import kaizen_mm, mmaction.models; from mmaction.registry import MODELS; MODELS.build(dict(type="DRN"))')
     assert done.returncode and 'install mmaction2 from its source' in done.stderr
 
 
+@pytest.mark.slow
 def test_a_complete_mmaction2_is_left_alone(tmp_path):
     (tmp_path / 'models' / 'localizers' / 'drn').mkdir(parents=True)
     done = python(f'''
@@ -49,6 +51,7 @@ assert not [n for n in sys.modules if n.startswith('mmaction.models.localizers.d
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_drn_work_around_is_still_needed():
     assert 'localizers.drn' in python('import mmaction.models').stderr, 'provide_drn can go'
 
@@ -144,6 +147,7 @@ def test_a_cut_off_checkpoint_is_named(tmp_path):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('missing', ['timm', 'mmaction', 'mmcv', 'mmpretrain', 'mmengine'])
 def test_the_core_works_where_a_library_is_missing(missing):
     blocked = ('mmengine', 'mmaction', 'mmpretrain', 'mmcv', 'timm') if missing == 'mmengine' else (missing, )

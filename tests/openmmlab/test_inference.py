@@ -32,6 +32,7 @@ def image(tmp_path_factory):
     return cfg, save(cfg, tmp_path_factory.mktemp('image') / 'epoch_1.pth', classes=list('abcd'))
 
 
+@pytest.mark.slow
 def test_a_video_gives_the_scores_of_the_test(video, digits):
     cfg, checkpoint = video
     predictor = ConfigPredictor(cfg, checkpoint)
@@ -157,6 +158,7 @@ def test_photos_for_networks_whose_data_set_has_its_images_in_memory(tmp_path):
     assert predictor.names[0] == 'airplane'
 
 
+@pytest.mark.slow
 def test_what_training_writes_is_what_prediction_needs(config, digits, monkeypatch, tmp_path):
     Runner.from_cfg(config).train()
     path = f'{config.work_dir}/epoch_1.pth'

@@ -48,6 +48,7 @@ def config(digits, stock, tmp_path, monkeypatch):
     return cfg
 
 
+@pytest.mark.slow
 def test_phase_one_fine_tunes_and_phase_two_adds_the_recurrence(config, stock):
     path, state = stock
     Runner.from_cfg(config).train()
@@ -58,8 +59,9 @@ def test_phase_one_fine_tunes_and_phase_two_adds_the_recurrence(config, stock):
         if not name.startswith('cls_head.') and 'running_' not in name and 'num_batches' not in name:
             assert torch.equal(one[name], value), name
     log = next((work / 'phase_one').glob('*/*.log')).read_text()
-    assert 'The checkpoint is of 400 classes: its classifier is left out and starts anew (cls_head.fc_cls.weight (400, 256), ' \
-           'cls_head.fc_cls.bias (400,))' in log
+    message = ('The checkpoint is of 400 classes: its classifier is left out and starts anew '
+               '(cls_head.fc_cls.weight (400, 256), cls_head.fc_cls.bias (400,))')
+    assert message in log
     frozen = 'backbone.layer4.2.conv1.conv.weight'
     assert torch.equal(two[frozen], state[frozen]) and two['backbone.layer4.2.adapter.linears.0.weight'].any()
     assert not torch.equal(two['cls_head.fc_cls.weight'], one['cls_head.fc_cls.weight'])

@@ -36,6 +36,7 @@ def work(rank: int, port: int, folder: str) -> None:
     torch.distributed.barrier()
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path):
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))

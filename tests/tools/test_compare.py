@@ -11,6 +11,7 @@ from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
+@pytest.mark.slow
 def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     command = [sys.executable, TOOLS / 'compare.py', tiny_configs / 'kaizen.py', tiny_configs / 'control.py', '--work-dir',
                'work', '--seeds', 0, 1, '--cfg-options', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=1']
@@ -47,6 +48,7 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
     assert json.loads((work / 'results.json').read_text()) == again
 
 
+@pytest.mark.slow
 def test_quiet_shows_bars_and_leaves_the_log_to_its_file(run, tiny_configs, tmp_path):
     (tmp_path / 'quiet.py').write_text(f'''
 from mmengine.config import Config

@@ -34,6 +34,7 @@ def weights(tmp_path_factory):
     return tmp_path_factory.getbasetemp() / 'weights0' / 'net.pth'
 
 
+@pytest.mark.slow
 def test_a_name_of_timm_to_both_formats(export, weights, tmp_path):
     pytest.importorskip('onnxruntime')
     status, text, errors = export(*TIMM, '--checkpoint', weights, '--out', tmp_path / 'net.pt2', tmp_path / 'net.onnx')
@@ -45,6 +46,7 @@ def test_a_name_of_timm_to_both_formats(export, weights, tmp_path):
     torch.testing.assert_close(torch.export.load(tmp_path / 'net.pt2').module()(x), net(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('build, shape', [(image_config, (3, 64, 64)), (video_config, (3, 16, 32, 32)),
                                           (stock_video_config, (3, 8, 32, 32))])
 def test_configs(build, shape, export, tmp_path):

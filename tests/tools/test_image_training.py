@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import mmpretrain
+import pytest
 import torch
 
 from kaizen_mm.checkpoint_files import read_checkpoint
@@ -17,6 +18,7 @@ def state(path: Path) -> dict:
     return read_checkpoint(path)['state_dict']
 
 
+@pytest.mark.slow
 def test_digits_are_trained_here_and_tested_by_the_stock_tool(run, environment, mnist_data, tmp_path):
     environment['KAIZEN_DATA'] = str(mnist_data)
     config = ROOT / 'configs' / 'kaizen_mnist_k2.py'
@@ -32,6 +34,7 @@ def test_digits_are_trained_here_and_tested_by_the_stock_tool(run, environment, 
     assert len(values['accuracy/top1']) == 2 and float(values['accuracy/top1'][-1]) > 30, 'far above chance'
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_on_two_processes(run, environment, image_folders, tmp_path):
     environment.update(KAIZEN_IMAGE_ROOT=str(image_folders), KAIZEN_IMAGE_CLASSES='4', PORT=free_port())
     config = ROOT / 'configs' / 'kaizen_mfnet2d_tiny_imagenet_k2.py'

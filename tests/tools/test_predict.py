@@ -81,6 +81,7 @@ def test_a_missing_checkpoint(predict, image_folders):
     assert status == 2 and 'nowhere.pth' in err
 
 
+@pytest.mark.slow
 def test_as_a_command_with_a_name_of_timm(run, tmp_path, image_folders):
     import timm
     import torch

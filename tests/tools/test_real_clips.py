@@ -2,12 +2,15 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tools.output import last_table
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ('ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi', 'BaseballPitch/v_BaseballPitch_g01_c01.avi')
 
 
+@pytest.mark.slow
 def test_prepared_trained_and_tested(real_data, run, environment, tmp_path):
     splits = tmp_path / 'ucfTrainTestlist'
     splits.mkdir()

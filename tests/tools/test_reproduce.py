@@ -48,6 +48,7 @@ def stamps(folder: Path) -> dict:
     return {path: path.stat().st_mtime_ns for pattern in ('*.pth', 'result.json') for path in folder.rglob(pattern)}
 
 
+@pytest.mark.slow
 def test_a_table_is_measured_killed_and_taken_up_again(environment, mnist_data, monkeypatch, capsys, tmp_path):
     environment['KAIZEN_DATA'] = str(mnist_data)
     for key in ('KAIZEN_DATA', 'OMP_NUM_THREADS', 'PYTHONWARNINGS'):

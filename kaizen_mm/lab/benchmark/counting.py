@@ -22,7 +22,7 @@ def multiply_adds(call: Callable[[], object]) -> int:
 
 def _convolution_backward(output, inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups, mask, *,
                           out_shape=None, **kwargs) -> int:
-    """torch 2.14's own formula counts the weight's gradient of a grouped convolution ``groups`` times.
+    """Torch 2.14's own formula counts the weight's gradient of a grouped convolution ``groups`` times.
 
     Each of the two gradients takes as many multiply-adds as the convolution itself.
     """

@@ -63,7 +63,7 @@ def print_table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> N
     """A table on the terminal; plain lines where it is none."""
     console = Console()
     if not console.is_terminal:
-        print(title, '', *markdown(columns, rows), '', sep='\n')
+        print(title, '', *markdown(columns, rows), '', sep='\n')  # noqa: T201
         return
     table = Table(title=title)
     for name, _ in columns:

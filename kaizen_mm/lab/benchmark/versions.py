@@ -39,7 +39,7 @@ def earlier_version(name: Optional[str]) -> Optional[Version]:
     if Path(name, PACKAGE, '__init__.py').is_file():
         return _imported(Path(name), name)
     with tempfile.TemporaryDirectory() as folder:
-        archive = subprocess.run(['git', 'archive', name, PACKAGE], capture_output=True,
+        archive = subprocess.run(['git', 'archive', name, PACKAGE], capture_output=True, check=False,
                                  cwd=Path(kaizen_mm.__file__).parents[1])
         if archive.returncode:
             raise ValueError(f'--before must be a commit of the repository of {PACKAGE} or a folder with that package, got '

@@ -122,7 +122,7 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
         print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
         return None
     meta = checkpoint.get('meta') or {}
-    if meta.get('iter') != record.iterations or record.training != meta.get('training') and record.checkpoint != record.started_from:
+    if meta.get('iter') != record.iterations or (record.training != meta.get('training') and record.checkpoint != record.started_from):
         raise ValueError(f'{path} is not the checkpoint that the training in its folder ended with, after {record.iterations} '
                          f'iterations: one of them or {NAME} was exchanged or edited; put back what was there, or move the folder '
                          'away to train anew')

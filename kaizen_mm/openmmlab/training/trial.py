@@ -74,9 +74,8 @@ def check_optimizer(cfg: Mapping, scope: str, phase: str = '') -> None:
 
 
 def check_known(given: Iterable[str], known: Sequence[str], where: str) -> None:
-    """
-    Raises:
-        ValueError: An entry is not one of those known; similar names are given.
+    """Raises:
+    ValueError: An entry is not one of those known; similar names are given.
     """
     for key in given:
         if key not in known:

@@ -109,7 +109,7 @@ def _iamnn_image(w, x, iterations, widths, epsilon):
                 halting.append(float(h))
         ends = []
         for last in range(1, most + 1):  # as if iteration ``last`` were the last one allowed
-            stop = next((n for n in range(1, last + 1) if n == last or sum(halting[:n]) >= 1 - epsilon))
+            stop = next(n for n in range(1, last + 1) if n == last or sum(halting[:n]) >= 1 - epsilon)
             remainder = 1 - sum(halting[:stop - 1])
             ends.append(sum(h * s for h, s in zip(halting[:stop - 1], states)) + remainder * states[stop - 1])
         x = ends[-1]

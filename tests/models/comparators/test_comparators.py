@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from kaizen_mm.losses import KaizenLoss
-from kaizen_mm.models.comparators import CORnetRT, CORnetS, CORnetZ, ConvRNN, FeedbackNet, IamNN, ShaResNet
+from kaizen_mm.models.comparators import ConvRNN, CORnetRT, CORnetS, CORnetZ, FeedbackNet, IamNN, ShaResNet
 from tests.models.comparators import reference
 
 # kind, arguments, iterates, parameters with 1000 classes

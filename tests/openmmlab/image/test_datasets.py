@@ -310,4 +310,4 @@ def test_single_digits_go_through_the_pipeline_as_image_files(mnist_data):
         assert torch.equal(item['inputs'], plain[index]['inputs']), 'nothing is lost'
         assert item['data_samples'].gt_label.tolist() == [info['gt_label']] == plain[index]['data_samples'].gt_label.tolist()
         assert item['data_samples'].sample_idx == info['sample_idx'] == index
-    assert dataset.CLASSES == tuple('0123456789')
+    assert tuple('0123456789') == dataset.CLASSES

@@ -37,7 +37,7 @@ def test_a_line_has_what_a_person_reads():
 def test_no_line_is_wider_than_the_terminal(iterates, where, left):
     line = training_line(where, left, logged(iterates))
     assert len(line) <= WIDTH and '1.97' in line and f'{1.98 - iterates / 100:.2f}' in line
-    assert ('..' in line) == (iterates > 3 or iterates == 3 and len(where) > 15), 'iterates are left out for want of room alone'
+    assert ('..' in line) == (iterates > 3 or (iterates == 3 and len(where) > 15)), 'iterates are left out for want of room alone'
 
 
 def test_a_validation_is_one_small_table():
@@ -49,6 +49,7 @@ def test_a_validation_is_one_small_table():
     assert len(iterates_table({f'accuracy/of_many_{i}': 1. for i in range(5)}).splitlines()) == 3, 'too long for a line'
 
 
+@pytest.mark.slow
 def test_a_training_logs_little_and_keeps_all(watched):
     folder, = (path for path in watched.glob('2*') if path.is_dir())
     log, = folder.glob('*.log')

@@ -116,6 +116,7 @@ def test_workers_that_live_on_are_refused_for_streams(tmp_path):
         trained(tmp_path, 1, Numbers(), persistent_workers=True)
 
 
+@pytest.mark.slow
 def test_workers_change_no_weight_of_a_video_network(phase_two_config):
     """With what draws in the recipe for lists: the clip's place, crop and flip."""
     augmented = phase_two_config.train_dataloader.dataset.pipeline

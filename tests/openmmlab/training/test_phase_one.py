@@ -51,6 +51,7 @@ def test_load_from_skips_phase_one(config, tmp_path):
     assert all(torch.equal(two[k], plain[k]) for k in W_1)
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_an_error_unless_asked_for(config):
     config.phase_one = None
     with pytest.raises(ValueError, match='untrained W_1.*load_from.*allow_untrained'):
@@ -61,6 +62,7 @@ def test_untrained_weights_are_an_error_unless_asked_for(config):
     assert Path(config.work_dir, 'epoch_1.pth').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook')]])
 def test_a_child_config_that_replaces_the_hooks_has_phase_one_all_the_same(config, hooks):
     config.custom_hooks = hooks
@@ -69,6 +71,7 @@ def test_a_child_config_that_replaces_the_hooks_has_phase_one_all_the_same(confi
     assert all(torch.equal(one[key], two[key]) for key in W_1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loop', ['epochs', 'iterations'])
 def test_phase_two_starts_from_wherever_phase_one_ended(config, loop):
     if loop == 'epochs':  # it is stopped after the first of three epochs
@@ -94,6 +97,7 @@ def test_phase_two_starts_from_wherever_phase_one_ended(config, loop):
     assert {path: path.stat().st_mtime_ns for path in Path(config.work_dir).rglob('*.pth')} == stamps
 
 
+@pytest.mark.slow
 def test_phase_one_of_another_config_is_not_taken(config):
     one = Path(config.work_dir, 'phase_one')
     Runner.from_cfg(phase_one_config(config, config.work_dir)).train()

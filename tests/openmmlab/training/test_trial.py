@@ -32,6 +32,7 @@ def test_a_step_leaves_weights_and_random_states_alone(runner, recwarn):
     assert all(p.grad is None for p in runner.model.parameters()) and runner.model.training and not recwarn.list
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options, message', [
     ({'model.cls_head.loss_cls.gammas': [0.1]}, 'gammas'),
     ({'train_cfg.val_interval': 0}, r'^train_cfg.val_interval must be an int >= 1, got 0'),
