@@ -77,9 +77,11 @@ def parse_args(argv: Optional[Sequence[str]]):
         command.add_argument(
             '--short-side', type=int, metavar='PX',
             help='re-encode to this short side (even) into OUT/videos, as '
-            'H.264 without sound, upright, and list these, also videos that '
-            'the reader cannot read but FFmpeg can; finished ones are kept, so '
-            'an interrupted run can go on (default: list the originals)')
+            'H.264 without sound, upright, with a key frame every 16 frames, '
+            'and list these, also videos that the reader cannot read but '
+            'FFmpeg can; smaller videos keep their size; finished ones are '
+            'kept, so an interrupted run can go on (default: list the '
+            'originals)')
         command.add_argument(
             '--allow-missing', action='store_true',
             help='go on where videos of the splits are not in the folder; a '

@@ -133,8 +133,8 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             split has videos. Default: both are errors.
         timeout (float): Seconds for one video.
         progress (bool): Show a bar on stderr.
-        reader (str): What training will decode with, 'decord' (default) or
-            'torchcodec'.
+        reader (str): What training will decode with, 'decord' (default), 'pyav'
+            or 'torchcodec'.
 
     Returns:
         Preparation: What was written.

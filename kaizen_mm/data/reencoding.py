@@ -13,7 +13,7 @@ import numpy as np
 from .video_check import check_video, count_frames, upright, video_stream
 
 KEY_FRAMES = 16  # frames from one key frame to the next at most
-_X264 = {'crf': '20', 'g': str(KEY_FRAMES), 'tune': 'fastdecode'}
+X264 = {'crf': '20', 'g': str(KEY_FRAMES), 'tune': 'fastdecode'}
 
 
 def output_size(width, height, short_side):
@@ -50,26 +50,30 @@ def reencode_video(source, target, short_side, reader='decord'):
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + '.part')
     try:
-        with av.open(str(source)) as container, \
-                av.open(str(partial), 'w', format='mp4') as writer:
-            video = video_stream(container)
-            rate = Fraction(video.average_rate or 25).limit_denominator(1001)
-            stream = writer.add_stream('libx264', rate=rate, options=_X264)
-            stream.codec_context.thread_count = 1
-            stream.width, stream.height = size
-            stream.pix_fmt = 'yuv420p'
-            for index, frame in enumerate(container.decode(video)):
-                if frame.rotation % 360:
-                    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(frame)), format='rgb24')
-                frame = frame.reformat(*size, 'yuv420p', interpolation='BICUBIC')
-                frame.pts, frame.time_base = index, 1 / rate
-                writer.mux(stream.encode(frame))
-            writer.mux(stream.encode())
+        encode(source, partial, size)
         check_reencoded(partial, size, frames, reader)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return frames
+
+
+def encode(source, target, size, options=X264):
+    """Writes every shown frame of a video, upright and of a (width, height), as H.264 in MP4 at a constant rate."""
+    with av.open(str(source)) as container, av.open(str(target), 'w', format='mp4') as writer:
+        video = video_stream(container)
+        rate = Fraction(video.average_rate or 25).limit_denominator(1001)
+        stream = writer.add_stream('libx264', rate=rate, options=options)
+        stream.codec_context.thread_count = 1
+        stream.width, stream.height = size
+        stream.pix_fmt = 'yuv420p'
+        for index, frame in enumerate(container.decode(video)):
+            if frame.rotation % 360:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(frame)), format='rgb24')
+            frame = frame.reformat(*size, 'yuv420p', interpolation='BICUBIC')
+            frame.pts, frame.time_base = index, 1 / rate
+            writer.mux(stream.encode(frame))
+        writer.mux(stream.encode())
 
 
 def shown_size(path):

@@ -1,6 +1,6 @@
 # lists and videos as tools/prepare_data.py writes them
 data_root = '{{$KAIZEN_DATA:data}}/ucf101'
-# decord or torchcodec
+# decord, pyav or torchcodec
 video_reader = '{{$KAIZEN_VIDEO_READER:decord}}'
 
 train_pipeline = [

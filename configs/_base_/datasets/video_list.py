@@ -1,7 +1,7 @@
 # a folder with videos/ and the lists train.txt and val.txt: "file label" lines, files relative to videos/
 data_root = '{{$KAIZEN_LIST_ROOT:data/videos}}'
 num_classes = int('{{$KAIZEN_LIST_CLASSES:2}}')
-# decord or torchcodec
+# decord, pyav or torchcodec
 video_reader = '{{$KAIZEN_VIDEO_READER:decord}}'
 
 train_pipeline = [

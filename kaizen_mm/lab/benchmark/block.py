@@ -3,7 +3,7 @@ from typing import Any, Dict, Iterable, Optional
 
 import torch
 
-from .conditions import Conditions
+from .conditions import Conditions, chosen
 from .passes import compare, passes
 from .units import QUICK_UNITS, UNITS, build, check_equal
 from .versions import Version, this_version
@@ -20,10 +20,11 @@ def measure(how: Conditions, iterations: Iterable[int] = (3, 4), cases: Optional
         before: An earlier state of the package.
 
     Raises:
+        ValueError: There is no such case.
         RuntimeError: Two sides do not compute the same.
     """
     units = QUICK_UNITS if how.quick else UNITS
-    for name in units if cases is None else cases:
+    for name in chosen(units, cases):
         for num_iterations in iterations:
             torch.manual_seed(0)
             blocks = build(units[name], num_iterations, this_version(), before)

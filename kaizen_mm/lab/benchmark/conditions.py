@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import os
 import platform
-import sys
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -24,6 +23,7 @@ class Conditions:
     compile: bool = False
     threads: Optional[int] = None
     seconds: float = 6.0
+    rounds: int = 5
     before: Optional[str] = None
     quick: bool = False
 
@@ -59,9 +59,13 @@ class Conditions:
         """That of matrix products."""
         return torch.bfloat16 if self.precision == 'bf16' else torch.float32
 
+    def least_rounds(self) -> int:
+        """Of a comparison, however long they take."""
+        return min(2, self.rounds) if self.quick else self.rounds
+
     def describe(self) -> Dict[str, Any]:
         """The conditions, for a record."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('before', 'threads')}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('before', 'threads', 'rounds')}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,14 +90,27 @@ def conditions(args: argparse.Namespace) -> Conditions:
     return made
 
 
-def hardware(device: str = 'cpu') -> Dict[str, Any]:
+def chosen(known: Iterable[str], cases: Optional[Iterable[str]]) -> List[str]:
+    """The cases that are asked for, all where it is None.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    names = list(known)
+    for case in cases or ():
+        if case not in names:
+            raise ValueError(f'--cases must be some of {", ".join(names)}, got {case!r}')
+    return names if cases is None else list(cases)
+
+
+def hardware(device: str, arguments: Sequence[str]) -> Dict[str, Any]:
     """What a measurement was made on, how busy it was, and with what command."""
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
     return dict(
         processor=_processor(), cores=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
         gpu=torch.cuda.get_device_name() if device == 'cuda' else None, threads=torch.get_num_threads(),
         load_before=load and round(load, 2), torch=torch.__version__, python=platform.python_version(),
-        command=' '.join(['python tools/benchmark.py', *sys.argv[1:]]))
+        command=' '.join(['python tools/benchmark.py', *arguments]))
 
 
 def _processor() -> str:

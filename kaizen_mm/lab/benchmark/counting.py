@@ -31,13 +31,14 @@ def _convolution_backward(output, inputs, weight, bias, stride, padding, dilatio
     return 2 * forward * (bool(mask[0]) + bool(mask[1]))
 
 
-def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int:
+def peak_memory(call: Callable[[], object], device: str = 'cpu', after: Callable[[], object] = lambda: None) -> int:
     """Bytes that torch's allocator holds at most during a call, above what it held before.
 
     On a CPU all allocations of the call are looked at, with those inside of operations but without what oneDNN takes past
-    the allocator. The call has run before: nothing is counted that stays from the first run alone.
+    the allocator. The call, and what comes ``after`` it, run before: nothing is counted that stays from the first run alone.
     """
     call()
+    after()
     gc.collect()
     if device == 'cuda':
         torch.cuda.synchronize()

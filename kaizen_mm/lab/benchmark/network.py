@@ -6,7 +6,8 @@ from torch import Tensor
 
 from kaizen_mm.losses import KaizenLoss
 
-from .conditions import Conditions
+from .conditions import Conditions, chosen
+from .counting import peak_memory
 from .networks import NETWORKS, QUICK_NETWORKS, NetworkCase, build
 from .passes import compare, passes
 from .units import check_equal
@@ -24,10 +25,11 @@ def measure(how: Conditions, train: bool, cases: Optional[Iterable[str]] = None,
         before: An earlier state of the package.
 
     Raises:
+        ValueError: There is no such case.
         RuntimeError: Two sides do not compute the same.
     """
     networks = QUICK_NETWORKS if how.quick else NETWORKS
-    for name in networks if cases is None else cases:
+    for name in chosen(networks, cases):
         case = networks[name]
         modules = build(case, this_version(), before)
         first, *others = [key for key in modules if key != 'plain']
@@ -59,7 +61,6 @@ def memory(how: Conditions, case: Optional[NetworkCase] = None, most_iterations:
 
     K = 1 is the plain network.
     """
-    from .counting import peak_memory
     case = case or (QUICK_NETWORKS['mfnet3d_narrow'] if how.quick else NETWORKS['mfnet3d_n9_224'])
     models = this_version().models
     x, loss = torch.randn(case.batch, 3, *case.size), _loss(case.batch, how)
@@ -69,4 +70,4 @@ def memory(how: Conditions, case: Optional[NetworkCase] = None, most_iterations:
             network.grad_checkpointing = checkpointing
             side = passes('ours', network, x, True, how, loss=loss, forward=lambda net, x: net.forward_iterates(x))
             yield dict(case=case.title, batch=case.batch, K=k, checkpointing=checkpointing, **how.describe(),
-                       peak_mib=round(peak_memory(side.call, how.device) / 2**20, 2))
+                       peak_mib=round(peak_memory(side.call, how.device, side.after) / 2**20, 2))

@@ -86,7 +86,7 @@ def compare(sides: Sequence[Side], how: Conditions, items: int, memory: bool = T
         rate of the faster matrix product, peak memory in MiB.
     """
     references, amount = products(how, 64 if how.quick else 768)
-    times = interleaved([*sides, *references.values()], how.seconds, how.device, 2 if how.quick else 5)
+    times = interleaved([*sides, *references.values()], how.seconds, how.device, how.least_rounds())
     kind = 'wall' if how.device == 'cuda' else 'cpu'
     rates = {name: amount / summary(getattr(times.pop(name), kind))['median'] for name in references}
     return [_record(side, times, kind, rates, how, items, memory, count) for side in sides]
@@ -108,6 +108,6 @@ def _record(side: Side, times: Dict[str, Times], kind: str, rates: Dict[str, flo
         side.after()
         record['share_of_product_rate'] = round(record['multiply_adds'] / (record[f'{kind}_ms']['median'] / 1e3) / max(rates.values()), 4)
     if memory:
-        record['peak_mib'] = round(peak_memory(side.call, how.device) / 2**20, 2)
+        record['peak_mib'] = round(peak_memory(side.call, how.device, side.after) / 2**20, 2)
         side.after()
     return record

@@ -6,6 +6,10 @@ from .records import Column, Row, number, spread
 NOT_MEASURED = 'not measured'
 
 
+def _gpu(row: Row) -> str:
+    return NOT_MEASURED if row.get('device', 'cpu') == 'cpu' else 'this row'
+
+
 def grouped(rows: Sequence[Row], *keys: str) -> List[Row]:
     """One row for each value of ``keys``: those, and what is the same for all sides, with the record of each side by its name."""
     groups: Dict[tuple, Row] = {}
@@ -77,7 +81,7 @@ BLOCK: List[Column] = [
         of_side(side, _share)(row) for side in ('plain', 'authors', 'ours'))),
     ('peak MiB: plain, authors, ours', lambda row: ', '.join(
         of_side(side, lambda record: record.get('peak_mib'))(row) for side in ('plain', 'authors', 'ours'))),
-    ('GPU', lambda row: NOT_MEASURED),
+    ('GPU', _gpu),
 ]
 
 NETWORK: List[Column] = [
@@ -88,7 +92,7 @@ NETWORK: List[Column] = [
     ('before / plain', ratio_of('before', 'plain')),
     ('authors / plain', ratio_of('authors', 'plain')),
     ('peak memory, ours / plain', lambda row: _memory(row)),
-    ('GPU', lambda row: NOT_MEASURED),
+    ('GPU', _gpu),
 ]
 
 ORIGINAL: List[Column] = [
@@ -96,14 +100,14 @@ ORIGINAL: List[Column] = [
     ('ours, ms per clip', of_side('ours', _item)),
     ('original / ours', ratio_of('original', 'ours')),
     ('original / before', ratio_of('original', 'before')),
-    ('GPU', lambda row: NOT_MEASURED),
+    ('GPU', _gpu),
 ]
 
 COMPILED: List[Column] = [
     *_HEAD,
     ('ours, compiled / ours', ratio_of('ours, compiled', 'ours')),
     ('ours, compiled / authors', ratio_of('ours, compiled', 'authors')),
-    ('GPU', lambda row: NOT_MEASURED),
+    ('GPU', _gpu),
 ]
 
 
@@ -123,9 +127,92 @@ def memory_columns(rows: Sequence[Row]) -> List[Column]:
 
     return [('', lambda row: row['case']), ('N', lambda row: str(row['batch'])),
             ('gradient checkpointing', lambda row: 'yes' if row['checkpointing'] else 'no'),
-            *((f'K = {k}' if k > 1 else 'plain', cell(k)) for k in counts), ('GPU', lambda row: NOT_MEASURED)]
+            *((f'K = {k}' if k > 1 else 'plain', cell(k)) for k in counts), ('GPU', _gpu)]
 
 
 def memory(rows: Sequence[Row]) -> List[Row]:
     """One row for each way of checkpointing."""
     return grouped([dict(row, side=row['K']) for row in rows], 'case', 'checkpointing')
+
+
+def ten_clips(rows: Sequence[Row]) -> List[Row]:
+    """One row for each config and stage."""
+    return grouped(rows, 'case', 'stage')
+
+
+def _video(side: str) -> Callable[[Row], str]:
+    return of_side(side, lambda record: record['ms_per_video']['median'])
+
+
+def _to_one(side: str) -> Callable[[Row], str]:
+    return of_side(side, lambda record: record['ratio_to_one'], spread)
+
+
+TEN_CLIPS: List[Column] = [
+    ('config', lambda row: row['case']), ('', lambda row: row['stage']), ('one clip, ms a video', _video('one')),
+    ('ten clips, ms a video', _video('ten')), ('ten / one', _to_one('ten')),
+    ('ten, each decoded alone / one', _to_one('ten, each alone')), ('GPU', _gpu),
+]
+
+
+def clips(rows: Sequence[Row]) -> List[Row]:
+    """One row for each source and reader."""
+    return grouped([dict(row, side=row['stage']) for row in rows if row['kind'] == 'clips'], 'source', 'reader')
+
+
+def photos(rows: Sequence[Row]) -> List[Row]:
+    """One row for each decoder."""
+    return grouped([dict(row, side=row['stage']) for row in rows if row['kind'] == 'photos'], 'source', 'reader')
+
+
+def _milliseconds(record: Row) -> Any:
+    return record['cpu_ms']
+
+
+def _rate(record: Row) -> Any:
+    return record['per_second_and_core']
+
+
+CLIPS: List[Column] = [
+    ('videos', lambda row: row['source']), ('pixels', lambda row: row['size']), ('MiB a video', lambda row: number(row['mib_per_video'])),
+    ('reader', lambda row: row['reader']), ('frames', lambda row: row['frames']),
+    ('decoding, ms a clip', of_side('decoding', _milliseconds, spread)), ('pipeline to 224 px, ms', of_side('to 224 px', _milliseconds, spread)),
+    ('clips a second and core', of_side('to 224 px', _rate)), ('pipeline to 112 px, ms', of_side('to 112 px', _milliseconds, spread)),
+    ('clips a second and core', of_side('to 112 px', _rate)),
+]
+
+PHOTOS: List[Column] = [
+    ('photos', lambda row: row['source']), ('MiB', lambda row: number(row['mib_per_video'])), ('decoder', lambda row: row['reader']),
+    ('decoding, ms', of_side('decoding', _milliseconds, spread)), ('pipeline to 224 px, ms', of_side('to 224 px', _milliseconds, spread)),
+    ('photos a second and core', of_side('to 224 px', _rate)),
+]
+
+
+def processes(rows: Sequence[Row]) -> List[Row]:
+    """The rows, each with the time of one process with as many clips in all, and with as many each."""
+    alone = next(row for row in rows if row['processes'] == 1)['step_ms']['median']
+    return [dict(row, alone=alone) for row in rows]
+
+
+def _efficiency(row: Row) -> str:
+    if row['kind'] == 'both':
+        return '-'
+    faster = row['alone'] / row['step_ms']['median']
+    return f'{number(100 * faster if row["kind"] == "weak" else 100 * faster / row["processes"])} %'
+
+
+PROCESSES: List[Column] = [
+    ('processes', lambda row: str(row['processes'])), ('clips each', lambda row: str(row['clips_each'])),
+    ('scaling', lambda row: '-' if row['kind'] == 'both' else row['kind']), ('step, ms', lambda row: spread(row['step_ms'])),
+    ('without exchange, ms', lambda row: spread(row['step_without_exchange_ms'])), ('efficiency', _efficiency),
+    ('gradients reduced a step, MiB', lambda row: number(row['gradient_bytes'] / 2**20)),
+    ('else, bytes', lambda row: f'{row["other_bytes"]:,}'),
+    ('weights after a step, difference to one process', lambda row: f'{row["difference_to_one_process"]:.0e}'),
+    ('GPU', _gpu),
+]
+
+GROWTH: List[Column] = [
+    ('', lambda row: row['axis']), ('value', lambda row: str(row['value'])), ('work', _work), ('plain, ms a sample', lambda row: number(row['plain_ms'])),
+    ('recurrent, ms a sample', lambda row: number(row['ours_ms'])), ('recurrent / plain', lambda row: spread(row['ratio'])),
+    ('the same, counted', lambda row: number(row['counted'])), ('GPU', _gpu),
+]

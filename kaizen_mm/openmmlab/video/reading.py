@@ -13,7 +13,7 @@ class VideoInit(DecordInit):
     """Opens a video on a local disk, for ``DecordDecode`` to read frames from.
 
     Args:
-        reader: ``'decord'`` (default) or ``'torchcodec'``, see :mod:`kaizen_mm.data.video_readers`.
+        reader: ``'decord'`` (default), ``'pyav'`` or ``'torchcodec'``, see :mod:`kaizen_mm.data.video_readers`.
         num_threads: Threads that decode. Default 1.
 
     Raises:
