@@ -59,15 +59,26 @@ def python(words: List[str]) -> None:
 
 
 def torchrun(words: List[str]) -> None:
-    """The first process of a group that is complete with it."""
     from torch.distributed.run import get_args_parser
     args = get_args_parser().parse_args(words)
     assert int(args.nproc_per_node) >= 1 and int(args.nnodes) >= 1
+    first_process([args.training_script, *args.training_script_args])
+
+
+def srun(words: List[str]) -> None:
+    start = next(i for i, word in enumerate(words) if Path(word).name == 'python')
+    options = dict(word.lstrip('-').split('=', 1) for word in words[:start] if '=' in word)
+    assert words[0] == '-p' and int(options['ntasks']) >= 1 and words.count('slurm') == 1
+    first_process(['pytorch' if word == 'slurm' else word for word in words[start + 1:]])
+
+
+def first_process(words: List[str]) -> None:
+    """Runs a script as the first process of a group that is complete with it."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     os.environ.update(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    python([args.training_script, *small_world.without_gpu(args.training_script_args)])
+    python(small_world.without_gpu(words))
 
 
 def pip(words: List[str]) -> None:
@@ -143,5 +154,5 @@ def known(*commands: str):
 
 mkdocs = known('build --strict', 'serve')
 MODULES = {'torch.distributed.run': torchrun, 'pip': pip, 'pytest': pytest, 'venv': known(r'\S+')}
-PROGRAMS = {'python': python, 'python3': python, 'pip': pip, 'pytest': pytest, 'git': git, 'tensorboard': tensorboard,
+PROGRAMS = {'python': python, 'python3': python, 'pip': pip, 'pytest': pytest, 'git': git, 'srun': srun, 'tensorboard': tensorboard,
             'chromium': chromium, 'mkdocs': mkdocs}

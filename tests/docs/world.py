@@ -102,6 +102,16 @@ def imagenet(folder: Path) -> None:
             os.link(folder / 'photo.jpg', path)
 
 
+def prepared(folder: Path) -> None:
+    """ImageNet, and UCF101 as ``tools/prepare_data.py`` leaves it."""
+    imagenet(folder)
+    (folder / 'data/ucf101').mkdir()
+    (folder / 'data/ucf101/videos').symlink_to(folder / 'UCF-101')
+    for split in ('train', 'test'):
+        lines = (folder / f'ucfTrainTestlist/{split}list01.txt').read_text().split('\n')[:-1]
+        write(folder / f'data/ucf101/{split}_split1.txt', *(f'{line.split()[0]} {label}' for label, line in enumerate(lines)))
+
+
 def trained(folder: Path) -> None:
     """Networks that other pages have trained."""
     import timm
@@ -140,4 +150,5 @@ torch.save(dict(state_dict=net.state_dict()), os.path.join(folder, 'last.pth.tar
 
 # what else a page finds, by its name
 MORE: Dict[str, Callable[[Path], None]] = {
-    'exporting.md': trained, 'photos.md': imagenet, 'predicting.md': trained, 'results.md': imagenet, 'timm.md': timm_script}
+    'exporting.md': trained, 'photos.md': imagenet, 'predicting.md': trained, 'scaling.md': prepared,
+    'timm.md': timm_script}
