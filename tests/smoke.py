@@ -22,7 +22,8 @@ import kaizen_mm.layers
 assert 'mmengine' not in sys.modules and 'timm' not in sys.modules
 package = pathlib.Path(kaizen_mm.__file__).parent
 assert package.is_relative_to(sys.prefix), f'{package} is not in the new environment'
-scripts = [script for script in importlib.metadata.distribution('kaizen-mm').entry_points if script.group == 'console_scripts']
+entries = importlib.metadata.distribution('kaizen-mm').entry_points
+scripts = [entry for entry in entries if entry.group == 'console_scripts']
 for script in scripts:
     assert callable(script.load()) and pathlib.Path(sys.prefix, 'bin', script.name).exists()
 import timm
