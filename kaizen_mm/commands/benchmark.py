@@ -2,11 +2,13 @@
 
 Prints a table, and with --out writes a record that docs/benchmarks.md and docs/scaling.md are drawn from.
 """
+
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
 from kaizen_mm.commands.arguments import positive
 from kaizen_mm.lab.benchmark import block, network, tables
@@ -20,25 +22,38 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--out', type=Path, metavar='FILE', help='write the record to this .json file')
-    common.add_argument('--seconds', type=float, default=6.0, help='how long the sides of one comparison are taken in turn; default 6')
-    common.add_argument('--rounds', type=positive, default=5, metavar='N', help='rounds that are made however long they take; default 5')
+    common.add_argument(
+        '--seconds', type=float, default=6.0, help='how long the sides of one comparison are taken in turn; default 6'
+    )
+    common.add_argument(
+        '--rounds', type=positive, default=5, metavar='N', help='rounds that are made however long they take; default 5'
+    )
     common.add_argument('--threads', type=positive, help='of torch; default one for each core')
-    common.add_argument('--quick', action='store_true', help='tiny sizes and two rounds: shows that it works, measures nothing')
+    common.add_argument(
+        '--quick', action='store_true', help='tiny sizes and two rounds: shows that it works, measures nothing'
+    )
     commands = parser.add_subparsers(dest='command', required=True)
-    for name, text in (('block', 'one recurrent block: the plain one, the authors\' formulation, ours'),
-                       ('network', 'whole networks in inference'), ('train', 'whole networks in a step of training, and its memory'),
-                       ('test', 'ten clips of a video against one, from the file to the scores'),
-                       ('data', 'loading of clips and photos'),
-                       ('scaling', 'one and two processes, and how cost grows with K, N, channels and recurrent blocks'),
-                       ('all', 'all of these, one after the other, each in a process of its own; --out is a folder'),
-                       ('page', 'draw the tables and plots of docs/benchmarks.md and docs/scaling.md from results/benchmarks')):
+    for name, text in (
+        ('block', "one recurrent block: the plain one, the authors' formulation, ours"),
+        ('network', 'whole networks in inference'),
+        ('train', 'whole networks in a step of training, and its memory'),
+        ('test', 'ten clips of a video against one, from the file to the scores'),
+        ('data', 'loading of clips and photos'),
+        ('scaling', 'one and two processes, and how cost grows with K, N, channels and recurrent blocks'),
+        ('all', 'all of these, one after the other, each in a process of its own; --out is a folder'),
+        ('page', 'draw the tables and plots of docs/benchmarks.md and docs/scaling.md from results/benchmarks'),
+    ):
         command = commands.add_parser(name, parents=[common], help=text, description=text)
         if name == 'page':
             continue
         if name in ('test', 'data', 'all'):
-            command.add_argument('--videos', metavar='DIR', help='default $KAIZEN_DATA/ucf101_samples; without it, made ones')
+            command.add_argument(
+                '--videos', metavar='DIR', help='default $KAIZEN_DATA/ucf101_samples; without it, made ones'
+            )
         if name == 'all':
-            command.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='default cpu; records of a GPU are named so')
+            command.add_argument(
+                '--device', choices=['cpu', 'cuda'], default='cpu', help='default cpu; records of a GPU are named so'
+            )
             command.add_argument('--before', metavar='REV', help='one more side, see the sub-commands')
         elif name != 'data':
             add_arguments(command)
@@ -46,17 +61,19 @@ def make_parser() -> argparse.ArgumentParser:
             continue
         command.add_argument('--cases', nargs='+', metavar='NAME', help='only these; default all')
         if name == 'block':
-            command.add_argument('--iterations', type=positive, nargs='+', default=[3, 4], metavar='K', help='default 3 4')
+            command.add_argument(
+                '--iterations', type=positive, nargs='+', default=[3, 4], metavar='K', help='default 3 4'
+            )
     return parser
 
 
-def run_block(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any]]:
+def run_block(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     rows = list(block.measure(how, args.iterations, args.cases, earlier_version(how.before)))
     print_table('One block', tables.BLOCK, tables.comparison(rows))
     return rows
 
 
-def run_network(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any]]:
+def run_network(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     train = args.command == 'train'
     rows = list(network.measure(how, train, args.cases, earlier_version(how.before)))
     found = tables.comparison(rows)
@@ -69,23 +86,26 @@ def run_network(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any
     return rows
 
 
-def run_test(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any]]:
+def run_test(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     from kaizen_mm.lab.benchmark import ten_clips
+
     rows = list(ten_clips.measure(how, args.videos))
     print_table('Ten clips of a video', tables.TEN_CLIPS, tables.ten_clips(rows))
     return rows
 
 
-def run_data(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any]]:
+def run_data(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     from kaizen_mm.lab.benchmark import data
+
     rows = list(data.measure(how, args.videos))
     print_table('Clips', tables.CLIPS, tables.clips(rows))
     print_table('Photos', tables.PHOTOS, tables.photos(rows))
     return rows
 
 
-def run_scaling(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any]]:
+def run_scaling(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     from kaizen_mm.lab.benchmark import growth, processes
+
     steps = list(processes.measure(how.device, how.quick))
     print_table('Processes', tables.PROCESSES, tables.processes(steps))
     rows = list(growth.measure(how))
@@ -93,14 +113,32 @@ def run_scaling(args: argparse.Namespace, how: Conditions) -> List[Dict[str, Any
     return [*(dict(row, part='processes') for row in steps), *(dict(row, part='growth') for row in rows)]
 
 
-RUNS: Dict[str, Callable] = dict(block=run_block, network=run_network, train=run_network, test=run_test, data=run_data,
-                                 scaling=run_scaling)
+RUNS: dict[str, Callable] = dict(
+    block=run_block, network=run_network, train=run_network, test=run_test, data=run_data, scaling=run_scaling
+)
 # of "all": what is measured, by the name of its record, with the options that it has beside those given
-ALL = dict(block=['block', '--seconds', '2'], block_contiguous=['block', '--seconds', '1', '--layout', 'contiguous', '--iterations', '3'],
-           network=['network', '--seconds', '6'], train=['train', '--seconds', '8'],
-           bf16=['block', '--seconds', '1', '--precision', 'bf16', '--iterations', '3', '--cases', 'mfnet2d', 'mfnet3d_n9_224'],
-           compiled=['block', '--seconds', '2', '--compile', '--iterations', '3', '--cases', 'mfnet2d'],
-           test=['test', '--seconds', '12'], data=['data', '--seconds', '20'], scaling=['scaling', '--seconds', '1'])
+ALL = dict(
+    block=['block', '--seconds', '2'],
+    block_contiguous=['block', '--seconds', '1', '--layout', 'contiguous', '--iterations', '3'],
+    network=['network', '--seconds', '6'],
+    train=['train', '--seconds', '8'],
+    bf16=[
+        'block',
+        '--seconds',
+        '1',
+        '--precision',
+        'bf16',
+        '--iterations',
+        '3',
+        '--cases',
+        'mfnet2d',
+        'mfnet3d_n9_224',
+    ],
+    compiled=['block', '--seconds', '2', '--compile', '--iterations', '3', '--cases', 'mfnet2d'],
+    test=['test', '--seconds', '12'],
+    data=['data', '--seconds', '20'],
+    scaling=['scaling', '--seconds', '1'],
+)
 
 
 def run_all(args: argparse.Namespace) -> None:
@@ -112,18 +150,25 @@ def run_all(args: argparse.Namespace) -> None:
         print(f'{name}:', flush=True)
         kind = options[0]
         given = ['--quick', '--seconds', '0'] if args.quick else []
-        for option, kinds in (('threads', RUNS), ('rounds', RUNS), ('before', ('block', 'network', 'train')),
-                              ('videos', ('test', 'data')), ('device', [name for name in RUNS if name != 'data'])):
+        for option, kinds in (
+            ('threads', RUNS),
+            ('rounds', RUNS),
+            ('before', ('block', 'network', 'train')),
+            ('videos', ('test', 'data')),
+            ('device', [name for name in RUNS if name != 'data']),
+        ):
             if getattr(args, option) and kind in kinds:
                 given += [f'--{option}', str(getattr(args, option))]
         if args.quick and '--cases' in options:
-            options = options[:options.index('--cases')]
+            options = options[: options.index('--cases')]
         if args.out:
             given += ['--out', str(args.out / f'{name}{"_cuda" if args.device == "cuda" else ""}.json')]
-        subprocess.run([sys.executable, '-W', 'ignore', '-m', 'kaizen_mm.commands.benchmark', *options, *given], check=True)
+        subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'kaizen_mm.commands.benchmark', *options, *given], check=True
+        )
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser()
     args = parser.parse_args(argv)
     try:
@@ -138,6 +183,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.exit(1, f'error: {error}\n')
     if args.out:
         write_record(args.out, about, rows)
+    return None
 
 
 if __name__ == '__main__':

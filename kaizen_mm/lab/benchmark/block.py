@@ -1,5 +1,7 @@
-"""``block``: one recurrent block against the plain one, the authors' formulation and an earlier state of the package."""
-from typing import Any, Dict, Iterable, Optional
+"""``block``: one recurrent block beside the plain one, the authors' formulation and an earlier state of the package."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -9,8 +11,12 @@ from .units import QUICK_UNITS, UNITS, build, check_equal
 from .versions import Version, this_version
 
 
-def measure(how: Conditions, iterations: Iterable[int] = (3, 4), cases: Optional[Iterable[str]] = None,
-            before: Optional[Version] = None) -> Iterable[Dict[str, Any]]:
+def measure(
+    how: Conditions,
+    iterations: Iterable[int] = (3, 4),
+    cases: Iterable[str] | None = None,
+    before: Version | None = None,
+) -> Iterable[dict[str, Any]]:
     """The records of all cases, K and passes, one by one.
 
     Args:
@@ -31,8 +37,11 @@ def measure(how: Conditions, iterations: Iterable[int] = (3, 4), cases: Optional
             recurrent = dict(authors=blocks.authors, ours=blocks.now)
             if blocks.before is not None:
                 recurrent['before'] = blocks.before
-            check_equal(blocks.authors, {key: block for key, block in recurrent.items() if key != 'authors'},
-                        (2, *blocks.shape[1:]))
+            check_equal(
+                blocks.authors,
+                {key: block for key, block in recurrent.items() if key != 'authors'},
+                (2, *blocks.shape[1:]),
+            )
             x = torch.randn(blocks.shape)
             for train in (True, False):
                 sides = [passes('plain', blocks.plain, x, train, how)]
@@ -40,5 +49,11 @@ def measure(how: Conditions, iterations: Iterable[int] = (3, 4), cases: Optional
                 if how.compile:
                     sides.append(passes('ours, compiled', blocks.now, x, train, how, compiled=True))
                 for record in compare(sides, how, blocks.shape[0]):
-                    yield dict(case=units[name].title, batch=blocks.shape[0], K=num_iterations,
-                               work='train' if train else 'inference', **how.describe(), **record)
+                    yield dict(
+                        case=units[name].title,
+                        batch=blocks.shape[0],
+                        K=num_iterations,
+                        work='train' if train else 'inference',
+                        **how.describe(),
+                        **record,
+                    )

@@ -1,10 +1,12 @@
 """Under what a comparison is made: device, precision, layout, compiled or not, and for how long."""
+
 import argparse
 import contextlib
 import dataclasses
 import os
 import platform
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,14 +19,15 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 @dataclasses.dataclass
 class Conditions:
     """See :func:`add_arguments`."""
+
     device: str = 'cpu'
     precision: str = 'float32'
     layout: str = 'channels-last'
     compile: bool = False
-    threads: Optional[int] = None
+    threads: int | None = None
     seconds: float = 6.0
     rounds: int = 5
-    before: Optional[str] = None
+    before: str | None = None
     quick: bool = False
 
     def apply(self) -> None:
@@ -63,19 +66,29 @@ class Conditions:
         """Of a comparison, however long they take."""
         return min(2, self.rounds) if self.quick else self.rounds
 
-    def describe(self) -> Dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The conditions, for a record."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ('before', 'threads', 'rounds')}
+        return {
+            key: value for key, value in dataclasses.asdict(self).items() if key not in ('before', 'threads', 'rounds')
+        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all comparisons of networks have."""
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='default cpu')
-    parser.add_argument('--precision', choices=PRECISIONS, default='float32',
-                        help='float32 (default), tf32 (on a GPU: products rounded to it) or bf16 (autocast)')
-    parser.add_argument('--layout', choices=LAYOUTS, default='channels-last', help='of maps and weights; default channels-last')
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        default='float32',
+        help='float32 (default), tf32 (on a GPU: products rounded to it) or bf16 (autocast)',
+    )
+    parser.add_argument(
+        '--layout', choices=LAYOUTS, default='channels-last', help='of maps and weights; default channels-last'
+    )
     parser.add_argument('--compile', action='store_true', help='our side is compiled by torch.compile')
-    parser.add_argument('--before', metavar='REV', help='one more side: the package as it was in this commit, or in this folder')
+    parser.add_argument(
+        '--before', metavar='REV', help='one more side: the package as it was in this commit, or in this folder'
+    )
 
 
 def conditions(args: argparse.Namespace) -> Conditions:
@@ -90,7 +103,7 @@ def conditions(args: argparse.Namespace) -> Conditions:
     return made
 
 
-def chosen(known: Iterable[str], cases: Optional[Iterable[str]]) -> List[str]:
+def chosen(known: Iterable[str], cases: Iterable[str] | None) -> list[str]:
     """The cases that are asked for, all where it is None.
 
     Raises:
@@ -103,14 +116,19 @@ def chosen(known: Iterable[str], cases: Optional[Iterable[str]]) -> List[str]:
     return names if cases is None else list(cases)
 
 
-def hardware(device: str, arguments: Sequence[str]) -> Dict[str, Any]:
+def hardware(device: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What a measurement was made on, how busy it was, and with what command."""
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
     return dict(
-        processor=_processor(), cores=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-        gpu=torch.cuda.get_device_name() if device == 'cuda' else None, threads=torch.get_num_threads(),
-        load_before=load and round(load, 2), torch=torch.__version__, python=platform.python_version(),
-        command=' '.join(['python tools/benchmark.py', *arguments]))
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+        gpu=torch.cuda.get_device_name() if device == 'cuda' else None,
+        threads=torch.get_num_threads(),
+        load_before=load and round(load, 2),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        command=' '.join(['python tools/benchmark.py', *arguments]),
+    )
 
 
 def _processor() -> str:

@@ -1,7 +1,8 @@
 """What a call costs apart from time: multiply-adds, and the most memory that it holds."""
+
 import gc
 import os
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,7 +13,8 @@ _aten = torch.ops.aten
 
 
 def multiply_adds(call: Callable[[], object]) -> int:
-    """Multiply-adds of the convolutions and matrix products that a call makes, from the shapes of their operands, those of
+    """Multiply-adds of the convolutions and matrix products that a call makes, from the shapes of their operands,
+    those of
     a backward pass included."""
     counter = FlopCounterMode(display=False, custom_mapping={_aten.convolution_backward: _convolution_backward})
     with counter:
@@ -20,8 +22,22 @@ def multiply_adds(call: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def _convolution_backward(output, inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups, mask, *,
-                          out_shape=None, **kwargs) -> int:
+def _convolution_backward(
+    output,
+    inputs,
+    weight,
+    bias,
+    stride,
+    padding,
+    dilation,
+    transposed,
+    output_padding,
+    groups,
+    mask,
+    *,
+    out_shape=None,
+    **kwargs,
+) -> int:
     """Torch 2.14's own formula counts the weight's gradient of a grouped convolution ``groups`` times.
 
     Each of the two gradients takes as many multiply-adds as the convolution itself.
@@ -34,8 +50,10 @@ def _convolution_backward(output, inputs, weight, bias, stride, padding, dilatio
 def peak_memory(call: Callable[[], object], device: str = 'cpu', after: Callable[[], object] = lambda: None) -> int:
     """Bytes that torch's allocator holds at most during a call, above what it held before.
 
-    On a CPU all allocations of the call are looked at, with those inside of operations but without what oneDNN takes past
-    the allocator. The call, and what comes ``after`` it, run before: nothing is counted that stays from the first run alone.
+    On a CPU all allocations of the call are looked at, with those inside of operations but without what oneDNN takes
+    past
+    the allocator. The call, and what comes ``after`` it, run before: nothing is counted that stays from the first run
+    alone.
     """
     call()
     after()
@@ -57,6 +75,7 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu', after: Callable
 def _allocations(call):
     """(time, bytes) of every allocation, and of every release with a negative number."""
     from torch._C._profiler import _EventType
+
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()
     events = list(profile.profiler.kineto_results.experimental_event_tree())

@@ -1,9 +1,11 @@
 """``data``: what loading a clip or a photo costs, in time of one core."""
+
 import functools
 import importlib.util
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -21,7 +23,7 @@ from .timing import Side, Times, interleaved, summary
 _ONE_KEY_FRAME = dict(crf='20')  # x264's own choice: a key frame in 250 frames
 
 
-def measure(how: Conditions, folder: Optional[str] = None) -> Iterable[Dict[str, Any]]:
+def measure(how: Conditions, folder: str | None = None) -> Iterable[dict[str, Any]]:
     """The records of clips, of sources by reader and of sizes, and of photos.
 
     Args:
@@ -35,12 +37,16 @@ def measure(how: Conditions, folder: Optional[str] = None) -> Iterable[Dict[str,
         yield from _photos(how, files, Path(made))
 
 
-def sources(files: Sequence[Path], folder: Path, quick: bool = False) -> Dict[str, List[Path]]:
+def sources(files: Sequence[Path], folder: Path, quick: bool = False) -> dict[str, list[Path]]:
     """The originals, and re-encoded in several ways, each in a folder of its own."""
-    ways = {'short side 256, enlarged, one key frame in 250': (256, _ONE_KEY_FRAME),
-            '--short-side 256, size kept': (None, X264), '--short-side 192': (192, X264), '--short-side 128': (128, X264)}
+    ways = {
+        'short side 256, enlarged, one key frame in 250': (256, _ONE_KEY_FRAME),
+        '--short-side 256, size kept': (None, X264),
+        '--short-side 192': (192, X264),
+        '--short-side 128': (128, X264),
+    }
     made = {'originals': list(files)}
-    for index, (way, (side, options)) in enumerate(list(ways.items())[:2 if quick else None]):
+    for index, (way, (side, options)) in enumerate(list(ways.items())[: 2 if quick else None]):
         (folder / str(index)).mkdir()
         made[way] = [folder / str(index) / f'{file.stem}.mp4' for file in files]
         for file, target in zip(files, made[way]):
@@ -51,7 +57,7 @@ def sources(files: Sequence[Path], folder: Path, quick: bool = False) -> Dict[st
     return made
 
 
-def readers() -> List[str]:
+def readers() -> list[str]:
     """Those that are installed."""
     found = []
     for reader in READERS:
@@ -83,19 +89,33 @@ def clip(pipeline: Compose, file: Path, seed: int) -> dict:
     return pipeline(dict(filename=str(file), label=0, start_index=0, modality='RGB', test_mode=False))
 
 
-def _sources(how: Conditions, name: str, files: List[Path], folder: Path) -> Iterable[Dict[str, Any]]:
+def _sources(how: Conditions, name: str, files: list[Path], folder: Path) -> Iterable[dict[str, Any]]:
     made = sources(files, folder, how.quick)
     configs = {'224': 'kaizen_mfnet_ucf101.py', '112': 'kaizen_mfnet_list.py'}
     clips = 1 if how.quick else 8
-    rows, sides = [], []
+    rows: list[dict[str, Any]] = []
+    sides: list[Side] = []
     for source, paths in made.items():
         mib = sum(path.stat().st_size for path in paths) / len(paths) / 2**20
         width, height = shown_size(paths[0])
         for reader in readers():
-            for stage, config in (('decoding', configs['224']), *((f'to {size} px', configs[size]) for size in configs)):
+            for stage, config in (
+                ('decoding', configs['224']),
+                *((f'to {size} px', configs[size]) for size in configs),
+            ):
                 pipeline = clip_pipeline(config, reader, whole=stage != 'decoding')
-                rows.append(dict(kind='clips', videos=name, source=source, size=f'{width}x{height}', mib_per_video=round(mib, 3),
-                                 reader=reader, stage=stage, frames=_same_frames(paths, reader)))
+                rows.append(
+                    dict(
+                        kind='clips',
+                        videos=name,
+                        source=source,
+                        size=f'{width}x{height}',
+                        mib_per_video=round(mib, 3),
+                        reader=reader,
+                        stage=stage,
+                        frames=_same_frames(paths, reader),
+                    )
+                )
                 sides.append(Side(str(len(sides)), _several(pipeline, paths, clips)))
     times = interleaved(sides, how.seconds, least_rounds=how.least_rounds())
     for index, row in enumerate(rows):
@@ -106,7 +126,7 @@ def _several(pipeline, paths, clips):
     return lambda: [clip(pipeline, path, seed) for seed in range(clips) for path in paths]
 
 
-def _per_item(times: Times, items: int) -> Dict[str, Any]:
+def _per_item(times: Times, items: int) -> dict[str, Any]:
     cost = {key: round(1e3 * value / items, 3) for key, value in summary(times.cpu).items()}
     return dict(cpu_ms=cost, per_second_and_core=round(1e3 / cost['median'], 1), rounds=len(times.cpu))
 
@@ -123,17 +143,29 @@ def _same_frames(paths: Sequence[Path], reader: str) -> str:
     return "PyAV's" if largest == 0 else f'differ by {largest:.1f} of 255'
 
 
-def _photos(how: Conditions, files: List[Path], folder: Path) -> Iterable[Dict[str, Any]]:
+def _photos(how: Conditions, files: list[Path], folder: Path) -> Iterable[dict[str, Any]]:
     paths = photos(files, folder, number=2 if how.quick else 8)
     steps = package_config('kaizen_mfnet2d_imagenet_k2.py').train_dataloader.dataset.pipeline
     decoders = ['cv2', 'pillow'] + ['turbojpeg'] * (importlib.util.find_spec('turbojpeg') is not None)
-    rows, sides = [], []
+    rows: list[dict[str, Any]] = []
+    sides: list[Side] = []
     for decoder in decoders:
         for stage in ('decoding', 'to 224 px'):
             with DefaultScope.overwrite_default_scope('mmpretrain'):
-                pipeline = Compose([dict(steps[0], imdecode_backend=decoder), *(steps[1:] if stage != 'decoding' else [])])
-            rows.append(dict(kind='photos', videos='photos', source='JPEG of 500x375, quality 90', size='500x375', reader=decoder,
-                             stage=stage, mib_per_video=round(sum(p.stat().st_size for p in paths) / len(paths) / 2**20, 3)))
+                pipeline = Compose(
+                    [dict(steps[0], imdecode_backend=decoder), *(steps[1:] if stage != 'decoding' else [])]
+                )
+            rows.append(
+                dict(
+                    kind='photos',
+                    videos='photos',
+                    source='JPEG of 500x375, quality 90',
+                    size='500x375',
+                    reader=decoder,
+                    stage=stage,
+                    mib_per_video=round(sum(p.stat().st_size for p in paths) / len(paths) / 2**20, 3),
+                )
+            )
             sides.append(Side(str(len(sides)), _each(pipeline, paths)))
     times = interleaved(sides, how.seconds / 2, least_rounds=how.least_rounds())
     for index, row in enumerate(rows):

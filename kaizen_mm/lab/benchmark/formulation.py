@@ -1,10 +1,12 @@
 """The recurrence as the authors state it: a weight for each sample, in one grouped convolution.
 
-Battash & Wolf, arXiv:1910.11105, eq. 1 and 2, written plainly, as a baseline of speed. Nothing here uses the layers of this
-package. In its favour the plain convolution serves as the first iterate, whose weights do not differ from sample to
-sample, and what comes before the first dynamic layer runs once.
+Battash & Wolf, arXiv:1910.11105, eq. 1 and 2, written plainly, as a baseline of speed. Nothing here uses the layers of
+this package. In its favour the plain convolution serves as the first iterate, whose weights do not differ from sample
+to sample, and what comes before the first dynamic layer runs once.
 """
-from typing import Sequence, Tuple
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +21,23 @@ class PerSampleConv(nn.Module):
 
     def __init__(self, conv: nn.Module):
         super().__init__()
-        self.conv, self.weights = conv, None
+        self.conv: Any = conv
+        self.weights: Any = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weights is None:
             return self.conv(x)
         n, conv = x.shape[0], self.conv
         # [N, C, *S] -> [1, N * C, *S], weights [N, R, ...] -> [N * R, ...]
-        y = _CONV[x.dim()](x.reshape(1, -1, *x.shape[2:]), self.weights.flatten(0, 1), None, conv.stride, conv.padding,
-                           conv.dilation, n * conv.groups)
+        y = _CONV[x.dim()](
+            x.reshape(1, -1, *x.shape[2:]),
+            self.weights.flatten(0, 1),
+            None,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            n * conv.groups,
+        )
         return y.reshape(n, -1, *y.shape[2:])
 
 
@@ -47,12 +57,25 @@ class PerSampleBlock(nn.Module):
         ``[N, C, *S]``; output a tuple of K maps.
     """
 
-    def __init__(self, block: nn.Module, dynamic: Sequence[str], feedback: str, linears: Sequence[nn.Linear],
-                 num_iterations: int, alpha: float, pool_kernel, pool_stride):
+    def __init__(
+        self,
+        block: nn.Module,
+        dynamic: Sequence[str],
+        feedback: str,
+        linears: Sequence[nn.Linear],
+        num_iterations: int,
+        alpha: float,
+        pool_kernel,
+        pool_stride,
+    ):
         super().__init__()
-        self.block, self.linears = block, nn.ModuleList(linears)
-        self.num_iterations, self.alpha, self.pool_kernel, self.pool_stride = num_iterations, alpha, pool_kernel, pool_stride
-        self.convs, self.more, self.pooled = [], False, None
+        self.block: Any = block
+        self.linears = nn.ModuleList(linears)
+        self.num_iterations, self.alpha = num_iterations, alpha
+        self.pool_kernel, self.pool_stride = pool_kernel, pool_stride
+        self.convs: list[Any] = []
+        self.more = False
+        self.pooled: Any = None
         for name in dynamic:
             conv = PerSampleConv(block.get_submodule(name))
             block.set_submodule(name, conv)
@@ -65,11 +88,11 @@ class PerSampleBlock(nn.Module):
             average, maximum = (pool(z, self.pool_kernel, self.pool_stride) for pool in _POOLS[z.dim()])
             self.pooled = torch.stack([average.flatten(2), maximum.flatten(2)], dim=2)  # [N, C, 2, positions]
 
-    def forward(self, u: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, u: Tensor) -> tuple[Tensor, ...]:
         if hasattr(self.block, 'prepare'):
             run, inputs = self.block.forward_prepared, self.block.prepare(u)
         else:
-            run, inputs = self.block, (u, )
+            run, inputs = self.block, (u,)
         outputs = []
         for i in range(self.num_iterations):
             self.more = i + 1 < self.num_iterations

@@ -1,6 +1,8 @@
 """The goals that the package has set itself, beside what was measured and what the arithmetic allows."""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Optional
 
 from . import tables
 from .records import Column, Row, markdown, number, read_record
@@ -8,10 +10,10 @@ from .units import UNITS
 
 _N9 = (UNITS['mfnet3d_n9_112'].title, UNITS['mfnet3d_n9_224'].title)
 # measured value, what the count says, and a note
-Found = Optional[Tuple[float, Optional[float], str]]
+Found = Optional[tuple[float, float | None, str]]
 
 
-def _rows(records: Path, *names: str) -> List[Row]:
+def _rows(records: Path, *names: str) -> list[Row]:
     found = []
     for name in names:
         if (records / f'{name}.json').exists():
@@ -28,13 +30,17 @@ def _least_faster(rows: Sequence[Row]) -> Found:
     if not rows:
         return None
     least = min(rows, key=lambda row: row['sides']['authors']['ratios']['ours']['median'])
-    return (least['sides']['authors']['ratios']['ours']['median'], _counts(least, 'authors', 'ours'),
-            f'{least["case"]}, K = {least["K"]}, {least["work"]}, {least["layout"]}')
+    return (
+        least['sides']['authors']['ratios']['ours']['median'],
+        _counts(least, 'authors', 'ours'),
+        f'{least["case"]}, K = {least["K"]}, {least["work"]}, {least["layout"]}',
+    )
 
 
-def _units(records: Path, cases: Sequence[str], work: Optional[str] = None, names=('block', 'block_contiguous')) -> Found:
-    return _least_faster([row for row in _rows(records, *names)
-                          if (not cases or row['case'] in cases) and work in (None, row['work'])])
+def _units(records: Path, cases: Sequence[str], work: str | None = None, names=('block', 'block_contiguous')) -> Found:
+    return _least_faster(
+        [row for row in _rows(records, *names) if (not cases or row['case'] in cases) and work in (None, row['work'])]
+    )
 
 
 def _network(records: Path, record: str, start: str) -> Found:
@@ -47,41 +53,79 @@ def _network(records: Path, record: str, start: str) -> Found:
 def _original(records: Path, record: str) -> Found:
     for row in _rows(records, record):
         if 'original' in row['sides']:
-            return row['sides']['original']['ratios']['ours']['median'], None, 'contiguous input, nothing set by the user'
+            return (
+                row['sides']['original']['ratios']['ours']['median'],
+                None,
+                'contiguous input, nothing set by the user',
+            )
     return None
 
 
 def _ten_clips(records: Path, size: str) -> Found:
     path = records / 'test.json'
-    rows = {(row['case'].split(', ')[1], row['stage'], row['side']): row for row in read_record(path)['rows']} if path.exists() else {}
+    rows = (
+        {(row['case'].split(', ')[1], row['stage'], row['side']): row for row in read_record(path)['rows']}
+        if path.exists()
+        else {}
+    )
     if (size, 'both', 'ten') not in rows:
         return None
     decoding = rows[size, 'decoding', 'ten']['ratio_to_one']['median']
-    return rows[size, 'both', 'ten']['ratio_to_one']['median'], None, f'decoding {number(decoding)}; the network, by its count, 10'
+    return (
+        rows[size, 'both', 'ten']['ratio_to_one']['median'],
+        None,
+        f'decoding {number(decoding)}; the network, by its count, 10',
+    )
 
 
 def _memory(records: Path) -> Found:
     path = records / 'train.json'
-    held = [row for row in read_record(path)['rows'] if row['side'] == 'memory' and not row['checkpointing']] if path.exists() else []
+    held = (
+        [row for row in read_record(path)['rows'] if row['side'] == 'memory' and not row['checkpointing']]
+        if path.exists()
+        else []
+    )
     peaks = {row['K']: row['peak_mib'] for row in held}
     return (peaks[3] / peaks[1], None, held[0]['case']) if 3 in peaks else None
 
 
-Goal = Tuple[str, str, float, Callable[[Path], Found]]
+Goal = tuple[str, str, float, Callable[[Path], Found]]
 GOALS: Sequence[Goal] = (
-    ('unit C = 768, 2D, N = 32, training: faster than the authors\' formulation, the least of K = 3, 4', '>=', 2.2,
-     lambda records: _units(records, (UNITS['mfnet2d'].title, ), 'train', ('block', ))),
+    (
+        "unit C = 768, 2D, N = 32, training: faster than the authors' formulation, the least of K = 3, 4",
+        '>=',
+        2.2,
+        lambda records: _units(records, (UNITS['mfnet2d'].title,), 'train', ('block',)),
+    ),
     ('every unit and layout: never slower than it', '>=', 1.0, lambda records: _units(records, ())),
     ('units of `mfnet3d_n9`: faster than it', '>=', 1.15, lambda records: _units(records, _N9)),
-    ('resnet18, layer4.1, K = 3, train step over plain', '<=', 1.12, lambda records: _network(records, 'train', 'RecurrentNetwork')),
+    (
+        'resnet18, layer4.1, K = 3, train step over plain',
+        '<=',
+        1.12,
+        lambda records: _network(records, 'train', 'RecurrentNetwork'),
+    ),
     ('the same, inference', '<=', 1.12, lambda records: _network(records, 'network', 'RecurrentNetwork')),
-    ('`kaizen_mfnet3d_n9`, K = 3, 112 px, train step over plain', '<=', 1.06,
-     lambda records: _network(records, 'train', 'kaizen_mfnet3d_n9, 16x112')),
+    (
+        '`kaizen_mfnet3d_n9`, K = 3, 112 px, train step over plain',
+        '<=',
+        1.06,
+        lambda records: _network(records, 'train', 'kaizen_mfnet3d_n9, 16x112'),
+    ),
     ('the same, inference', '<=', 1.08, lambda records: _network(records, 'network', 'kaizen_mfnet3d_n9, 16x112')),
-    ('`kaizen_mfnet2d`, K = 4, 224 px, train step over plain', '<=', 1.10, lambda records: _network(records, 'train', 'kaizen_mfnet2d')),
+    (
+        '`kaizen_mfnet2d`, K = 4, 224 px, train step over plain',
+        '<=',
+        1.10,
+        lambda records: _network(records, 'train', 'kaizen_mfnet2d'),
+    ),
     ('the same, inference', '<=', 1.08, lambda records: _network(records, 'network', 'kaizen_mfnet2d')),
-    ('MFNet-3D as a user builds it: faster than the original implementation, train step', '>=', 1.5,
-     lambda records: _original(records, 'train')),
+    (
+        'MFNet-3D as a user builds it: faster than the original implementation, train step',
+        '>=',
+        1.5,
+        lambda records: _original(records, 'train'),
+    ),
     ('the same, inference', '>=', 1.5, lambda records: _original(records, 'network')),
     ('ten clips of a video over one, 224 px', '<=', 5.0, lambda records: _ten_clips(records, '224 px')),
     ('the same, 112 px', '<=', 5.0, lambda records: _ten_clips(records, '112 px')),
@@ -89,14 +133,22 @@ GOALS: Sequence[Goal] = (
 )
 
 
-def table(records: Path) -> List[str]:
+def table(records: Path) -> list[str]:
     """The lines of the table of goals."""
-    columns: List[Column] = [
-        ('goal', lambda row: row['goal']), ('wanted', lambda row: f'{row["sign"]} {row["wanted"]:.2f}'),
+    columns: list[Column] = [
+        ('goal', lambda row: row['goal']),
+        ('wanted', lambda row: f'{row["sign"]} {row["wanted"]:.2f}'),
         ('measured', lambda row: number(row['found'][0]) if row['found'] else 'not measured'),
-        ('by the count of multiply-adds', lambda row: number(row['found'][1]) if row['found'] and row['found'][1] else '-'),
-        ('where', lambda row: row['found'][2] if row['found'] else '-'), ('', _verdict)]
-    return markdown(columns, [dict(goal=text, sign=sign, wanted=wanted, found=find(records)) for text, sign, wanted, find in GOALS])
+        (
+            'by the count of multiply-adds',
+            lambda row: number(row['found'][1]) if row['found'] and row['found'][1] else '-',
+        ),
+        ('where', lambda row: row['found'][2] if row['found'] else '-'),
+        ('', _verdict),
+    ]
+    return markdown(
+        columns, [dict(goal=text, sign=sign, wanted=wanted, found=find(records)) for text, sign, wanted, find in GOALS]
+    )
 
 
 def _verdict(row: Row) -> str:

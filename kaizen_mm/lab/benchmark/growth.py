@@ -1,6 +1,8 @@
-"""How the cost of the recurrence grows: with iterations K, samples N, channels C, and the number R of recurrent blocks."""
+"""How the cost of the recurrence grows: with iterations K, samples N, channels C and recurrent blocks R."""
+
 import copy
-from typing import Any, Dict, Iterable, List, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,8 +18,9 @@ _WIDTHS = {192: (24, 48, 96, 192), 384: (48, 96, 192, 384), 768: (96, 192, 384, 
 _BLOCKS = ('layer4.1', 'layer3.1', 'layer2.1')
 
 
-def measure(how: Conditions) -> Iterable[Dict[str, Any]]:
-    """One record for each value of each axis and each kind of work: times of plain and recurrent, their ratio and its count.
+def measure(how: Conditions) -> Iterable[dict[str, Any]]:
+    """One record for each value of each axis and each kind of work: times of plain and recurrent, their ratio and its
+    count.
 
     K, N and C are those of the last unit of MFNet-2D at 224 px (7 x 7 positions), R that of ResNet-18 at 112 px, K = 3.
     """
@@ -27,12 +30,20 @@ def measure(how: Conditions) -> Iterable[Dict[str, Any]]:
             x = torch.randn(shape)
             sides = [passes('plain', plain, x, train, how), passes('ours', recurrent, x, train, how)]
             first, second = compare(sides, how, shape[0], memory=False)
-            yield dict(axis=axis, value=value, work=work, **how.describe(), batch=shape[0], plain_ms=first['ms_per_item'],
-                       ours_ms=second['ms_per_item'], ratio=second['ratios']['plain'],
-                       counted=round(second['multiply_adds'] / first['multiply_adds'], 4))
+            yield dict(
+                axis=axis,
+                value=value,
+                work=work,
+                **how.describe(),
+                batch=shape[0],
+                plain_ms=first['ms_per_item'],
+                ours_ms=second['ms_per_item'],
+                ratio=second['ratios']['plain'],
+                counted=round(second['multiply_adds'] / first['multiply_adds'], 4),
+            )
 
 
-def _points(how: Conditions) -> Iterable[Tuple[str, int, nn.Module, nn.Module, Tuple[int, ...]]]:
+def _points(how: Conditions) -> Iterable[tuple[str, int, nn.Module, nn.Module, tuple[int, ...]]]:
     torch.manual_seed(0)
     if how.quick:
         small = dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)
@@ -47,13 +58,18 @@ def _points(how: Conditions) -> Iterable[Tuple[str, int, nn.Module, nn.Module, T
     yield from _resnets(2 if how.quick else 16, 64 if how.quick else 112, 2 if how.quick else len(_BLOCKS))
 
 
-def _resnets(batch: int, size: int, most: int) -> Iterable[Tuple[str, int, nn.Module, nn.Module, Tuple[int, ...]]]:
+def _resnets(batch: int, size: int, most: int) -> Iterable[tuple[str, int, nn.Module, nn.Module, tuple[int, ...]]]:
     from torchvision.models import resnet18
+
     plain, shape = resnet18(num_classes=101), (batch, 3, size, size)
     for count in range(1, most + 1):
-        blocks: List[str] = sorted(_BLOCKS[:count])
+        blocks: list[str] = sorted(_BLOCKS[:count])
         pooling = dict(pool_kernel=2) if size < 112 else dict(pool_kernel=4, pool_stride=3)
         network = this_version().models.RecurrentNetwork(
-            copy.deepcopy(plain), block={name: dict(dynamic='conv1', feedback='bn2') for name in blocks}, num_iterations=3,
-            example_input=torch.randn(2, *shape[1:]), **pooling)
+            copy.deepcopy(plain),
+            block={name: dict(dynamic='conv1', feedback='bn2') for name in blocks},
+            num_iterations=3,
+            example_input=torch.randn(2, *shape[1:]),
+            **pooling,
+        )
         yield 'R', count, Plain(plain), AllIterates(network), shape

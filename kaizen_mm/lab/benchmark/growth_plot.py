@@ -1,36 +1,46 @@
 """The plot of how cost grows."""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import matplotlib
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from .records import Row  # noqa: E402
+from .records import Row
 
 _TITLES = dict(K='iterations K', N='samples N', C='channels C', R='recurrent blocks R')
 _COLOURS = dict(train='tab:blue', inference='tab:orange')
 
 
 def plot_growth(rows: Sequence[Row], path: Path) -> None:
-    """For each axis the time of the recurrent block or network over the plain one, with quartiles, and beside it the count.
+    """For each axis the time of the recurrent block or network over the plain one, with quartiles, and beside it the
+    count.
 
     Args:
         rows: Those of :func:`kaizen_mm.lab.benchmark.growth.measure`.
         path: A .png file.
     """
     axes_present = [axis for axis in _TITLES if any(row['axis'] == axis for row in rows)]
-    figure, axes = plt.subplots(1, len(axes_present), figsize=(3.2 * len(axes_present), 3.4), squeeze=False, layout='constrained')
+    figure, axes = plt.subplots(
+        1, len(axes_present), figsize=(3.2 * len(axes_present), 3.4), squeeze=False, layout='constrained'
+    )
     for place, name in zip(axes[0], axes_present):
         for work, colour in _COLOURS.items():
-            points = sorted((row for row in rows if row['axis'] == name and row['work'] == work), key=lambda row: row['value'])
+            points = sorted(
+                (row for row in rows if row['axis'] == name and row['work'] == work), key=lambda row: row['value']
+            )
             values = [row['value'] for row in points]
             middle = [row['ratio']['median'] for row in points]
-            errors = [[m - row['ratio']['low'] for m, row in zip(middle, points)],
-                      [row['ratio']['high'] - m for m, row in zip(middle, points)]]
+            errors = [
+                [m - row['ratio']['low'] for m, row in zip(middle, points)],
+                [row['ratio']['high'] - m for m, row in zip(middle, points)],
+            ]
             place.errorbar(values, middle, errors, marker='o', capsize=3, color=colour, label=f'{work}, measured')
-            place.plot(values, [row['counted'] for row in points], color=colour, linestyle=':', label=f'{work}, counted')
+            place.plot(
+                values, [row['counted'] for row in points], color=colour, linestyle=':', label=f'{work}, counted'
+            )
         ticks = sorted({row['value'] for row in rows if row['axis'] == name})
         if name in ('N', 'C'):
             place.set_xscale('log', base=2)

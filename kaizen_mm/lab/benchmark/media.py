@@ -1,7 +1,8 @@
 """Videos and photos to measure loading with: what is at hand, or made ones."""
+
+import itertools
 import os
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 import av
 import cv2
@@ -11,12 +12,12 @@ UCF101 = (320, 240)
 _TEXTURE = 7  # pixels over which made pictures vary
 
 
-def videos(folder: Optional[str], made: Path, frames: int = 164) -> Tuple[str, List[Path]]:
+def videos(folder: str | None, made: Path, frames: int = 164) -> tuple[str, list[Path]]:
     """What they are, and the files.
 
     Args:
-        folder: With videos; None for ``$KAIZEN_DATA/ucf101_samples`` if it is there, else two videos of UCF101's size and coding
-            (MPEG-4 in AVI, one key frame) are made.
+        folder: With videos; None for ``$KAIZEN_DATA/ucf101_samples`` if it is there, else two videos of UCF101's size
+            and coding (MPEG-4 in AVI, one key frame) are made.
         made: Folder for these.
         frames: Of each.
 
@@ -25,7 +26,7 @@ def videos(folder: Optional[str], made: Path, frames: int = 164) -> Tuple[str, L
     """
     samples = Path(os.environ.get('KAIZEN_DATA', 'data'), 'ucf101_samples')
     if folder is None and samples.is_dir():
-        folder = samples
+        folder = str(samples)
     if folder is not None:
         found = sorted(path for path in Path(folder).iterdir() if path.suffix in ('.avi', '.mp4', '.mkv', '.webm'))
         if not found:
@@ -40,20 +41,18 @@ def videos(folder: Optional[str], made: Path, frames: int = 164) -> Tuple[str, L
             big = picture(seed, 2 * UCF101[0], 2 * UCF101[1])
             for index in range(frames):
                 x, y = index % UCF101[0], index // 2 % UCF101[1]
-                view = np.ascontiguousarray(big[y:y + UCF101[1], x:x + UCF101[0]])
+                view = np.ascontiguousarray(big[y : y + UCF101[1], x : x + UCF101[0]])
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format='rgb24')))
             container.mux(stream.encode())
     return 'made videos', paths
 
 
-def photos(files: List[Path], folder: Path, size: Tuple[int, int] = (500, 375), number: int = 8) -> List[Path]:
+def photos(files: list[Path], folder: Path, size: tuple[int, int] = (500, 375), number: int = 8) -> list[Path]:
     """JPEG files of ImageNet's usual size, of frames of the videos, at quality 90."""
     paths = []
     for index in range(number):
         with av.open(str(files[index % len(files)])) as container:
-            for place, frame in enumerate(container.decode(video=0)):
-                if place == 3 * index:
-                    break
+            frame = next(itertools.islice(container.decode(video=0), 3 * index, None))
             picture = cv2.resize(frame.to_ndarray(format='bgr24'), size, interpolation=cv2.INTER_CUBIC)
         # cameras' noise, which scaling up has smoothed away
         picture = np.clip(picture + np.random.default_rng(index).normal(0, 4, picture.shape), 0, 255).astype(np.uint8)

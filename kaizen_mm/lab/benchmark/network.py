@@ -1,5 +1,7 @@
 """``network`` and ``train``: whole networks in inference, and in a step of training with its memory."""
-from typing import Any, Dict, Iterable, Optional
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +16,9 @@ from .units import check_equal
 from .versions import Version, this_version
 
 
-def measure(how: Conditions, train: bool, cases: Optional[Iterable[str]] = None,
-            before: Optional[Version] = None) -> Iterable[Dict[str, Any]]:
+def measure(
+    how: Conditions, train: bool, cases: Iterable[str] | None = None, before: Version | None = None
+) -> Iterable[dict[str, Any]]:
     """The records of all cases, one by one.
 
     Args:
@@ -43,8 +46,14 @@ def measure(how: Conditions, train: bool, cases: Optional[Iterable[str]] = None,
         if how.compile:
             sides.append(passes('ours, compiled', modules['ours'], x, train, conditions, compiled=True, loss=loss))
         for record in compare(sides, conditions, case.batch):
-            yield dict(case=case.title, batch=case.batch, K=case.iterations or 1, work='train step' if train else 'inference',
-                       **conditions.describe(), **record)
+            yield dict(
+                case=case.title,
+                batch=case.batch,
+                K=case.iterations or 1,
+                work='train step' if train else 'inference',
+                **conditions.describe(),
+                **record,
+            )
 
 
 def _loss(batch: int, how: Conditions):
@@ -56,7 +65,7 @@ def _loss(batch: int, how: Conditions):
     return of_outputs
 
 
-def memory(how: Conditions, case: Optional[NetworkCase] = None, most_iterations: int = 4) -> Iterable[Dict[str, Any]]:
+def memory(how: Conditions, case: NetworkCase | None = None, most_iterations: int = 4) -> Iterable[dict[str, Any]]:
     """Peak memory of a step of training for K = 1 .. ``most_iterations``, with and without gradient checkpointing.
 
     K = 1 is the plain network.
@@ -66,8 +75,16 @@ def memory(how: Conditions, case: Optional[NetworkCase] = None, most_iterations:
     x, loss = torch.randn(case.batch, 3, *case.size), _loss(case.batch, how)
     for checkpointing in (False, True):
         for k in range(1, most_iterations + 1):
-            network = getattr(models, case.network)(num_classes=101, num_iterations=k, input_size=case.size, **case.kwargs)
+            network = getattr(models, case.network)(
+                num_classes=101, num_iterations=k, input_size=case.size, **case.kwargs
+            )
             network.grad_checkpointing = checkpointing
             side = passes('ours', network, x, True, how, loss=loss, forward=lambda net, x: net.forward_iterates(x))
-            yield dict(case=case.title, batch=case.batch, K=k, checkpointing=checkpointing, **how.describe(),
-                       peak_mib=round(peak_memory(side.call, how.device, side.after) / 2**20, 2))
+            yield dict(
+                case=case.title,
+                batch=case.batch,
+                K=k,
+                checkpointing=checkpointing,
+                **how.describe(),
+                peak_mib=round(peak_memory(side.call, how.device, side.after) / 2**20, 2),
+            )

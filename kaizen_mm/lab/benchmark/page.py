@@ -1,7 +1,9 @@
 """Draws the tables and plots of docs/benchmarks.md and docs/scaling.md from the records of measurements."""
+
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 from kaizen_mm.files import write_lines
 
@@ -16,33 +18,33 @@ PAGES = ('benchmarks.md', 'scaling.md')
 _START, _END = '<!-- measured ', '<!-- end -->'
 
 
-def _comparison(columns) -> Callable[[List[Row]], List[str]]:
-    return lambda rows: markdown(columns, [row for row in tables.comparison(rows)])
+def _comparison(columns) -> Callable[[list[Row]], list[str]]:
+    return lambda rows: markdown(columns, tables.comparison(rows))
 
 
-def _networks(rows: List[Row]) -> List[str]:
+def _networks(rows: list[Row]) -> list[str]:
     return markdown(tables.NETWORK, [row for row in tables.comparison(rows) if 'plain' in row['sides']])
 
 
-def _original(rows: List[Row]) -> List[str]:
+def _original(rows: list[Row]) -> list[str]:
     return markdown(tables.ORIGINAL, [row for row in tables.comparison(rows) if 'original' in row['sides']])
 
 
-def _memory(rows: List[Row]) -> List[str]:
+def _memory(rows: list[Row]) -> list[str]:
     held = [row for row in rows if row['side'] == 'memory']
     return markdown(tables.memory_columns(held), tables.memory(held))
 
 
-def _part(name: str, columns, prepare=lambda rows: rows) -> Callable[[List[Row]], List[str]]:
+def _part(name: str, columns, prepare=lambda rows: rows) -> Callable[[list[Row]], list[str]]:
     return lambda rows: markdown(columns, prepare([row for row in rows if row['part'] == name]))
 
 
-def _growth(rows: List[Row]) -> List[str]:
+def _growth(rows: list[Row]) -> list[str]:
     return ['![cost over K, N, C and R](images/growth.png)', '', *_part('growth', tables.GROWTH)(rows)]
 
 
 # what a page asks for: the record, and the table of its rows
-TABLES: Dict[str, Any] = {
+TABLES: dict[str, Any] = {
     'block': ('block', _comparison(tables.BLOCK)),
     'block contiguous': ('block_contiguous', _comparison(tables.BLOCK)),
     'block bf16': ('bf16', _comparison(tables.BLOCK)),
@@ -72,7 +74,10 @@ def draw(pages: Path = ROOT / 'docs', records: Path = RECORDS) -> None:
         ValueError: A page asks for a table that there is none of, or a table has no end; a file is no record.
     """
     if not (pages / PAGES[0]).exists():
-        raise ValueError(f'the tables are drawn in docs/{PAGES[0]}, which a checkout of the repository has; there is no {pages / PAGES[0]}')
+        raise ValueError(
+            f'the tables are drawn in docs/{PAGES[0]}, which a checkout of the repository has; '
+            f'there is no {pages / PAGES[0]}'
+        )
     if (records / 'scaling.json').exists():
         rows = [row for row in read_record(records / 'scaling.json')['rows'] if row['part'] == 'growth']
         plot_growth(rows, pages / 'images' / 'growth.png')
@@ -81,8 +86,8 @@ def draw(pages: Path = ROOT / 'docs', records: Path = RECORDS) -> None:
             write_lines(page, _filled(page, records))
 
 
-def _filled(page: Path, records: Path) -> List[str]:
-    lines: List[str] = []
+def _filled(page: Path, records: Path) -> list[str]:
+    lines: list[str] = []
     inside = False
     for line in page.read_text(encoding='utf-8').splitlines():
         if line.startswith(_START):
@@ -98,13 +103,13 @@ def _filled(page: Path, records: Path) -> List[str]:
     return lines
 
 
-def _table(name: str, records: Path, page: Path) -> List[str]:
+def _table(name: str, records: Path, page: Path) -> list[str]:
     if name == 'goals':
         return goals.table(records)
     if name not in TABLES:
         raise ValueError(f'{page}: a table must be one of {", ".join([*TABLES, "goals"])}, got {name!r}')
     record, drawn = TABLES[name]
-    lines: List[str] = []
+    lines: list[str] = []
     for path in (records / f'{record}.json', records / f'{record}_cuda.json'):
         if path.exists():
             content = read_record(path)
@@ -112,12 +117,12 @@ def _table(name: str, records: Path, page: Path) -> List[str]:
     return lines or ['Not measured.']
 
 
-def _about(about: Dict[str, Any], name: str) -> List[str]:
+def _about(about: dict[str, Any], name: str) -> list[str]:
     """How a record came about, in lines of at most a hundred columns."""
     busy = max(about['load_before'] or 0, about['load_after'] or 0)
     load = f'load of the machine {about["load_before"]} before and {about["load_after"]} after'
     if about['load_before'] is not None and busy > 1.5 * about['cores']:
         load += ': **it was busy with other work**'
-    text = (f'`{about["command"]}`; {about.get("gpu") or about["processor"]}, {about["cores"]} cores, {about["threads"]} threads, torch {about["torch"]}, '
-            f'{load}; results/benchmarks/{name}.')
+    machine = f'{about.get("gpu") or about["processor"]}, {about["cores"]} cores, {about["threads"]} threads'
+    text = f'`{about["command"]}`; {machine}, torch {about["torch"]}, {load}; results/benchmarks/{name}.'
     return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)

@@ -1,8 +1,9 @@
 """Steps of training in one and in several processes: time, bytes exchanged, and whether the result is the same.
 
-torch's DistributedDataParallel under torchrun, without a broadcast of buffers, as mmengine runs it. ``python -m`` with this module
-is one process of it.
+torch's DistributedDataParallel under torchrun, without a broadcast of buffers, as mmengine runs it. ``python -m`` with
+this module is one process of it.
 """
+
 import argparse
 import contextlib
 import json
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, Iterable
+from typing import Any
 from unittest import mock
 
 import torch
@@ -30,12 +32,13 @@ from .timing import summary
 _CLASSES = 101
 
 
-def measure(device: str, quick: bool, batch: int = 4, steps: int = 6) -> Iterable[Dict[str, Any]]:
-    """The records of one and of two processes: weak (``batch`` clips each), strong (``batch`` clips in all), and whether
-    the weights after a step are those of one process.
+def measure(device: str, quick: bool, batch: int = 4, steps: int = 6) -> Iterable[dict[str, Any]]:
+    """The records of one and of two processes: weak (``batch`` clips each), strong (``batch`` clips in all), and
+    whether the weights after a step are those of one process.
 
     Args:
-        device: ``'cpu'`` (gloo, one thread a process) or ``'cuda'`` (NCCL, one GPU a process; one process where there is one).
+        device: ``'cpu'`` (gloo, one thread a process) or ``'cuda'`` (NCCL, one GPU a process; one process where there
+            is one).
         quick: A narrow network and two steps.
         batch: Clips; even.
         steps: Timed.
@@ -44,22 +47,42 @@ def measure(device: str, quick: bool, batch: int = 4, steps: int = 6) -> Iterabl
         RuntimeError: A process fails; the message has its output.
     """
     enough = device == 'cpu' or torch.cuda.device_count() > 1
-    for processes, each in ((1, batch), (2, batch), (2, batch // 2))[:3 if enough else 1]:
+    for processes, each in ((1, batch), (2, batch), (2, batch // 2))[: 3 if enough else 1]:
         found = _launch(processes, each, device, quick, 2 if quick else steps)
         kind = 'both' if processes == 1 else 'weak' if each == batch else 'strong'
         yield dict(processes=processes, clips_each=each, kind=kind, device=device, **found)
 
 
-def _launch(processes: int, each: int, device: str, quick: bool, steps: int) -> Dict[str, Any]:
+def _launch(processes: int, each: int, device: str, quick: bool, steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, 'found.json')
-        command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}', '-m',
-                   'kaizen_mm.lab.benchmark.processes', '--each', str(each), '--device', device, '--steps', str(steps),
-                   '--out', str(out), *(['--quick'] if quick else [])]
+        command = [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            f'--nproc-per-node={processes}',
+            '-m',
+            'kaizen_mm.lab.benchmark.processes',
+            '--each',
+            str(each),
+            '--device',
+            device,
+            '--steps',
+            str(steps),
+            '--out',
+            str(out),
+            *(['--quick'] if quick else []),
+        ]
         package = str(Path(__file__).resolve().parents[3])
         paths = os.pathsep.join([package, *filter(None, [os.environ.get('PYTHONPATH')])])
-        ended = subprocess.run(command, capture_output=True, text=True, check=False,
-                               env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=paths))
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=paths),
+        )
         if ended.returncode:
             raise RuntimeError(f'{" ".join(command)} ended with {ended.returncode}: {ended.stderr[-2000:]}')
         return json.loads(out.read_text(encoding='utf-8'))
@@ -93,7 +116,8 @@ class _Training(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network, self.loss = network, KaizenLoss()
+        self.network: Any = network
+        self.loss = KaizenLoss()
 
     def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return self.loss(self.network.forward_iterates(x), target)
@@ -105,9 +129,10 @@ def _data(clips: int, size, device, dtype=torch.float32):
     return x, torch.arange(clips, device=device) % _CLASSES
 
 
-def _wrapped(module: nn.Module, device, counter: Dict[str, int]) -> DistributedDataParallel:
-    wrapped = DistributedDataParallel(module, device_ids=[device.index] if device.type == 'cuda' else None,
-                                      broadcast_buffers=False)
+def _wrapped(module: nn.Module, device, counter: dict[str, int]) -> DistributedDataParallel:
+    wrapped = DistributedDataParallel(
+        module, device_ids=[device.index] if device.type == 'cuda' else None, broadcast_buffers=False
+    )
 
     def counted(state, bucket):
         counter['gradients'] += bucket.buffer().numel() * bucket.buffer().element_size()
@@ -138,7 +163,7 @@ def _difference_to_one_process(args, rank: int, world: int, device) -> float:
         module.zero_grad(set_to_none=True)
         optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.1)
         alone = run is module
-        with mock.patch.object(dist, 'is_initialized', lambda: False) if alone else contextlib.nullcontext():
+        with mock.patch.object(dist, 'is_initialized', return_value=False) if alone else contextlib.nullcontext():
             run(x[part], target[part]).backward()
         optimizer.step()
         ends.append([p.detach().clone() for p in module.parameters()])
@@ -146,12 +171,12 @@ def _difference_to_one_process(args, rank: int, world: int, device) -> float:
     return float(max((one - other).abs().max() for one, other in zip(*ends)) / change)
 
 
-def _timed(args, rank: int, world: int, device) -> Dict[str, Any]:
+def _timed(args, rank: int, world: int, device) -> dict[str, Any]:
     module, size = _network(args.quick, device)
     counter = dict(gradients=0, else_=0)
     wrapped = _wrapped(module, device, counter)
     x, target = _data(args.each * world, size, device)
-    x, target = (value[rank * args.each:(rank + 1) * args.each] for value in (x, target))
+    x, target = (value[rank * args.each : (rank + 1) * args.each] for value in (x, target))
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-5)
     all_reduce = dist.all_reduce
 
@@ -176,14 +201,21 @@ def _timed(args, rank: int, world: int, device) -> Dict[str, Any]:
     with mock.patch.object(dist, 'all_reduce', counted):
         step(True)
     exchanged = dict(counter)
-    times: Dict[bool, list] = {True: [], False: []}
+    times: dict[bool, list] = {True: [], False: []}
     for _ in range(args.steps):
         for exchange in times:
             times[exchange].append(1e3 * step(exchange))
     gradients = sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
-    return dict(step_ms=summary(times[True]), step_without_exchange_ms=summary(times[False]), steps=args.steps,
-                clips=args.each * world, gradient_bytes=exchanged['gradients'], other_bytes=exchanged['else_'] - exchanged['gradients'],
-                trained_bytes=gradients, sent_bytes_each=round(2 * (world - 1) / world * exchanged['gradients']))
+    return dict(
+        step_ms=summary(times[True]),
+        step_without_exchange_ms=summary(times[False]),
+        steps=args.steps,
+        clips=args.each * world,
+        gradient_bytes=exchanged['gradients'],
+        other_bytes=exchanged['else_'] - exchanged['gradients'],
+        trained_bytes=gradients,
+        sent_bytes_each=round(2 * (world - 1) / world * exchanged['gradients']),
+    )
 
 
 if __name__ == '__main__':

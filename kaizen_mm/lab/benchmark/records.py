@@ -1,31 +1,34 @@
 """Records of measurements: JSON files, and tables of them on a terminal and on a page."""
+
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from kaizen_mm.files import write_lines
 
-Row = Dict[str, Any]
-Column = Tuple[str, Callable[[Row], str]]
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
 
 
-def write_record(path: Path, about: Dict[str, Any], rows: Sequence[Row]) -> None:
+def write_record(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     """Writes a measurement.
 
     Args:
         path: A .json file.
-        about: What it was made on, see :func:`~kaizen_mm.lab.benchmark.conditions.hardware`; the load at the end is added.
+        about: What it was made on, see :func:`~kaizen_mm.lab.benchmark.conditions.hardware`; the load at the end is
+            added.
         rows: What was measured.
     """
     about = dict(about, load_after=round(os.getloadavg()[0], 2) if hasattr(os, 'getloadavg') else None)
     write_lines(path, [json.dumps(dict(about=about, rows=list(rows)), indent=1)])
 
 
-def read_record(path: Path) -> Dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """``about`` and ``rows``.
 
     Raises:
@@ -48,12 +51,12 @@ def number(value: float) -> str:
     return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
 
 
-def spread(values: Dict[str, float]) -> str:
+def spread(values: dict[str, float]) -> str:
     """Median, and quartiles in brackets."""
     return f'{number(values["median"])} ({number(values["low"])}-{number(values["high"])})'
 
 
-def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> List[str]:
+def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     """The lines of a table."""
     lines = [f'| {" | ".join(title for title, _ in columns)} |', f'|{" --- |" * len(columns)}']
     return lines + [f'| {" | ".join(cell(row) for _, cell in columns)} |' for row in rows]
@@ -63,7 +66,9 @@ def print_table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> N
     """A table on the terminal; plain lines where it is none."""
     console = Console()
     if not console.is_terminal:
-        print(title, '', *markdown(columns, rows), '', sep='\n')  # noqa: T201
+        console.print(
+            title, '', *markdown(columns, rows), '', sep='\n', markup=False, highlight=False, soft_wrap=True, crop=False
+        )
         return
     table = Table(title=title)
     for name, _ in columns:

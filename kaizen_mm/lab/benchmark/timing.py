@@ -2,11 +2,12 @@
 
 What a machine does beside falls on all sides alike then, and ratios are those of neighbours in time.
 """
+
 import dataclasses
 import math
 import statistics
 import time
-from typing import Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -20,6 +21,7 @@ class Side:
         call: What is timed.
         after: What runs after each call and is not timed, such as setting gradients to None.
     """
+
     name: str
     call: Callable[[], object]
     after: Callable[[], object] = lambda: None
@@ -28,11 +30,12 @@ class Side:
 @dataclasses.dataclass
 class Times:
     """Seconds of each round: CPU time of this process, all of its threads, and time on the wall."""
-    cpu: List[float] = dataclasses.field(default_factory=list)
-    wall: List[float] = dataclasses.field(default_factory=list)
+
+    cpu: list[float] = dataclasses.field(default_factory=list)
+    wall: list[float] = dataclasses.field(default_factory=list)
 
 
-def interleaved(sides: Sequence[Side], seconds: float, device: str = 'cpu', least_rounds: int = 5) -> Dict[str, Times]:
+def interleaved(sides: Sequence[Side], seconds: float, device: str = 'cpu', least_rounds: int = 5) -> dict[str, Times]:
     """Times of each side, by name. Every side runs once before, and the first of a round is another one each time.
 
     Args:
@@ -70,13 +73,13 @@ def _timed(side: Side, device: str):
     return cpu, wall
 
 
-def summary(values: Sequence[float]) -> Dict[str, float]:
+def summary(values: Sequence[float]) -> dict[str, float]:
     """Median and quartiles."""
     ordered = sorted(values)
     return dict(median=statistics.median(ordered), low=_quantile(ordered, 0.25), high=_quantile(ordered, 0.75))
 
 
-def ratio(of: Sequence[float], to: Sequence[float]) -> Dict[str, float]:
+def ratio(of: Sequence[float], to: Sequence[float]) -> dict[str, float]:
     """Median and quartiles of the ratios of each round."""
     return summary([one / other for one, other in zip(of, to)])
 

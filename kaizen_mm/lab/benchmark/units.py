@@ -1,7 +1,9 @@
 """The blocks that are compared: MFNet's last units, and one of a ResNet with a dynamic 3x3 convolution."""
+
 import copy
 import dataclasses
-from typing import Dict, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,23 +23,28 @@ class UnitCase:
         batch: N.
         kwargs: Further arguments of the network.
     """
+
     title: str
-    network: Optional[str]
-    size: Tuple[int, ...]
+    network: str | None
+    size: tuple[int, ...]
     batch: int
     kwargs: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
-UNITS: Dict[str, UnitCase] = dict(
+UNITS: dict[str, UnitCase] = dict(
     mfnet2d=UnitCase('MFNet-2D, C = 768, 7x7', 'mfnet2d', (224, 224), 32),
     mfnet3d=UnitCase('MFNet-3D, C = 768, 8x7x7', 'mfnet3d', (16, 224, 224), 4),
     mfnet3d_n9_112=UnitCase('MFNet-3D N = 9, C = 192, 8x4x4', 'mfnet3d_n9', (16, 112, 112), 8),
     mfnet3d_n9_224=UnitCase('MFNet-3D N = 9, C = 192, 8x7x7', 'mfnet3d_n9', (16, 224, 224), 4),
     resnet=UnitCase('ResNet, 3x3 convolution, C = 512, 7x7', None, (7, 7), 32),
 )
-QUICK_UNITS: Dict[str, UnitCase] = dict(
-    mfnet2d=UnitCase('MFNet-2D, narrow', 'mfnet2d', (96, 96), 2, dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)),
-    mfnet3d=UnitCase('MFNet-3D, narrow', 'mfnet3d', (16, 96, 96), 2, dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)),
+QUICK_UNITS: dict[str, UnitCase] = dict(
+    mfnet2d=UnitCase(
+        'MFNet-2D, narrow', 'mfnet2d', (96, 96), 2, dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)
+    ),
+    mfnet3d=UnitCase(
+        'MFNet-3D, narrow', 'mfnet3d', (16, 96, 96), 2, dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)
+    ),
     resnet=UnitCase('ResNet, 3x3 convolution, C = 32', None, (7, 7), 2, dict(channels=32)),
 )
 
@@ -50,14 +57,15 @@ class Blocks:
         shape: Of the input.
         recurrent: Builds the present state's.
     """
-    shape: Tuple[int, ...]
+
+    shape: tuple[int, ...]
     plain: nn.Module
     now: nn.Module
     authors: nn.Module
-    before: Optional[nn.Module] = None
+    before: nn.Module | None = None
 
 
-def build(case: UnitCase, num_iterations: int, now: Version, before: Optional[Version] = None) -> Blocks:
+def build(case: UnitCase, num_iterations: int, now: Version, before: Version | None = None) -> Blocks:
     """The blocks of a case, with the same weights."""
     make = _mfnet_unit if case.network else _residual_block
     plain, block = make(case, num_iterations, now)
@@ -70,7 +78,7 @@ def build(case: UnitCase, num_iterations: int, now: Version, before: Optional[Ve
     return Blocks((case.batch, *adapter.feedback_shape), plain, block, authors, earlier)
 
 
-def per_sample(plain: nn.Module, block: nn.Module) -> PerSampleBlock:
+def per_sample(plain: nn.Module, block: Any) -> PerSampleBlock:
     """The authors' formulation of a recurrent block.
 
     Args:
@@ -79,20 +87,31 @@ def per_sample(plain: nn.Module, block: nn.Module) -> PerSampleBlock:
     """
     adapter = block.adapter
     for name in block.dynamic:
-        plain.get_submodule(name).weight.requires_grad_(block.wrapped.get_submodule(name).weight.requires_grad)
+        conv: Any = plain.get_submodule(name)
+        conv.weight.requires_grad_(block.wrapped.get_submodule(name).weight.requires_grad)
     linears = []
     for linear in adapter.linears:
         own = nn.Linear(linear.in_features, linear.out_features, bias=False)
         own.load_state_dict(linear.state_dict())
         linears.append(own.to(linear.weight))
-    return PerSampleBlock(plain, block.dynamic, block.feedback, linears, block.num_iterations, adapter.alpha, adapter.pool_kernel,
-                          adapter.pool_stride)
+    return PerSampleBlock(
+        plain,
+        block.dynamic,
+        block.feedback,
+        linears,
+        block.num_iterations,
+        adapter.alpha,
+        adapter.pool_kernel,
+        adapter.pool_stride,
+    )
 
 
 def _mfnet_unit(case: UnitCase, num_iterations: int, version: Version):
-    build_network = getattr(version.models, case.network)
+    build_network = getattr(version.models, str(case.network))
     plain = build_network(num_classes=2, **case.kwargs).conv5[-1]
-    block = build_network(num_classes=2, num_iterations=num_iterations, input_size=case.size, **case.kwargs).recurrent_block
+    block = build_network(
+        num_classes=2, num_iterations=num_iterations, input_size=case.size, **case.kwargs
+    ).recurrent_block
     missing, unexpected = block.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected and all('adapter' in name or 'iterates' in name for name in missing), (missing, unexpected)
     return plain, block
@@ -100,15 +119,24 @@ def _mfnet_unit(case: UnitCase, num_iterations: int, version: Version):
 
 def _residual_block(case: UnitCase, num_iterations: int, version: Version):
     from torchvision.models.resnet import BasicBlock
+
     channels = case.kwargs.get('channels', 512)
     plain = BasicBlock(channels, channels)
     block = version.layers.AdaptiveRecurrentBlock(
-        copy.deepcopy(plain), dynamic=('conv1', ), feedback='bn2', feedback_shape=(channels, *case.size), pool_kernel=4,
-        pool_stride=3, num_iterations=num_iterations)
+        copy.deepcopy(plain),
+        dynamic=('conv1',),
+        feedback='bn2',
+        feedback_shape=(channels, *case.size),
+        pool_kernel=4,
+        pool_stride=3,
+        num_iterations=num_iterations,
+    )
     return plain, block
 
 
-def check_equal(expected: nn.Module, others: Dict[str, nn.Module], shape: Sequence[int], tolerance: float = 1e-9) -> None:
+def check_equal(
+    expected: nn.Module, others: dict[str, nn.Module], shape: Sequence[int], tolerance: float = 1e-9
+) -> None:
     """Raises RuntimeError unless all give the same outputs and the same gradient of the input, in float64.
 
     Args:
@@ -123,8 +151,10 @@ def check_equal(expected: nn.Module, others: Dict[str, nn.Module], shape: Sequen
         for wanted, got in zip(reference, _values(module, x), strict=True):
             difference = (wanted - got).abs().max() / wanted.abs().max()
             if not difference <= tolerance:
-                raise RuntimeError(f'{name} does not compute what it is compared with: a difference of {difference:.1e} of the '
-                                   'largest value')
+                raise RuntimeError(
+                    f'{name} does not compute what it is compared with: a difference of {difference:.1e} of the '
+                    'largest value'
+                )
 
 
 def _values(module: nn.Module, x: torch.Tensor):

@@ -1,4 +1,5 @@
 """An earlier state of this package beside the present one, in one process."""
+
 import importlib
 import io
 import subprocess
@@ -7,7 +8,6 @@ import tarfile
 import tempfile
 import types
 from pathlib import Path
-from typing import Optional
 
 import kaizen_mm
 
@@ -24,12 +24,12 @@ def this_version() -> Version:
     return Version(name='now', **{part: importlib.import_module(f'{PACKAGE}.{part}') for part in _PARTS})
 
 
-def earlier_version(name: Optional[str]) -> Optional[Version]:
+def earlier_version(name: str | None) -> Version | None:
     """The package as it was.
 
     Args:
-        name: A commit of the repository that the package is run from, or a folder that holds a package ``kaizen_mm``. None
-            gives None.
+        name: A commit of the repository that the package is run from, or a folder that holds a package ``kaizen_mm``.
+            None gives None.
 
     Raises:
         ValueError: There is no such commit or folder.
@@ -39,11 +39,14 @@ def earlier_version(name: Optional[str]) -> Optional[Version]:
     if Path(name, PACKAGE, '__init__.py').is_file():
         return _imported(Path(name), name)
     with tempfile.TemporaryDirectory() as folder:
-        archive = subprocess.run(['git', 'archive', name, PACKAGE], capture_output=True, check=False,
-                                 cwd=Path(kaizen_mm.__file__).parents[1])
+        archive = subprocess.run(
+            ['git', 'archive', name, PACKAGE], capture_output=True, check=False, cwd=Path(kaizen_mm.__file__).parents[1]
+        )
         if archive.returncode:
-            raise ValueError(f'--before must be a commit of the repository of {PACKAGE} or a folder with that package, got '
-                             f'{name!r}: {archive.stderr.decode().strip()}')
+            raise ValueError(
+                f'--before must be a commit of the repository of {PACKAGE} or a folder with that package, got '
+                f'{name!r}: {archive.stderr.decode().strip()}'
+            )
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as file:
             file.extractall(folder, filter='data')
         return _imported(Path(folder), name)
@@ -51,7 +54,9 @@ def earlier_version(name: Optional[str]) -> Optional[Version]:
 
 def _imported(folder: Path, name: str) -> Version:
     """Imports the parts under the package's own name, past its ``__init__``, which would register everything twice."""
-    present = {key: sys.modules.pop(key) for key in list(sys.modules) if key == PACKAGE or key.startswith(f'{PACKAGE}.')}
+    present = {
+        key: sys.modules.pop(key) for key in list(sys.modules) if key == PACKAGE or key.startswith(f'{PACKAGE}.')
+    }
     package = types.ModuleType(PACKAGE)
     package.__path__ = [str(folder / PACKAGE)]
     sys.modules[PACKAGE] = package

@@ -1,4 +1,5 @@
 """The command at tiny sizes: what it prints and writes. Never how long anything takes."""
+
 import json
 import re
 
@@ -13,7 +14,9 @@ def run(capsys, tmp_path, *arguments):
     out = tmp_path / 'record.json'
     benchmark.main([*arguments, '--quick', '--seconds', '0', '--out', str(out)])
     content = json.loads(out.read_text())
-    assert content['about']['command'] == ' '.join(['python tools/benchmark.py', *arguments, '--quick', '--seconds', '0', '--out', str(out)])
+    assert content['about']['command'] == ' '.join(
+        ['python tools/benchmark.py', *arguments, '--quick', '--seconds', '0', '--out', str(out)]
+    )
     assert content['about']['cores'] >= 1 and content['about']['gpu'] is None
     return capsys.readouterr().out, content['rows']
 
@@ -21,11 +24,13 @@ def run(capsys, tmp_path, *arguments):
 def test_block(capsys, tmp_path):
     text, rows = run(capsys, tmp_path, 'block', '--cases', 'mfnet2d', '--iterations', '2', '--layout', 'contiguous')
     assert [(row['side'], row['work']) for row in rows] == [
-        (side, work) for work in ('train', 'inference') for side in ('plain', 'authors', 'ours')]
+        (side, work) for work in ('train', 'inference') for side in ('plain', 'authors', 'ours')
+    ]
     assert all(row['K'] == 2 and row['layout'] == 'contiguous' and row['precision'] == 'float32' for row in rows)
     assert '| MFNet-2D, narrow | 2 | 2 | train | contiguous |' in text and 'not measured' in text
 
 
+@pytest.mark.slow
 def test_network_and_train(capsys, tmp_path):
     text, rows = run(capsys, tmp_path, 'train', '--cases', 'mfnet3d_original')
     sides = [row['side'] for row in rows]
@@ -37,6 +42,7 @@ def test_network_and_train(capsys, tmp_path):
     assert {row['side'] for row in rows} == {'plain', 'authors', 'ours'}
 
 
+@pytest.mark.slow
 def test_data_and_ten_clips(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv('KAIZEN_DATA', str(tmp_path))
     monkeypatch.setattr(data, 'readers', lambda: ['decord', 'pyav'])
@@ -49,19 +55,27 @@ def test_data_and_ten_clips(capsys, tmp_path, monkeypatch):
     assert '| originals | 320x240 |' in text
     text, rows = run(capsys, tmp_path, 'test')
     assert {(row['stage'], row['side']) for row in rows} == {
-        *((stage, side) for stage in ('decoding', 'both') for side in ('one', 'ten', 'ten, each alone')), ('network', 'one'), ('network', 'ten')}
+        *((stage, side) for stage in ('decoding', 'both') for side in ('one', 'ten', 'ten, each alone')),
+        ('network', 'one'),
+        ('network', 'ten'),
+    }
     assert all(row['ratio_to_one']['median'] == 1 for row in rows if row['side'] == 'one')
 
 
+@pytest.mark.slow
 def test_growth_has_every_axis():
     rows = list(growth.measure(Conditions(seconds=0, quick=True)))
     assert [(row['axis'], row['value'], row['work']) for row in rows] == [
-        (axis, value, work) for work in ('train', 'inference') for axis, value in (('K', 2), ('K', 3), ('N', 1), ('N', 2), ('R', 1), ('R', 2))]
+        (axis, value, work)
+        for work in ('train', 'inference')
+        for axis, value in (('K', 2), ('K', 3), ('N', 1), ('N', 2), ('R', 1), ('R', 2))
+    ]
     counted = {(row['axis'], row['value']): row['counted'] for row in rows if row['work'] == 'inference'}
     assert 1.8 < counted['K', 2] < 2 and 2.7 < counted['K', 3] < 3
     assert 1 < counted['R', 1] < counted['R', 2]
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_weights_of_one():
     found = processes._launch(2, 1, 'cpu', quick=True, steps=1)
     assert found['difference_to_one_process'] < 1e-9
@@ -84,9 +98,14 @@ def test_all_is_each_in_a_process_of_its_own(monkeypatch, tmp_path):
         benchmark.make_parser().parse_args(command)  # every one is a command
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['block', '--cases', 'nothing'], "cases must be some of mfnet2d, .*, got 'nothing'"),
-    (['block', '--before', 'no-such-commit'], 'must be a commit'), (['data', '--videos', '.', '--quick'], 'must be a folder with videos')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['block', '--cases', 'nothing'], "cases must be some of mfnet2d, .*, got 'nothing'"),
+        (['block', '--before', 'no-such-commit'], 'must be a commit'),
+        (['data', '--videos', '.', '--quick'], 'must be a folder with videos'),
+    ],
+)
 def test_bad_input_is_named(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:

@@ -1,4 +1,5 @@
 """Multiply-adds against formulas, peak memory against allocations of known size."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from kaizen_mm.lab.benchmark.counting import multiply_adds, peak_memory
 @pytest.mark.parametrize('dims', [2, 3])
 def test_convolutions_forward_and_backward(dims, groups):
     conv = (torch.nn.Conv2d, torch.nn.Conv3d)[dims - 2](8, 16, 3, padding=1, groups=groups, bias=False)
-    x = torch.randn(2, 8, *(5, ) * dims, requires_grad=True)
+    x = torch.randn(2, 8, *(5,) * dims, requires_grad=True)
     forward = 2 * 5**dims * 16 * (8 // groups) * 3**dims
     assert multiply_adds(lambda: conv(x.detach())) == forward
     assert multiply_adds(lambda: conv(x).sum().backward()) == 3 * forward

@@ -1,4 +1,5 @@
 """What is timed against one another computes the same."""
+
 import copy
 import sys
 
@@ -16,7 +17,6 @@ from tests.layers.reference import recurrence
 
 
 class Clone(torch.nn.Module):
-
     def forward(self, x):
         return x.clone()
 
@@ -36,8 +36,16 @@ def test_the_authors_formulation_is_the_recurrence(name):
     feedback = block.feedback
     if name == 'resnet':  # it adds to its last norm's output in place, which would change z
         plain.bn2, feedback = torch.nn.Sequential(plain.bn2, Clone()), 'bn2.0'
-    expected = recurrence(plain, adapter.linears, x, block.dynamic, 3, alpha=adapter.alpha, feedback=feedback,
-                          pool=(adapter.pool_kernel, adapter.pool_stride, (0, ) * dims))
+    expected = recurrence(
+        plain,
+        adapter.linears,
+        x,
+        block.dynamic,
+        3,
+        alpha=adapter.alpha,
+        feedback=feedback,
+        pool=(adapter.pool_kernel, adapter.pool_stride, (0,) * dims),
+    )
     with torch.no_grad():
         found = authors(x)
     assert (expected[0] - expected[2]).abs().max() > 1e-3 * expected[0].abs().max()
@@ -79,14 +87,17 @@ def test_an_earlier_state_stands_beside_the_present_one():
     before = dict(sys.modules)
     other = earlier_version(str(ROOT))
     assert {key: value for key, value in sys.modules.items() if key.startswith('kaizen_mm')} == {
-        key: value for key, value in before.items() if key.startswith('kaizen_mm')}
+        key: value for key, value in before.items() if key.startswith('kaizen_mm')
+    }
     now = this_version()
     assert other.layers.AdaptiveRecurrentBlock is not now.layers.AdaptiveRecurrentBlock
     assert other.models.MFNet.__module__ == now.models.MFNet.__module__
     blocks = build(QUICK_UNITS['mfnet2d'], 2, now, other)
     assert type(blocks.before) is not type(blocks.now)
     check_equal(blocks.before, dict(ours=blocks.now, authors=blocks.authors), blocks.shape)
-    with pytest.raises(ValueError, match="must be a commit of the repository of kaizen_mm or a folder .* got 'no-such-commit'"):
+    with pytest.raises(
+        ValueError, match="must be a commit of the repository of kaizen_mm or a folder .* got 'no-such-commit'"
+    ):
         earlier_version('no-such-commit')
     assert earlier_version(None) is None
 
@@ -95,7 +106,9 @@ def test_a_record_has_what_the_tables_need():
     how = Conditions(seconds=0, quick=True)
     blocks = build(QUICK_UNITS['mfnet2d'], 2, this_version())
     x = torch.randn(blocks.shape)
-    one, other = compare([passes('plain', blocks.plain, x, True, how), passes('ours', blocks.now, x, True, how)], how, 2)
+    one, other = compare(
+        [passes('plain', blocks.plain, x, True, how), passes('ours', blocks.now, x, True, how)], how, 2
+    )
     assert (one['side'], other['side'], one['items'], one['rounds']) == ('plain', 'ours', 2, 2)
     assert set(one['product_rates']) == {'torch.mm', 'convolution'}
     assert other['ratios'].keys() == {'plain'} and 1.5 < other['multiply_adds'] / one['multiply_adds'] < 2
@@ -116,11 +129,17 @@ def test_layout_and_autocast_are_those_asked_for(layout):
     seen = []
 
     class Net(torch.nn.Conv2d):
-
         def forward(self, x):
             y = super().forward(x)
             last = torch.channels_last
-            seen.append((x.is_contiguous(memory_format=last), self.weight.is_contiguous(memory_format=last), y.dtype, self.training))
+            seen.append(
+                (
+                    x.is_contiguous(memory_format=last),
+                    self.weight.is_contiguous(memory_format=last),
+                    y.dtype,
+                    self.training,
+                )
+            )
             return y
 
     for train in (True, False):

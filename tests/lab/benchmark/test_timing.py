@@ -1,4 +1,5 @@
 """Sides are taken in turn, and what is not theirs is not timed."""
+
 import time
 
 import pytest
@@ -23,7 +24,9 @@ def test_what_comes_after_a_call_is_not_timed(monkeypatch):
     def spend(seconds):
         clock[0] += seconds
 
-    times = interleaved([Side('a', lambda: spend(2), lambda: spend(100)), Side('b', lambda: spend(3))], 0, least_rounds=2)
+    times = interleaved(
+        [Side('a', lambda: spend(2), lambda: spend(100)), Side('b', lambda: spend(3))], 0, least_rounds=2
+    )
     assert times['a'].cpu == [2, 2] and times['b'].cpu == [3, 3]
 
 
