@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from kaizen_mm.arguments import check_choice, check_flag, check_number, check_shape, is_int
 from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.global_adapter import GlobalRows
+from kaizen_mm.layers.pooling import average_windows, channels_last_on_cpu, maximum_windows
 
 _BOUNDS = (None, 'tanh')
 _ROW_LAYOUTS = ('channel', 'concatenated')
 _ALPHA = {'paper': 1e-3, 'global': 1.0}  # the adapters and their step sizes
 FEEDBACK_LAYOUTS = ('channels_first', 'channels_last')
-_POOLS = ((nn.AvgPool1d, nn.MaxPool1d), (nn.AvgPool2d, nn.MaxPool2d), (nn.AvgPool3d, nn.MaxPool3d))
 
 
 class IncrementLinear(nn.Linear):
@@ -163,7 +163,7 @@ class WeightAdapter(nn.Module):
         self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
         self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
         if self.pool_kernel is not None:
-            self.average, self.maximum = (pool(self.pool_kernel, self.pool_stride) for pool in _POOLS[dims - 1])
+            self._kernel, self._stride = list(self.pool_kernel), list(self.pool_stride)  # TorchScript takes lists
             self._padded = any(self.pool_padding)
             self._margin = [p for padding in reversed(self.pool_padding) for p in (padding, padding)]
         positions = math.prod(self._pooled_size())
@@ -265,10 +265,12 @@ class WeightAdapter(nn.Module):
         if self.pool_kernel is None:
             return z.flatten(1)
         else:
+            z = channels_last_on_cpu(z)
             low, high = z, z
             if self._padded:  # by hand: torch pads no map that is smaller than the kernel
                 low, high = F.pad(z, self._margin), F.pad(z, self._margin, value=-math.inf)
-            average, maximum = self.average(low).flatten(2), self.maximum(high).flatten(2)
+            average = average_windows(low, self._kernel, self._stride)
+            maximum = maximum_windows(high, self._kernel, self._stride)
             # [N, C, positions] twice -> [N, C, 2, positions] or [N, 2 C, positions]
             if self.row_layout == 'channel':
                 return torch.stack([average, maximum], dim=2).flatten(1)

@@ -1,8 +1,13 @@
 """The multi-fiber unit of MFNet (Chen et al., ECCV 2018) and what it is made of."""
 from typing import Callable, Dict, Sequence, Tuple, Union
 
+import torch
+import torch.fx
 from torch import Tensor, nn
 
+from kaizen_mm.layers.pooling import channels_last_on_cpu
+
+torch.fx.wrap('channels_last_on_cpu')  # it asks where its input is, which a graph decides when it runs
 CONV: Dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM: Dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -56,6 +61,7 @@ class MFUnit(nn.Module):
 
     def prepare(self, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         """What comes before the multiplexer's weights: input, shortcut, activated input."""
+        x = channels_last_on_cpu(x)  # group convolutions are slow otherwise
         shortcut = self.conv_w1(x) if hasattr(self, 'conv_w1') else x
         return x, shortcut, self.conv_i1.relu(self.conv_i1.bn(x))
 

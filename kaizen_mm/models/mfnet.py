@@ -14,17 +14,20 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Dict, Final, Optional, Sequence, Tuple
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_flag, check_int, check_number, check_shape, is_int
 from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
 from kaizen_mm.layers.checkpointing import checkpoint_children
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
+from kaizen_mm.layers.pooling import channels_last_on_cpu
 from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
 from kaizen_mm.models.mf_unit import CONV, NORM, MFUnit, size
 from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit, RecurrentTail
 from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_classifier
 
+torch.fx.wrap('channels_last_on_cpu')  # it asks where its input is, which a graph decides when it runs
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 # of h, by the network's dimensions: arXiv:1910.11105, sections 4.2 and 4.3
 _POOLING: Dict[int, Dict[str, Any]] = {2: dict(pool_kernel=3, pool_stride=1), 3: dict(pool_kernel=(5, 3, 3), pool_stride=(4, 1, 1))}
@@ -162,7 +165,7 @@ class MFNet(TimmMethods, nn.Module):
     def _stages(self, x):
         if not torch.jit.is_scripting() and isinstance(x, Tensor):  # no proxy of torch.fx
             warn_of_untrained_first_weights(self)
-        x = self.maxpool(self.conv1(x))
+        x = self.maxpool(self.conv1(channels_last_on_cpu(x)))
         if self.grad_checkpointing and not torch.jit.is_scripting():
             for name in STAGES[1:]:
                 x = self._run(name, x)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tupl
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_int, is_int
+from kaizen_mm.layers.pooling import channels_last_on_cpu
 
 STAGES = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 GLOBAL_POOLS = ('avg', 'max', 'avgmax', '')
@@ -96,6 +97,7 @@ class TimmMethods(_Network):
             check_flag(name, value)
         take = take_indices(indices)
         maps: Dict[int, Tensor] = {}
+        x = channels_last_on_cpu(x)
         for index, name in enumerate(STAGES):
             if stop_early and index > max(take):
                 break

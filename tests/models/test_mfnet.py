@@ -144,6 +144,17 @@ def test_equals_the_network_by_hand(dims):
     torch.testing.assert_close(net(x), y)
 
 
+@two_and_three
+def test_the_layout_of_the_input_does_not_matter(dims):
+    last = (torch.channels_last, torch.channels_last_3d)[dims - 2]
+    for net in (plain(dims).eval(), recurrent(dims).eval()):
+        x = tiny_input(dims)
+        y = net.forward_features(x)
+        assert y.is_contiguous(memory_format=last)
+        assert torch.equal(y, net.forward_features(x.to(memory_format=last)))
+        assert next(net.parameters()).is_contiguous()
+
+
 @pytest.mark.parametrize('training', [True, False])
 @two_and_three
 def test_the_first_iterate_is_the_plain_network(dims, training):

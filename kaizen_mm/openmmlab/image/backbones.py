@@ -26,8 +26,8 @@ class MFNet2d(MFNet, BaseModule):
     Args:
         variant: ``'mfnet2d'`` (default; 16 units, 16 groups) or ``'mfnet2d_n9'`` (nine units, a
             quarter as wide, 8 groups). ``widths``, ``units`` and ``groups`` replace its values.
-        channels_last: Whether the weights, and with them the activations, are laid out channels last:
-            faster on CPUs. Default False.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the activations
+            are in any case; with one thread the weights should be as well. Default False.
         init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads weights.
         kwargs: Those of :class:`kaizen_mm.models.MFNet`.
 

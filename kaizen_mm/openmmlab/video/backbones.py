@@ -26,8 +26,8 @@ class MFNet3d(MFNet, BaseModule):
         pretrained: Checkpoint to start from, a path or URL. Default None.
         pretrained2d: Whether ``pretrained`` is an MFNet-2D to be inflated (default, as in
             mmaction2's ``ResNet3d``) or a 3D one.
-        channels_last: Whether the weights, and with them the activations, are laid out channels last:
-            faster on CPUs. Default False.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the activations
+            are in any case; with one thread the weights should be as well. Default False.
         init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads 3D weights.
         kwargs: Those of :class:`kaizen_mm.models.MFNet`.
 
