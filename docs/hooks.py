@@ -1,4 +1,5 @@
 """For MkDocs: what pages link to outside of docs/ becomes part of the site."""
+
 import re
 from pathlib import Path
 

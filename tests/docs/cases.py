@@ -1,4 +1,5 @@
 """What the Python blocks of the pages find, how long ones are shortened, and what must come of them."""
+
 import re
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
@@ -30,13 +31,14 @@ class Case(NamedTuple):
         seeds: Random seeds that it runs with.
         check: Given the names afterwards, with ``printed`` among them.
     """
+
     page: str
     words: str
     names: Callable[[Path, dict], dict] = lambda folder, files: {}
     replaced: Dict[str, str] = {}
     after: str = ''
     base: str = None
-    seeds: tuple = (0, )
+    seeds: tuple = (0,)
     check: Callable[[dict], None] = lambda names: None
 
 
@@ -50,8 +52,11 @@ def _two_samples(classes: int) -> Callable[[dict], None]:
 def _a_recurrence_at_work(names):
     printed = names['printed']
     assert 'NOTHING' not in printed
-    numbers = {line.partition(': ')[0]: [float(n) for n in re.findall(r'[\d.]+', line.partition(': ')[2])]
-               for line in printed.splitlines() if ': ' in line}
+    numbers = {
+        line.partition(': ')[0]: [float(n) for n in re.findall(r'[\d.]+', line.partition(': ')[2])]
+        for line in printed.splitlines()
+        if ': ' in line
+    }
     assert all(0.01 < change < 1 for change in numbers['weight change, layer4.1.conv1']), printed
     assert all(change > 0.02 for change in numbers['logit change']), printed
     shown = re.search(r'```\nmeans over(.*?)```', (ROOT / 'README.md').read_text(), flags=re.DOTALL)[1]
@@ -72,12 +77,18 @@ def _iterates(names):
 
 def _classifier_and_recognizer(folder, files):
     from kaizen_mm.introspection import recurrence_report
+
     init_default_scope('mmpretrain')
     classifier = MODELS.build(image_config().model).eval()
     init_default_scope('mmaction')
     recognizer = MODELS.build(video_config().model).eval()
-    return dict(classifier=classifier, images=torch.randn(2, 3, 64, 64), recognizer=recognizer,
-                clips=torch.randn(2, 1, 3, 16, 32, 32), recurrence_report=recurrence_report)
+    return dict(
+        classifier=classifier,
+        images=torch.randn(2, 3, 64, 64),
+        recognizer=recognizer,
+        clips=torch.randn(2, 1, 3, 16, 32, 32),
+        recurrence_report=recurrence_report,
+    )
 
 
 def _of_the_guide(names):
@@ -97,6 +108,7 @@ def _a_stock_config_made_recurrent(names):
 
 def _backbone_and_head(names):
     from mmaction.registry import MODELS
+
     head = MODELS.build(names['cls_head'])
     with torch.no_grad():
         iterates = names['backbone'](torch.zeros(1, 3, 8, 224, 224))
@@ -138,13 +150,25 @@ def _counted(names):
 
 
 def _predicted(names):
-    assert len(re.findall(r'clip.mp4 \d \[\(.class \d', names['printed'])) == 3 and 'folder no such file' in names['printed']
+    assert (
+        len(re.findall(r'clip.mp4 \d \[\(.class \d', names['printed'])) == 3
+        and 'folder no such file' in names['printed']
+    )
 
 
 def _recurrent_resnet18(folder, files):
     images = torch.randn(2, 3, 64, 64)
-    return dict(images=images, net=RecurrentNetwork(timm.create_model('resnet18', num_classes=4), 'layer4.1', dynamic='conv1',
-                                                    feedback='bn2', example_input=images, pool_kernel=2).eval())
+    return dict(
+        images=images,
+        net=RecurrentNetwork(
+            timm.create_model('resnet18', num_classes=4),
+            'layer4.1',
+            dynamic='conv1',
+            feedback='bn2',
+            example_input=images,
+            pool_kernel=2,
+        ).eval(),
+    )
 
 
 def _small_recognizer(folder, files):
@@ -152,7 +176,8 @@ def _small_recognizer(folder, files):
     model = video_config().model
     model.backbone.units = (1, 1, 1, 2)
     from kaizen_mm.inference.grad_cam import iterate_layer
-    return dict(recognizer=MODELS.build(model).eval(), data=batch(1, (16, 32, 32), (1, )), iterate_layer=iterate_layer)
+
+    return dict(recognizer=MODELS.build(model).eval(), data=batch(1, (16, 32, 32), (1,)), iterate_layer=iterate_layer)
 
 
 def _drawn(names):
@@ -166,7 +191,8 @@ def _timm_phase_one(folder, files):
             (folder / 'data/tiny-imagenet-20' / split / f'class_{label:02d}').mkdir(parents=True)
             for i in range(images):
                 Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
-                    folder / 'data/tiny-imagenet-20' / split / f'class_{label:02d}' / f'{i}.png')
+                    folder / 'data/tiny-imagenet-20' / split / f'class_{label:02d}' / f'{i}.png'
+                )
     plain = timm.create_model('mfnet2d_n9', num_classes=20)
     (folder / 'output/phase_one').mkdir(parents=True)
     torch.save(dict(state_dict=plain.state_dict()), folder / 'output/phase_one/last.pth.tar')
@@ -178,7 +204,7 @@ def _timm_phase_two(names):
     for name in ('conv_i1', 'conv_i2'):
         assert torch.equal(saved[f'conv5.B02.{name}.conv.weight'], plain[f'conv5.B02.{name}.conv.weight'])
     assert not torch.equal(saved['classifier.weight'], plain['classifier.weight'])
-    assert names['right'].shape == (3, ) and names['change'].shape == (2, ) and (names['change'] > 0).all()
+    assert names['right'].shape == (3,) and names['change'].shape == (2,) and (names['change'] > 0).all()
 
 
 def _scores(names):
@@ -217,30 +243,66 @@ CASES: List[Case] = [
     Case('README.md', 'recurrence_report', check=_a_recurrence_at_work, seeds=(0, 1)),
     Case('docs/quick_start.md', 'kaizen_mfnet2d_n9', check=_two_samples(10)),
     Case('docs/timm.md', 'kaizen_mfnet3d_n9', check=_two_samples(101)),
-    Case('docs/timm.md', 'create_loader', _timm_phase_one, {'epochs, size = 10,': 'epochs, size = 1,'}, check=_timm_phase_two),
+    Case(
+        'docs/timm.md',
+        'create_loader',
+        _timm_phase_one,
+        {'epochs, size = 10,': 'epochs, size = 1,'},
+        check=_timm_phase_two,
+    ),
     Case('docs/any_network.md', 'net.forward_iterates(images)', _resnet18, check=_iterates),
-    Case('docs/any_network.md', 'load_digits', replaced={'slice(1200, None), 30': 'slice(1200, None), 2'}, check=_of_the_guide),
+    Case(
+        'docs/any_network.md',
+        'load_digits',
+        replaced={'slice(1200, None), 30': 'slice(1200, None), 2'},
+        check=_of_the_guide,
+    ),
     Case('docs/choosing.md', "'layer4.1'", _resnet18, check=_iterates),
     Case('docs/choosing.md', "['layer3', 'layer4']", _resnet18, check=_iterates),
     Case('docs/any_network.md', 'recurrence_report(classifier', _classifier_and_recognizer),
-    Case('docs/any_network.md', 'the stock model.pth', base='mmpretrain::resnet/resnet18_8xb32_in1k.py',
-         check=_a_stock_config_made_recurrent),
-    Case('docs/any_network.md', 'cls_head = dict(\n', _mmaction, after='backbone.layer4[-1] =', check=_backbone_and_head),
+    Case(
+        'docs/any_network.md',
+        'the stock model.pth',
+        base='mmpretrain::resnet/resnet18_8xb32_in1k.py',
+        check=_a_stock_config_made_recurrent,
+    ),
+    Case(
+        'docs/any_network.md', 'cls_head = dict(\n', _mmaction, after='backbone.layer4[-1] =', check=_backbone_and_head
+    ),
     Case('docs/any_network.md', 'backbone.layer4[-1] =', _mmaction),
     Case('docs/configs.md', 'max_epochs=40', base='kaizen_mfnet_list.py', check=_phase_one),
     Case('docs/configs.md', "_base_ = 'configs/", base='', check=_child),
     Case('docs/videos.md', 'new_classifier', base='kaizen_mfnet_list.py', check=_another_start),
     Case('docs/exporting.md', 'export_network', check=_exported),
     Case('docs/exporting.md', 'FlopCountAnalysis', check=_counted),
-    Case('docs/grad_cam.md', "iterate_layer(net, 'layer4.1.bn2'", _recurrent_resnet18,
-         check=lambda names: _shape(names['maps'], (2, 64, 64))),
-    Case('docs/grad_cam.md', 'ClipGradCAM', _small_recognizer,
-         check=lambda names: _shape(names['pictures'], (1, 16, 32, 32, 3))),
-    Case('docs/grad_cam.md', 'load_digits', replaced={'epochs = 15': 'epochs = 1', 'torch.randperm(1200)': 'torch.randperm(200)'},
-         check=_drawn),
-    Case('docs/predicting.md', 'ConfigPredictor', _files, {
-        'configs/kaizen_mfnet_list.py': 'video_config', 'work_dirs/kaizen_mfnet_list/epoch_20.pth': 'video_checkpoint'},
-         check=_predicted),
+    Case(
+        'docs/grad_cam.md',
+        "iterate_layer(net, 'layer4.1.bn2'",
+        _recurrent_resnet18,
+        check=lambda names: _shape(names['maps'], (2, 64, 64)),
+    ),
+    Case(
+        'docs/grad_cam.md',
+        'ClipGradCAM',
+        _small_recognizer,
+        check=lambda names: _shape(names['pictures'], (1, 16, 32, 32, 3)),
+    ),
+    Case(
+        'docs/grad_cam.md',
+        'load_digits',
+        replaced={'epochs = 15': 'epochs = 1', 'torch.randperm(1200)': 'torch.randperm(200)'},
+        check=_drawn,
+    ),
+    Case(
+        'docs/predicting.md',
+        'ConfigPredictor',
+        _files,
+        {
+            'configs/kaizen_mfnet_list.py': 'video_config',
+            'work_dirs/kaizen_mfnet_list/epoch_20.pth': 'video_checkpoint',
+        },
+        check=_predicted,
+    ),
     Case('docs/predicting.md', 'MMAction2Inferencer', _files),
     Case('docs/predicting.md', 'ImageClassificationInferencer', _files, check=_scores),
 ]

@@ -1,4 +1,5 @@
 """A warm Python and a reader's folder, made once."""
+
 import os
 import subprocess
 import sys
@@ -17,8 +18,14 @@ def warm(tmp_path_factory):
     address = str(folder / 'socket')
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     with (folder / 'log.txt').open('w') as log:
-        server = subprocess.Popen([sys.executable, '-m', 'tests.docs.warm_python', address], cwd=ROOT, env=environment,
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, '-m', 'tests.docs.warm_python', address],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
     ready = server.stdout.readline()
     assert ready == b'ready\n', (folder / 'log.txt').read_text()
     write_clients(folder / 'bin', [*programs.PROGRAMS, *programs.SCRIPTS], address)

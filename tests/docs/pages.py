@@ -1,17 +1,24 @@
 """The pages that a reader may copy from, and the blocks of code in them."""
+
 import re
 from pathlib import Path
 from typing import Iterator, List, NamedTuple
 
 from tests.conftest import ROOT
 
-PAGES = [Path('README.md'), Path('CONTRIBUTING.md'), Path('SECURITY.md'), Path('configs', 'README.md'),
-         *(path.relative_to(ROOT) for path in sorted((ROOT / 'docs').rglob('*.md')))]
+PAGES = [
+    Path('README.md'),
+    Path('CONTRIBUTING.md'),
+    Path('SECURITY.md'),
+    Path('configs', 'README.md'),
+    *(path.relative_to(ROOT) for path in sorted((ROOT / 'docs').rglob('*.md'))),
+]
 LANGUAGES = {'bash', 'python', 'bibtex', ''}  # what stands in no language is output
 
 
 class Block(NamedTuple):
     """A fenced block: where it begins, its language and its text."""
+
     page: Path
     line: int
     language: str

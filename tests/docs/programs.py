@@ -1,8 +1,10 @@
 """What the programs on the pages do in the tests.
 
-``python`` runs scripts, modules and ``-c``, console scripts of this project their functions, in this process. A launcher runs
-the one process that it would start first. What needs a network, a screen or minutes is replaced by a check of its words.
+``python`` runs scripts, modules and ``-c``, console scripts of this project their functions, in this process. A
+launcher runs the one process that it would start first. What needs a network, a screen or minutes is replaced by a
+check of its words.
 """
+
 import os
 import re
 import runpy
@@ -42,7 +44,7 @@ def run(name: str, words: List[str]) -> None:
 
 def python(words: List[str]) -> None:
     while words[0] in ('-W', '-u', '-X'):
-        words = words[1 if words[0] == '-u' else 2:]
+        words = words[1 if words[0] == '-u' else 2 :]
     first, *rest = words
     if first == '-c':
         sys.argv, sys.path[:0] = ['-c', *rest[1:]], [os.getcwd()]
@@ -60,6 +62,7 @@ def python(words: List[str]) -> None:
 
 def torchrun(words: List[str]) -> None:
     from torch.distributed.run import get_args_parser
+
     args = get_args_parser().parse_args(words)
     assert int(args.nproc_per_node) >= 1 and int(args.nnodes) >= 1
     first_process([args.training_script, *args.training_script_args])
@@ -69,7 +72,7 @@ def srun(words: List[str]) -> None:
     start = next(i for i, word in enumerate(words) if Path(word).name == 'python')
     options = dict(word.lstrip('-').split('=', 1) for word in words[:start] if '=' in word)
     assert words[0] == '-p' and int(options['ntasks']) >= 1 and words.count('slurm') == 1
-    first_process(['pytorch' if word == 'slurm' else word for word in words[start + 1:]])
+    first_process(['pytorch' if word == 'slurm' else word for word in words[start + 1 :]])
 
 
 def first_process(words: List[str]) -> None:
@@ -97,6 +100,7 @@ def pip(words: List[str]) -> None:
 def pytest(words: List[str]) -> None:
     """Collects instead of running; a part where all tests would be collected."""
     from pytest import main  # noqa: PT013
+
     os.chdir(ROOT)
     paths = [word for word in words if word.startswith('tests')]
     sys.exit(main([*words, '--collect-only', '-q', '-p', 'no:cacheprovider', *([] if paths else ['tests/losses'])]))
@@ -115,8 +119,13 @@ def clone(folder: Path, programs: Path) -> None:
     """Writes what the pages use of a clone, installed, with ``programs`` in its environment."""
     for name in CLONED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True, symlinks=False,
-                            ignore=shutil.ignore_patterns('__pycache__'))
+            shutil.copytree(
+                ROOT / name,
+                folder / name,
+                dirs_exist_ok=True,
+                symlinks=False,
+                ignore=shutil.ignore_patterns('__pycache__'),
+            )
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -154,5 +163,14 @@ def known(*commands: str):
 
 mkdocs = known('build --strict', 'serve')
 MODULES = {'torch.distributed.run': torchrun, 'pip': pip, 'pytest': pytest, 'venv': known(r'\S+')}
-PROGRAMS = {'python': python, 'python3': python, 'pip': pip, 'pytest': pytest, 'git': git, 'srun': srun, 'tensorboard': tensorboard,
-            'chromium': chromium, 'mkdocs': mkdocs}
+PROGRAMS = {
+    'python': python,
+    'python3': python,
+    'pip': pip,
+    'pytest': pytest,
+    'git': git,
+    'srun': srun,
+    'tensorboard': tensorboard,
+    'chromium': chromium,
+    'mkdocs': mkdocs,
+}

@@ -1,8 +1,10 @@
 """The same commands on less: what makes a training of the pages short, without a word of its command changed.
 
-Of each phase the last epoch alone is trained, so that checkpoints have the names that the pages give them; of several seeds
-the first is taken; tables have a few rows; data sets that are made or read are small; workers are copies of this process.
+Of each phase the last epoch alone is trained, so that checkpoints have the names that the pages give them; of several
+seeds the first is taken; tables have a few rows; data sets that are made or read are small; workers are copies of this
+process.
 """
+
 import functools
 import multiprocessing
 import os
@@ -30,7 +32,7 @@ def quick_benchmarks(words: List[str]) -> List[str]:
         return words
     if '--before' in words:
         place = words.index('--before')
-        words = [*words[:place], *words[place + 2:]]
+        words = [*words[:place], *words[place + 2 :]]
     return [*words, '--quick', '--seconds', '0']
 
 

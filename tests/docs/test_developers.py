@@ -1,4 +1,5 @@
 """The map on the page for developers is that of the package."""
+
 import ast
 import re
 from typing import Iterator, List, Set
@@ -22,8 +23,11 @@ def imported(room: str) -> Iterator[str]:
     path = PACKAGE / room
     for file in [path.with_suffix('.py')] if path.with_suffix('.py').exists() else path.rglob('*.py'):
         for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
-            names = [node.module or ''] if isinstance(node, ast.ImportFrom) else (
-                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+            names = (
+                [node.module or '']
+                if isinstance(node, ast.ImportFrom)
+                else ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+            )
             for name in names:
                 if name == 'kaizen_mm' and isinstance(node, ast.ImportFrom):
                     yield from (alias.name for alias in node.names if not alias.name.startswith('_'))
@@ -38,6 +42,6 @@ def test_every_room_is_on_the_map():
 
 @pytest.mark.parametrize('level', range(len(rooms())), ids=lambda level: ', '.join(sorted(rooms()[level])))
 def test_imports_go_down_only(level):
-    below = set().union(*rooms()[:level + 1])
+    below = set().union(*rooms()[: level + 1])
     for room in rooms()[level]:
         assert set(imported(room)) <= below, room

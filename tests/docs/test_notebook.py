@@ -1,4 +1,5 @@
 """The notebook of the first hour runs, and shows what it printed."""
+
 import json
 
 import matplotlib
@@ -38,6 +39,8 @@ def test_it_is_kept_with_the_outputs_of_one_run_from_the_top():
     assert '/home/' not in text and '/root' not in text and 'Warning' not in text
 
 
-@pytest.mark.parametrize('cell', [cell for cell in CELLS if cell['cell_type'] == 'markdown'], ids=lambda cell: cell['id'])
+@pytest.mark.parametrize(
+    'cell', [cell for cell in CELLS if cell['cell_type'] == 'markdown'], ids=lambda cell: cell['id']
+)
 def test_lines_wrap_at_100_columns(cell):
     assert all(len(line) <= 100 for line in source(cell).splitlines())

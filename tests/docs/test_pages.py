@@ -1,4 +1,5 @@
 """Pages name files that exist, their lines are short, and they have blocks in known languages."""
+
 import re
 
 import pytest

@@ -1,4 +1,5 @@
 """Every Python block of README and docs is run."""
+
 import shutil
 
 import matplotlib
@@ -26,8 +27,11 @@ def test_a_case_is_of_one_block(case):
 
 @pytest.fixture(scope='module')
 def files(digits, image_folders, tmp_path_factory):
-    return make_files(tmp_path_factory.mktemp('files'), digits / 'videos' / 'val_00000.mp4',
-                      image_folders / 'val' / 'class_0' / '0.png')
+    return make_files(
+        tmp_path_factory.mktemp('files'),
+        digits / 'videos' / 'val_00000.mp4',
+        image_folders / 'val' / 'class_0' / '0.png',
+    )
 
 
 @pytest.mark.parametrize('block', BLOCKS, ids=str)

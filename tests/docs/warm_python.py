@@ -1,9 +1,10 @@
 """A Python that has imported everything: programs run in copies of one process, without the seconds that imports take.
 
-``python -m tests.docs.warm_python ADDRESS`` waits at a Unix socket until its input ends. What :func:`write_clients` writes
-into a folder stands for ``python`` and other programs there: a client sends its words, folder, environment and files 0, 1
-and 2, and ends with the status that it is told.
+``python -m tests.docs.warm_python ADDRESS`` waits at a Unix socket until its input ends. What :func:`write_clients`
+writes into a folder stands for ``python`` and other programs there: a client sends its words, folder, environment and
+files 0, 1 and 2, and ends with the status that it is told.
 """
+
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import signal
 import socket
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Iterable
 
@@ -36,6 +38,7 @@ def write_clients(folder: Path, names: Iterable[str], address: str) -> None:
 def _run(connection: socket.socket) -> int:
     """Becomes the program that a client asks for; returns its exit status."""
     from tests.docs.programs import run
+
     _, files, _, _ = socket.recv_fds(connection, 1, 3)
     words, folder, environment = json.loads(b''.join(iter(lambda: connection.recv(1 << 16), b'')))
     for number, file in enumerate(files):
@@ -56,12 +59,10 @@ def _run(connection: socket.socket) -> int:
 
 
 def main(address: str) -> None:
-    import mmaction.models  # noqa: F401
-    import mmpretrain.models  # noqa: F401
-    import timm  # noqa: F401
+    for name in ('kaizen_mm', 'mmaction.models', 'mmpretrain.models', 'timm'):  # mmaction needs to be mended first
+        import_module(name)
     import torch
 
-    import kaizen_mm  # noqa: F401
     from tests.docs import small_world
 
     torch.set_num_threads(1)

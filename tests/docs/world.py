@@ -1,4 +1,5 @@
 """The folder that a reader of the pages has: tiny data under the names that the pages give it."""
+
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ def make(folder: Path) -> None:
     (folder / 'path/to/data').symlink_to('../../data')
     (folder / 'path/to/photos').symlink_to('folder/val/class_00')
     from tests.conftest import write_mnist
+
     (folder / 'data').mkdir()
     write_mnist(folder / 'data')
     (folder / 'data/tiny-imagenet-20').symlink_to('../path/to/folder')
@@ -51,7 +53,9 @@ def _images(folder: Path) -> None:
     for label in range(CLASSES):
         for split in ('train', 'val'):
             (folder / split / f'class_{label:02d}').mkdir(parents=True)
-            Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / split / f'class_{label:02d}' / '0.png')
+            Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(
+                folder / split / f'class_{label:02d}' / '0.png'
+            )
 
 
 def _cifar(folder: Path) -> None:
@@ -84,10 +88,16 @@ def _published(folder: Path) -> None:
     from mmengine.registry import MODELS, init_default_scope
 
     from tests.models.test_convert import PUBLISHED
-    for kind, name in (('mfnet', 'MFNet3D.pth'), ('resnet20_base', 'resnet20-12fca82f.th'), ('resnet20', 'released.pth')):
+    from tests.openmmlab.test_kinetics_route import STOCK
+
+    for kind, name in (
+        ('mfnet', 'MFNet3D.pth'),
+        ('resnet20_base', 'resnet20-12fca82f.th'),
+        ('resnet20', 'released.pth'),
+    ):
         torch.save(PUBLISHED[kind](), folder / name)
     init_default_scope('mmaction')
-    model = get_config('mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py').model
+    model = get_config(STOCK).model
     model.backbone.update(base_channels=8, pretrained=None)
     model.cls_head.in_channels = 256
     torch.save(dict(state_dict=MODELS.build(model).state_dict(), meta={}), folder / 'slowonly.pth')
@@ -109,7 +119,10 @@ def prepared(folder: Path) -> None:
     (folder / 'data/ucf101/videos').symlink_to(folder / 'UCF-101')
     for split in ('train', 'test'):
         lines = (folder / f'ucfTrainTestlist/{split}list01.txt').read_text().split('\n')[:-1]
-        write(folder / f'data/ucf101/{split}_split1.txt', *(f'{line.split()[0]} {label}' for label, line in enumerate(lines)))
+        write(
+            folder / f'data/ucf101/{split}_split1.txt',
+            *(f'{line.split()[0]} {label}' for label, line in enumerate(lines)),
+        )
 
 
 def trained(folder: Path) -> None:
@@ -119,17 +132,20 @@ def trained(folder: Path) -> None:
 
     import kaizen_mm  # noqa: F401  registers timm's names
     from tests.openmmlab.trained import save
+
     for name, epoch in (('kaizen_mfnet_list', 20), ('kaizen_mfnet2d_tiny_imagenet_k3', 10)):
         cfg = Config.fromfile(folder / 'configs' / f'{name}.py')
         (folder / 'work_dirs' / name).mkdir(parents=True)
         save(cfg, folder / 'work_dirs' / name / f'epoch_{epoch}.pth')
-    torch.save(timm.create_model('kaizen_mfnet2d_n9', num_classes=CLASSES, img_size=64, pool_padding=1).state_dict(),
-               folder / 'phase_two.pth')
+    torch.save(
+        timm.create_model('kaizen_mfnet2d_n9', num_classes=CLASSES, img_size=64, pool_padding=1).state_dict(),
+        folder / 'phase_two.pth',
+    )
 
 
 def timm_script(folder: Path) -> None:
     """A stand-in for timm's ``train.py``: takes the options that the page gives it, and writes what it would."""
-    (folder / 'train.py').write_text('''
+    (folder / 'train.py').write_text("""
 import argparse, os, timm, torch
 parser = argparse.ArgumentParser()
 parser.add_argument('data_dir')
@@ -145,10 +161,14 @@ net = timm.create_model(args.model, num_classes=args.num_classes)
 folder = os.path.join(args.output, args.experiment)
 os.makedirs(folder)
 torch.save(dict(state_dict=net.state_dict()), os.path.join(folder, 'last.pth.tar'))
-''')
+""")
 
 
 # what else a page finds, by its name
 MORE: Dict[str, Callable[[Path], None]] = {
-    'exporting.md': trained, 'photos.md': imagenet, 'predicting.md': trained, 'scaling.md': prepared,
-    'timm.md': timm_script}
+    'exporting.md': trained,
+    'photos.md': imagenet,
+    'predicting.md': trained,
+    'scaling.md': prepared,
+    'timm.md': timm_script,
+}
