@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def on_files(files, config):
     """Adds the records and figures of ``results/``."""
-    for path in sorted((ROOT / 'results').iterdir()):
-        files.append(File.generated(config, f'results/{path.name}', abs_src_path=str(path)))
+    for path in sorted(path for path in (ROOT / 'results').rglob('*') if path.is_file()):
+        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 
