@@ -70,6 +70,8 @@ def make_parser() -> argparse.ArgumentParser:
 def run_block(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
     rows = list(block.measure(how, args.iterations, args.cases, earlier_version(how.before)))
     print_table('One block', tables.BLOCK, tables.comparison(rows))
+    if how.compile:
+        print_table('Compiled', tables.COMPILED, tables.comparison(rows))
     return rows
 
 

@@ -14,7 +14,7 @@ from .units import UnitCase, build
 from .versions import this_version
 
 AXES = ('K', 'N', 'C', 'R')
-_WIDTHS = {192: (24, 48, 96, 192), 384: (48, 96, 192, 384), 768: (96, 192, 384, 768)}
+_WIDTHS = {192: (48, 48, 96, 192), 384: (48, 96, 192, 384), 768: (96, 192, 384, 768)}
 _BLOCKS = ('layer4.1', 'layer3.1', 'layer2.1')
 
 

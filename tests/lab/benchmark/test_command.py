@@ -8,6 +8,7 @@ import pytest
 from kaizen_mm.commands import benchmark
 from kaizen_mm.lab.benchmark import data, growth, processes
 from kaizen_mm.lab.benchmark.conditions import Conditions
+from kaizen_mm.models import mfnet2d
 
 
 def run(capsys, tmp_path, *arguments):
@@ -60,6 +61,11 @@ def test_data_and_ten_clips(capsys, tmp_path, monkeypatch):
         ('network', 'ten'),
     }
     assert all(row['ratio_to_one']['median'] == 1 for row in rows if row['side'] == 'one')
+
+
+def test_every_width_of_the_growth_is_a_networks():
+    for channels, widths in growth._WIDTHS.items():
+        assert mfnet2d(widths=widths).num_features == channels
 
 
 @pytest.mark.slow
