@@ -12,8 +12,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kaizen_mm.models.mf_unit import MFUnit
+
 _CONV = {4: F.conv2d, 5: F.conv3d}
 _POOLS = {4: (F.avg_pool2d, F.max_pool2d), 5: (F.avg_pool3d, F.max_pool3d)}
+
+
+class OriginalUnit(MFUnit):
+    """MFNet's unit as the original release computes it: in the layout that its input has."""
+
+    def prepare(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shortcut = self.conv_w1(x) if hasattr(self, 'conv_w1') else x
+        return x, shortcut, self.conv_i1.relu(self.conv_i1.bn(x))
+
+
+def as_published(module: nn.Module) -> nn.Module:
+    """Lets MFNet's units in a module compute as in the original release; in place."""
+    for part in module.modules():
+        if type(part) is MFUnit:
+            part.__class__ = OriginalUnit
+    return module
 
 
 class PerSampleConv(nn.Module):

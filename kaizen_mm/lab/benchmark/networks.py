@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .formulation import as_published
 from .units import per_sample
 from .versions import Version
 
@@ -79,7 +80,7 @@ class OriginalMFNet(nn.Module):
     def __init__(self, network: nn.Module):
         super().__init__()
         names = ('conv1', 'maxpool', 'conv2', 'conv3', 'conv4', 'conv5', 'tail')
-        self.stages = nn.Sequential(*(getattr(network, name) for name in names))
+        self.stages = as_published(nn.Sequential(*(getattr(network, name) for name in names)))
         self.dropout: Any = network.dropout
         self.classifier: Any = network.classifier
 

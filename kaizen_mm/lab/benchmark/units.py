@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .formulation import PerSampleBlock
+from .formulation import PerSampleBlock, as_published
 from .versions import Version
 
 
@@ -95,7 +95,7 @@ def per_sample(plain: nn.Module, block: Any) -> PerSampleBlock:
         own.load_state_dict(linear.state_dict())
         linears.append(own.to(linear.weight))
     return PerSampleBlock(
-        plain,
+        as_published(plain),
         block.dynamic,
         block.feedback,
         linears,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kaizen_mm.lab.benchmark.conditions import Conditions
+from kaizen_mm.lab.benchmark.formulation import OriginalUnit
 from kaizen_mm.lab.benchmark.networks import NETWORKS, QUICK_NETWORKS
 from kaizen_mm.lab.benchmark.networks import build as build_networks
 from kaizen_mm.lab.benchmark.passes import compare, passes
@@ -76,6 +77,19 @@ def test_networks_are_equal(name):
         torch.testing.assert_close(sides['ours'].train()(x)[0], plain.train()(x)[0], rtol=1e-4, atol=1e-4)
     for side in sides.values():
         assert len(side.eval()(x)) == 1
+
+
+def test_the_original_keeps_the_layout_that_it_is_given():
+    case = QUICK_NETWORKS['mfnet3d_original']
+    original = build_networks(case, this_version(), num_classes=5)['original'].eval()
+    seen = []
+    for part in original.modules():
+        if isinstance(part, torch.nn.Conv3d):
+            part.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
+    original(torch.randn(2, 3, *case.size))
+    assert len(seen) > 20 and all(seen)
+    authors = build(QUICK_UNITS['mfnet3d'], 2, this_version()).authors
+    assert type(authors.block) is OriginalUnit
 
 
 def test_the_cases_are_those_of_the_pages():
