@@ -12,15 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from kaizen_mm.data.file_check import file_fault
+from kaizen_mm.data.isolation import TIMEOUT, run_isolated
+from kaizen_mm.data.lists import numbered_lines, parse_list, repeats, write_line
+from kaizen_mm.data.reencoding import reencode_video
+from kaizen_mm.data.splits import SPLITS, find_files, inner_folder, read_hmdb51_splits, read_ucf101_splits
+from kaizen_mm.data.video_check import check_video
+from kaizen_mm.data.video_readers import check_reader
 from kaizen_mm.files import write_lines
-
-from .file_check import file_fault
-from .isolation import TIMEOUT, run_isolated
-from .lists import numbered_lines, parse_list, repeats, write_line
-from .reencoding import reencode_video
-from .splits import SPLITS, find_files, inner_folder, read_hmdb51_splits, read_ucf101_splits
-from .video_check import check_video
-from .video_readers import check_reader
 
 
 @dataclass

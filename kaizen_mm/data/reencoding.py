@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from .video_check import check_video, count_frames, upright, video_stream
+from kaizen_mm.data.video_check import check_video, count_frames, upright, video_stream
 
 KEY_FRAMES = 16  # frames from one key frame to the next at most
 X264 = {'crf': '20', 'g': str(KEY_FRAMES), 'tune': 'fastdecode'}

@@ -12,7 +12,7 @@
 import re
 from pathlib import Path
 
-from .lists import numbered_lines
+from kaizen_mm.data.lists import numbered_lines
 
 ARCHIVES = ('.rar', '.zip', '.tar', '.gz', '.tgz', '.7z')
 SPLITS = (1, 2, 3)

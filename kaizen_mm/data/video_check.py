@@ -23,9 +23,9 @@ can; PyAV tells which frames it was. Such calls belong into a process of their o
 import av
 import numpy as np
 
-from .file_check import file_fault, size_fault
-from .isolation import brief
-from .video_readers import REMEDY, SPARE_PACKETS, UnreadableVideo, open_video, upright
+from kaizen_mm.data.file_check import file_fault, size_fault
+from kaizen_mm.data.isolation import brief
+from kaizen_mm.data.video_readers import REMEDY, SPARE_PACKETS, UnreadableVideo, open_video, upright
 
 # Largest mean difference of two decoders' pictures, of 255: conversions of colours differ a little.
 TOLERANCE = 10.0

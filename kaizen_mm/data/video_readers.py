@@ -12,10 +12,9 @@ from typing import Iterable, Optional
 
 import numpy as np
 
+from kaizen_mm.data.file_check import declared_frames, file_fault, size_fault
+from kaizen_mm.data.isolation import brief
 from kaizen_mm.extras import naming_extras
-
-from .file_check import declared_frames, file_fault, size_fault
-from .isolation import brief
 
 with naming_extras():
     import av

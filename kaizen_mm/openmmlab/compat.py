@@ -253,7 +253,7 @@ def distribute_without_gpu() -> None:
             if get_device() != 'cpu':
                 return init(backend, *args, **kwargs)
             atexit.register(_destroy_process_group)
-            with mock.patch.object(torch.cuda, 'set_device', lambda device: None):  # noqa: PT008
+            with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
                 return init('gloo', *args, **kwargs)
 
         return init_dist
