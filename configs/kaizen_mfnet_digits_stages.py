@@ -9,5 +9,7 @@ model = dict(
         block=['conv3', 'conv4', 'conv5'],
         dynamic=[f'conv3.B0{unit}.conv_i{conv}.conv' for unit in (1, 2, 3) for conv in (1, 2)],
         adapter='global',
-        num_iterations=2))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1.))))
+        num_iterations=2,
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1.0))))

@@ -20,14 +20,19 @@ model = dict(
         pool_padding=2,
         row_layout='concatenated',
         bias=True,
-        bound='tanh'),
+        bound='tanh',
+    ),
     head=dict(
         type='AdaptiveRecurrentClsHead',
         head=dict(type='ClsHead'),
-        loss=dict(type='KaizenLoss', gamma_first=0., gamma_others=0., kaizen_weight=0.)))
+        loss=dict(type='KaizenLoss', gamma_first=0.0, gamma_others=0.0, kaizen_weight=0.0),
+    ),
+)
 
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-train_dataloader = dict(batch_size=128, persistent_workers=False, dataset=dict(data_root='{{$KAIZEN_DATA:data}}/cifar10'))
+train_dataloader = dict(
+    batch_size=128, persistent_workers=False, dataset=dict(data_root='{{$KAIZEN_DATA:data}}/cifar10')
+)
 val_dataloader = dict(batch_size=128, dataset=dict(data_root='{{$KAIZEN_DATA:data}}/cifar10'))
 test_dataloader = dict(batch_size=128, dataset=dict(data_root='{{$KAIZEN_DATA:data}}/cifar10'))
 val_evaluator = dict(_delete_=True, type='IterateAccuracy')
@@ -39,11 +44,13 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=20.))))
+    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=20.0))),
+)
 param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[50, 100, 150], gamma=0.1)]
 auto_scale_lr = dict(enable=False, base_batch_size=128)
 
 custom_hooks = [dict(type='PhaseOneHook')]
 phase_one = dict(
     model=dict(backbone=dict(num_iterations=1)),
-    optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)))
+    optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)),
+)

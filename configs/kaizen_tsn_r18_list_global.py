@@ -9,5 +9,7 @@ model = dict(
         dynamic='conv1.conv',
         feedback='conv2',
         adapter='global',
-        num_iterations=3))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1.))))
+        num_iterations=3,
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1.0))))

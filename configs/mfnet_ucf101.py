@@ -1,5 +1,7 @@
 # phase one of the paper's method: the baseline of table 2
 _base_ = [
-    '_base_/models/mfnet3d_n9.py', '_base_/datasets/ucf101.py', '_base_/schedules/phase_one.py',
-    '_base_/default_runtime.py'
+    '_base_/models/mfnet3d_n9.py',
+    '_base_/datasets/ucf101.py',
+    '_base_/schedules/phase_one.py',
+    '_base_/default_runtime.py',
 ]

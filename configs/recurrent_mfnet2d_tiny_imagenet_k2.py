@@ -1,3 +1,3 @@
 # no kaizen loss, two iterations
 _base_ = 'kaizen_mfnet2d_tiny_imagenet_k2.py'
-model = dict(head=dict(loss=dict(kaizen_weight=0.)))
+model = dict(head=dict(loss=dict(kaizen_weight=0.0)))

@@ -4,6 +4,7 @@ Importing the package registers its names with those libraries, with each when i
 (:mod:`kaizen_mm.registration`); the core (``kaizen_mm.layers``, ``kaizen_mm.losses``, ``kaizen_mm.models``) needs torch
 alone.
 """
+
 from kaizen_mm.registration import register
 
 __version__ = '0.1.0'

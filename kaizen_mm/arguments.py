@@ -1,4 +1,5 @@
 """Checks of arguments: each error names the argument, what would be accepted and what was given."""
+
 import math
 from typing import Any, Optional, Sequence, Tuple
 
@@ -16,7 +17,13 @@ def is_number(value: Any) -> bool:
 def check_int(name: str, value: Any, low: int = 1, high: Optional[int] = None) -> None:
     """Raises ValueError unless ``value`` is an int from ``low`` to ``high`` (None: no bound)."""
     if not is_int(value) or value < low or (high is not None and value > high):
-        wanted = f'an int >= {low}' if high is None else f'{low} or {high}' if high == low + 1 else f'an int from {low} to {high}'
+        wanted = (
+            f'an int >= {low}'
+            if high is None
+            else f'{low} or {high}'
+            if high == low + 1
+            else f'an int from {low} to {high}'
+        )
         raise ValueError(f'{name} must be {wanted}, got {value!r}')
 
 
@@ -37,8 +44,11 @@ def check_numbers(name: str, values: Any, what: str) -> None:
 
 def check_shape(name: str, value: Any, what: str, length: Optional[int] = None) -> Tuple[int, ...]:
     """``value`` as a tuple; raises ValueError unless it is ``length`` (None: one or more) ints >= 1."""
-    if not isinstance(value, (tuple, list)) or not all(is_int(v) and v > 0 for v in value) \
-            or (len(value) != length if length is not None else not value):
+    if (
+        not isinstance(value, (tuple, list))
+        or not all(is_int(v) and v > 0 for v in value)
+        or (len(value) != length if length is not None else not value)
+    ):
         raise ValueError(f'{name} must be {"" if length is None else f"{length} "}positive ints, {what}, got {value!r}')
     return tuple(value)
 

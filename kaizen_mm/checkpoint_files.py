@@ -2,6 +2,7 @@
 
 torch's files are zip archives: every tensor has a CRC-32 there, which :func:`torch.load` does not look at.
 """
+
 import pickle
 import zipfile
 from pathlib import Path
@@ -21,8 +22,8 @@ def read_checkpoint(path: Union[str, Path], map_location='cpu') -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, cut off or no checkpoint, or it holds pickled code (nothing of it was run) or no
-            mapping. The message names the file and what to do.
+        ValueError: The file is damaged, cut off or no checkpoint, or it holds pickled code (nothing of it was run) or
+            no mapping. The message names the file and what to do.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -61,14 +62,20 @@ def load_unverified(path: Path, map_location='cpu', **kwargs) -> Any:
         # not torch.load, which compat.py replaces by this function while others' loaders run
         return torch.serialization.load(path, map_location=map_location, weights_only=True, **kwargs)
     except pickle.UnpicklingError as error:  # torch advises weights_only=False; its context says what was found
-        reason = ('it holds pickled objects other than tensors and plain values' if zipfile.is_zipfile(path) else
-                  'it is damaged or no checkpoint, or it holds pickled objects other than tensors and plain values')
-        raise ValueError(f'checkpoint {path} is refused: {reason}. Nothing of it was run; if you trust where it came '
-                         f'from, save its state dict alone. {_short(error.__context__ or error)}') from error
+        reason = (
+            'it holds pickled objects other than tensors and plain values'
+            if zipfile.is_zipfile(path)
+            else 'it is damaged or no checkpoint, or it holds pickled objects other than tensors and plain values'
+        )
+        raise ValueError(
+            f'checkpoint {path} is refused: {reason}. Nothing of it was run; if you trust where it came '
+            f'from, save its state dict alone. {_short(error.__context__ or error)}'
+        ) from error
     except Exception as error:  # damaged pickles give errors of many types
         _reraise_of_system(error)
-        raise ValueError(f'checkpoint {path} cannot be read: it is damaged or no checkpoint ({_short(error)}); '
-                         f'{_REMEDY}') from error
+        raise ValueError(
+            f'checkpoint {path} cannot be read: it is damaged or no checkpoint ({_short(error)}); {_REMEDY}'
+        ) from error
 
 
 def _reraise_of_system(error: Exception) -> None:
@@ -84,5 +91,8 @@ def _short(error: Exception) -> str:
 
 def not_finite(state_dict: Dict[str, torch.Tensor]) -> List[str]:
     """The names of tensors with NaN or +inf among their values; -inf may be that of a mask."""
-    return [name for name, value in state_dict.items() if torch.is_tensor(value) and value.is_floating_point()
-            and (value.isnan() | value.isposinf()).any()]
+    return [
+        name
+        for name, value in state_dict.items()
+        if torch.is_tensor(value) and value.is_floating_point() and (value.isnan() | value.isposinf()).any()
+    ]

@@ -1,16 +1,19 @@
 """The parts that the package can be installed in: what is missing is told with the extra that brings it."""
+
 from contextlib import contextmanager
 from typing import Iterator
 
 # by the module that is imported; several where each of them brings it
 _EXTRAS = {
-    'timm': ('timm', ),
-    'mmpretrain': ('image', ),
-    'mmaction': ('video', ),
-    'decord': ('video', ),
+    'timm': ('timm',),
+    'mmpretrain': ('image',),
+    'mmaction': ('video',),
+    'decord': ('video',),
     'av': ('image', 'video', 'timm'),
-    **dict.fromkeys(['mmengine', 'mmcv', 'cv2', 'rich', 'matplotlib', 'sklearn', 'scipy', 'jinja2'], ('image', 'video')),
-    **dict.fromkeys(['onnx', 'onnxruntime', 'onnxscript'], ('export', )),
+    **dict.fromkeys(
+        ['mmengine', 'mmcv', 'cv2', 'rich', 'matplotlib', 'sklearn', 'scipy', 'jinja2'], ('image', 'video')
+    ),
+    **dict.fromkeys(['onnx', 'onnxruntime', 'onnxscript'], ('export',)),
 }
 
 
@@ -34,5 +37,6 @@ def naming_extras() -> Iterator[None]:
         if module not in _EXTRAS:
             raise
         extras = ' or '.join(f"'kaizen-mm[{extra}]'" for extra in _EXTRAS[module])
-        raise MissingPart(f"{module} is not installed: pip install {extras}, or all parts with 'kaizen-mm[all]'",
-                          name=module) from error
+        raise MissingPart(
+            f"{module} is not installed: pip install {extras}, or all parts with 'kaizen-mm[all]'", name=module
+        ) from error

@@ -1,4 +1,5 @@
 """Files that are written whole or not at all."""
+
 import errno
 import os
 from contextlib import contextmanager
@@ -8,7 +9,8 @@ from typing import Iterable, Iterator
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a name to write to; ``path`` appears at the end, whole or not. Devices and pipes are written to as they are.
+    """Yields a name to write to; ``path`` appears at the end, whole or not. Devices and pipes are written to as they
+    are.
 
     What was written is on the disk before it takes its name, so that a power cut leaves the old file or the
     new one.

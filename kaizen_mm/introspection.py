@@ -3,6 +3,7 @@
 A recurrent network can train well while its recurrence does nothing; then what it gains is
 fine-tuning. These figures tell, and say why.
 """
+
 from contextlib import ExitStack, contextmanager
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -19,18 +20,24 @@ ENOUGH = 0.1  # a change of weights from which on the rate of h is not to blame
 # why it does nothing, by the state of a block's h
 READS_ZEROS, NO_STEP, FRESH, GIVES_ZEROS, TOO_SLOW = 'reads zeros', 'alpha is 0', 'fresh', 'gives zeros', 'too slow'
 ADVICE = {
-    READS_ZEROS: 'h reads zeros: all that the feedback gives is 0, so no rate of h can help. A norm that starts at zero '
-                 '(zero_init_last of timm, zero_init_residual) does that until phase one has trained it: load such a '
-                 'checkpoint, make the network without that option, or let h read another module.',
+    READS_ZEROS: 'h reads zeros: all that the feedback gives is 0, so no rate of h can help. A norm that starts at '
+    'zero (zero_init_last of timm, zero_init_residual) does that until phase one has trained it: load such a '
+    'checkpoint, make the network without that option, or let h read another module.',
     NO_STEP: 'alpha is 0, so h has no effect.',
-    FRESH: 'h is fresh: it has the weights that it was made with. Train phase two, or load its checkpoint, and look again.',
+    FRESH: (
+        'h is fresh: it has the weights that it was made with. Train phase two, or load its checkpoint, and look again.'
+    ),
     GIVES_ZEROS: 'h is not trained yet: it gives zeros for what it reads. Train phase two and look again.',
     TOO_SLOW: 'h has been trained, but hardly moved: raise its rate, or alpha, or give it an optimizer like Adam.',
 }
-NO_EFFECT = ('The weights change, but nothing that follows does: the logits hardly depend on what this block does. Make another '
-             'block recurrent.')
-LITTLE = ('The weights change by little, and the logits by next to nothing: raise the rate of h until the weights change by a tenth or '
-          'more. Where the logits then still stand, make another block recurrent.')
+NO_EFFECT = (
+    'The weights change, but nothing that follows does: the logits hardly depend on what this block does. Make another '
+    'block recurrent.'
+)
+LITTLE = (
+    'The weights change by little, and the logits by next to nothing: raise the rate of h until the weights change '
+    'by a tenth or more. Where the logits then still stand, make another block recurrent.'
+)
 
 
 class RecurrenceReport(NamedTuple):
@@ -42,6 +49,7 @@ class RecurrenceReport(NamedTuple):
     ``prediction_change``: whether the predicted class is another than in the iterate before, ``[K - 1, N]``;
     ``h``: what would explain a recurrence that does nothing, by block: a key of :data:`ADVICE`.
     """
+
     weight_change: Dict[str, Tensor]
     layers: Dict[str, Sequence[str]]
     logit_change: Tensor
@@ -51,8 +59,9 @@ class RecurrenceReport(NamedTuple):
     @property
     def does_nothing(self) -> bool:
         """Whether no block's weights change by a thousandth, or no logits by a hundredth and no prediction at all."""
-        return self._weights_stand or (self.logit_change.max().item() < LOGIT_CHANGE
-                                       and not self.prediction_change.any().item())
+        return self._weights_stand or (
+            self.logit_change.max().item() < LOGIT_CHANGE and not self.prediction_change.any().item()
+        )
 
     @property
     def _weights_stand(self) -> bool:
@@ -73,13 +82,18 @@ class RecurrenceReport(NamedTuple):
 
     def __str__(self) -> str:
         samples = self.logit_change.shape[1]
-        lines = [f'means over {samples} samples'.ljust(27) + ''.join(f'iterate {i + 2:<6}' for i in range(len(self.logit_change)))]
+        lines = [
+            f'means over {samples} samples'.ljust(27)
+            + ''.join(f'iterate {i + 2:<6}' for i in range(len(self.logit_change)))
+        ]
         for name, change in self.weight_change.items():
             for index, layer in enumerate(self.layers[name]):
                 path = '.'.join(part for part in (name, layer) if part)
                 lines.append(f'weight change, {path}: ' + ', '.join(f'{c:.2g}' for c in change[:, index].mean(dim=1)))
         lines.append('logit change: ' + ', '.join(f'{c:.2g}' for c in self.logit_change.mean(dim=1)))
-        lines.append('predictions changed: ' + ', '.join(f'{c:.1%}' for c in self.prediction_change.float().mean(dim=1)))
+        lines.append(
+            'predictions changed: ' + ', '.join(f'{c:.1%}' for c in self.prediction_change.float().mean(dim=1))
+        )
         if self.does_nothing:
             lines.append(f'THE RECURRENCE DOES NOTHING. {self.why} See docs/any_network.md.')
         return '\n'.join(lines)
@@ -98,16 +112,17 @@ def prediction_changes(logits: Sequence[Tensor]) -> Tensor:
     return predicted[1:] != predicted[:-1]
 
 
-def recurrence_report(network: nn.Module, *inputs,
-                      forward_iterates: Optional[Callable[..., Sequence[Tensor]]] = None) -> RecurrenceReport:
+def recurrence_report(
+    network: nn.Module, *inputs, forward_iterates: Optional[Callable[..., Sequence[Tensor]]] = None
+) -> RecurrenceReport:
     """Runs a batch through a recurrent network, in evaluation mode, and says what its iterations change.
 
     Args:
-        network: A :class:`~kaizen_mm.models.RecurrentNetwork`, a network of :mod:`kaizen_mm.models`, one of timm's names
-            of ours, or, with ``forward_iterates``, any other with a recurrent block.
+        network: A :class:`~kaizen_mm.models.RecurrentNetwork`, a network of :mod:`kaizen_mm.models`, one of timm's
+            names of ours, or, with ``forward_iterates``, any other with a recurrent block.
         inputs: What ``forward_iterates`` takes.
-        forward_iterates: What gives the K logits ``[N, C]``; by default the network's own. For a classifier of mmpretrain
-            ``lambda x: net.head.iterate_scores(net.extract_feat(x))``, for a recognizer of mmaction2
+        forward_iterates: What gives the K logits ``[N, C]``; by default the network's own. For a classifier of
+            mmpretrain ``lambda x: net.head.iterate_scores(net.extract_feat(x))``, for a recognizer of mmaction2
             ``lambda x: net.cls_head.iterate_scores(net.extract_feat(x)[0])``.
 
     Raises:
@@ -130,15 +145,17 @@ class RecurrenceWatch:
     """
 
     def __init__(self, network: nn.Module):
-        self.blocks = {name.replace('wrapped.', ''): block
-                       for name, block in recurrent_blocks(network) if block.num_iterations > 1}
+        self.blocks = {
+            name.replace('wrapped.', ''): block for name, block in recurrent_blocks(network) if block.num_iterations > 1
+        }
         if not self.blocks:
-            raise ValueError('network must have a recurrent block with num_iterations >= 2, '
-                             f'{type(network).__name__} has none')
+            raise ValueError(
+                f'network must have a recurrent block with num_iterations >= 2, {type(network).__name__} has none'
+            )
         self._weights: Dict[str, List[Tensor]] = {name: [] for name in self.blocks}
         self._logits: List[Tensor] = []
         self._predictions: List[Tensor] = []
-        self._reads = dict.fromkeys(self.blocks, 0.)  # the largest absolute value that h has read
+        self._reads = dict.fromkeys(self.blocks, 0.0)  # the largest absolute value that h has read
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -174,8 +191,10 @@ class RecurrenceWatch:
         return RecurrenceReport(
             weight_change={name: torch.cat(changes, dim=2) for name, changes in self._weights.items()},
             layers={name: block.dynamic for name, block in self.blocks.items()},
-            logit_change=torch.cat(self._logits, dim=1), prediction_change=torch.cat(self._predictions, dim=1),
-            h={name: self._state(name, block) for name, block in self.blocks.items()})
+            logit_change=torch.cat(self._logits, dim=1),
+            prediction_change=torch.cat(self._predictions, dim=1),
+            h={name: self._state(name, block) for name, block in self.blocks.items()},
+        )
 
     def _state(self, name: str, block: AdaptiveRecurrentBlock) -> str:
         if self._reads[name] == 0:

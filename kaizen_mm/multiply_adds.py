@@ -2,6 +2,7 @@
 
 The low-rank update ends in ``baddbmm``, ``y + alpha * P_n (A^T x)``, which fvcore and mmengine leave out.
 """
+
 import importlib
 from typing import Any, List
 
@@ -27,6 +28,7 @@ def count_with_fvcore() -> None:
 def count_with_mmengine() -> None:
     """Lets ``mmengine.analysis.get_model_complexity_info`` count it."""
     from mmengine.analysis import complexity_analysis
+
     complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS['aten::baddbmm'] = baddbmm_multiply_adds
     activations = complexity_analysis._DEFAULT_SUPPORTED_ACT_OPS
     activations['aten::baddbmm'] = activations['aten::bmm']

@@ -4,6 +4,7 @@ Each library is waited for: where it is imported already its part is registered 
 has been imported. So ``import kaizen_mm.layers`` imports torch alone, and neither the order of ``import kaizen_mm`` and
 ``import timm`` matters nor which of the libraries is installed.
 """
+
 import importlib.abc
 import sys
 from functools import partial

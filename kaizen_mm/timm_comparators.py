@@ -4,6 +4,7 @@ They take the arguments of the classes in :mod:`kaizen_mm.models.comparators`, a
 ``input_size``. ``forward`` gives the last iterate's logits, ``forward_iterates`` those of all. There are no published
 weights.
 """
+
 from typing import Sequence, Type, Union
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -22,40 +23,69 @@ from kaizen_mm.models.comparators import (
 
 
 def _cfg(first_conv: str, paper_ids: str, paper_name: str, **kwargs):
-    return dict(
-        url='', num_classes=1000, input_size=(3, 224, 224), pool_size=(7, 7), crop_pct=0.875, interpolation='bicubic',
-        mean=IMAGENET_DEFAULT_MEAN, std=IMAGENET_DEFAULT_STD, first_conv=first_conv, classifier='classifier',
-        paper_ids=paper_ids, paper_name=paper_name) | kwargs
+    return (
+        dict(
+            url='',
+            num_classes=1000,
+            input_size=(3, 224, 224),
+            pool_size=(7, 7),
+            crop_pct=0.875,
+            interpolation='bicubic',
+            mean=IMAGENET_DEFAULT_MEAN,
+            std=IMAGENET_DEFAULT_STD,
+            first_conv=first_conv,
+            classifier='classifier',
+            paper_ids=paper_ids,
+            paper_name=paper_name,
+        )
+        | kwargs
+    )
 
 
 _CORNET = 'CORnet: Modeling the Neural Mechanisms of Core Object Recognition'
-default_cfgs = generate_default_cfgs({
-    'cornet_s.untrained': _cfg(
-        'V1.0', 'arXiv:1909.06161', 'Brain-Like Object Recognition with High-Performing Shallow Recurrent ANNs'),
-    'cornet_z.untrained': _cfg('V1.0', 'bioRxiv:408385', _CORNET),
-    'cornet_rt.untrained': _cfg('V1.conv_input', 'bioRxiv:408385', _CORNET),
-    'sharesnet18.untrained': _cfg(
-        'stem.0', 'arXiv:1702.08782', 'ShaResNet: reducing residual network parameter number by sharing weights'),
-    'sharesnet34.untrained': _cfg(
-        'stem.0', 'arXiv:1702.08782', 'ShaResNet: reducing residual network parameter number by sharing weights'),
-    'iamnn.untrained': _cfg(
-        'stem.0', 'arXiv:1804.10123',
-        'IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification'),
-    'feedback_net.untrained': _cfg(
-        'stem.0', 'arXiv:1612.09508', 'Feedback Networks', input_size=(3, 32, 32), pool_size=(8, 8)),
-    'conv_rnn.untrained': _cfg(
-        'convs.0', 'arXiv:1807.00053', 'Task-Driven Convolutional Recurrent Models of the Visual System', pool_size=(4, 4)),
-})
+default_cfgs = generate_default_cfgs(
+    {
+        'cornet_s.untrained': _cfg(
+            'V1.0', 'arXiv:1909.06161', 'Brain-Like Object Recognition with High-Performing Shallow Recurrent ANNs'
+        ),
+        'cornet_z.untrained': _cfg('V1.0', 'bioRxiv:408385', _CORNET),
+        'cornet_rt.untrained': _cfg('V1.conv_input', 'bioRxiv:408385', _CORNET),
+        'sharesnet18.untrained': _cfg(
+            'stem.0', 'arXiv:1702.08782', 'ShaResNet: reducing residual network parameter number by sharing weights'
+        ),
+        'sharesnet34.untrained': _cfg(
+            'stem.0', 'arXiv:1702.08782', 'ShaResNet: reducing residual network parameter number by sharing weights'
+        ),
+        'iamnn.untrained': _cfg(
+            'stem.0',
+            'arXiv:1804.10123',
+            'IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification',
+        ),
+        'feedback_net.untrained': _cfg(
+            'stem.0', 'arXiv:1612.09508', 'Feedback Networks', input_size=(3, 32, 32), pool_size=(8, 8)
+        ),
+        'conv_rnn.untrained': _cfg(
+            'convs.0',
+            'arXiv:1807.00053',
+            'Task-Driven Convolutional Recurrent Models of the Visual System',
+            pool_size=(4, 4),
+        ),
+    }
+)
 
 
-def _create(network: Type[ImageNetwork],
-            variant: str,
-            pretrained: bool,
-            img_size: Union[int, Sequence[int], None] = None,
-            **kwargs) -> ImageNetwork:
+def _create(
+    network: Type[ImageNetwork],
+    variant: str,
+    pretrained: bool,
+    img_size: Union[int, Sequence[int], None] = None,
+    **kwargs,
+) -> ImageNetwork:
     if kwargs.pop('features_only', False):
-        raise ValueError(f'features_only must be False for {variant}, whose stages are iterated; forward_feature_iterates '
-                         'gives the last map of every iterate')
+        raise ValueError(
+            f'features_only must be False for {variant}, whose stages are iterated; forward_feature_iterates '
+            'gives the last map of every iterate'
+        )
     if img_size is not None:
         kwargs['input_size'] = img_size
     return build_model_with_cfg(network, variant, pretrained, **kwargs)

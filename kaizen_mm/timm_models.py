@@ -18,6 +18,7 @@ There are no published weights. A checkpoint file of the plain network fills all
 but ``h``, as above. ``freeze_dynamic`` is False by default here, where a network may well start from
 nothing; it is to be True in the second phase of training, after the plain network has been trained.
 """
+
 from dataclasses import replace
 from typing import Optional, Sequence, Union
 
@@ -44,12 +45,25 @@ register_notrace_module(PerIterate)
 
 
 def _cfg(**kwargs):
-    return dict(
-        url='', num_classes=1000, input_size=(3, 224, 224), pool_size=(7, 7), crop_pct=0.875,
-        interpolation='bicubic', mean=IMAGENET_DEFAULT_MEAN, std=IMAGENET_DEFAULT_STD, first_conv='conv1.conv',
-        classifier='classifier', license='apache-2.0', paper_ids='arXiv:1807.11195',
-        paper_name='Multi-Fiber Networks for Video Recognition',
-        origin_url='https://github.com/cypw/PyTorch-MFNet') | kwargs
+    return (
+        dict(
+            url='',
+            num_classes=1000,
+            input_size=(3, 224, 224),
+            pool_size=(7, 7),
+            crop_pct=0.875,
+            interpolation='bicubic',
+            mean=IMAGENET_DEFAULT_MEAN,
+            std=IMAGENET_DEFAULT_STD,
+            first_conv='conv1.conv',
+            classifier='classifier',
+            license='apache-2.0',
+            paper_ids='arXiv:1807.11195',
+            paper_name='Multi-Fiber Networks for Video Recognition',
+            origin_url='https://github.com/cypw/PyTorch-MFNet',
+        )
+        | kwargs
+    )
 
 
 def _video_cfg(**kwargs):
@@ -58,28 +72,35 @@ def _video_cfg(**kwargs):
 
 # the paper's h is built for one size of its feedback map
 _RECURRENT = dict(
-    fixed_input_size=True, paper_ids='arXiv:1910.11105',
-    paper_name='Adaptive and Iteratively Improving Recurrent Lateral Connections', origin_url='')
+    fixed_input_size=True,
+    paper_ids='arXiv:1910.11105',
+    paper_name='Adaptive and Iteratively Improving Recurrent Lateral Connections',
+    origin_url='',
+)
 
-default_cfgs = generate_default_cfgs({
-    'mfnet2d.untrained': _cfg(),
-    'mfnet2d_n9.untrained': _cfg(),
-    'kaizen_mfnet2d.untrained': _cfg(**_RECURRENT),
-    'kaizen_mfnet2d_n9.untrained': _cfg(**_RECURRENT),
-    'mfnet3d.untrained': _video_cfg(),
-    'mfnet3d_n9.untrained': _video_cfg(),
-    'kaizen_mfnet3d_n9.untrained': _video_cfg(**_RECURRENT),
-})
+default_cfgs = generate_default_cfgs(
+    {
+        'mfnet2d.untrained': _cfg(),
+        'mfnet2d_n9.untrained': _cfg(),
+        'kaizen_mfnet2d.untrained': _cfg(**_RECURRENT),
+        'kaizen_mfnet2d_n9.untrained': _cfg(**_RECURRENT),
+        'mfnet3d.untrained': _video_cfg(),
+        'mfnet3d_n9.untrained': _video_cfg(),
+        'kaizen_mfnet3d_n9.untrained': _video_cfg(**_RECURRENT),
+    }
+)
 
 
-def _create_mfnet(variant: str,
-                  dims: int,
-                  pretrained: bool = False,
-                  pretrained_cfg=None,
-                  pretrained_cfg_overlay: Optional[dict] = None,
-                  input_size: Optional[Sequence[int]] = None,
-                  img_size: Union[int, Sequence[int], None] = None,
-                  **kwargs) -> MFNet:
+def _create_mfnet(
+    variant: str,
+    dims: int,
+    pretrained: bool = False,
+    pretrained_cfg=None,
+    pretrained_cfg_overlay: Optional[dict] = None,
+    input_size: Optional[Sequence[int]] = None,
+    img_size: Union[int, Sequence[int], None] = None,
+    **kwargs,
+) -> MFNet:
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
     if kwargs.get('adapter') == 'global':
         cfg = replace(cfg, fixed_input_size=False)
@@ -94,21 +115,29 @@ def _create_mfnet(variant: str,
     if input_size is not None:
         size = check_input_size(dims, input_size)
         kwargs['img_size'] = tuple(size[-2:])
-    if kwargs.get('features_only') and kwargs.get('num_iterations') is not None \
-            and kwargs.get('feature_cls', 'getter') != 'getter':
-        raise ValueError("feature_cls must be 'getter' in a recurrent network, whose last stage gives a tuple of "
-                         f"iterates; got {kwargs['feature_cls']!r}")
+    if (
+        kwargs.get('features_only')
+        and kwargs.get('num_iterations') is not None
+        and kwargs.get('feature_cls', 'getter') != 'getter'
+    ):
+        raise ValueError(
+            "feature_cls must be 'getter' in a recurrent network, whose last stage gives a tuple of "
+            f'iterates; got {kwargs["feature_cls"]!r}'
+        )
 
     def network(img_size=None, **kwargs):  # timm passes img_size where the input size is fixed
         return MFNet(dims, input_size=size if img_size is None else (*size[:-2], *img_size), **kwargs)
 
     model = build_model_with_cfg(
-        network, variant, pretrained,
+        network,
+        variant,
+        pretrained,
         # timm's builder wants three values; the frames are put back below
         pretrained_cfg=replace(cfg, input_size=(channels, *cfg.input_size[-2:])).to_dict(remove_null=False),
         pretrained_filter_fn=_keep_adapter,
         feature_cfg=dict(out_indices=(0, 1, 2, 3, 4), feature_cls='getter'),
-        **kwargs)
+        **kwargs,
+    )
     model.pretrained_cfg['input_size'] = cfg.input_size
     return model
 
@@ -135,15 +164,21 @@ def mfnet2d_n9(pretrained: bool = False, **kwargs) -> MFNet:
 @register_model
 def kaizen_mfnet2d(pretrained: bool = False, num_iterations: int = 3, **kwargs) -> MFNet:
     """MFNet-2D with an adaptive recurrent last unit."""
-    return _create_mfnet('kaizen_mfnet2d', 2, pretrained, num_iterations=num_iterations,
-                         **{'freeze_dynamic': False, **kwargs})
+    return _create_mfnet(
+        'kaizen_mfnet2d', 2, pretrained, num_iterations=num_iterations, **{'freeze_dynamic': False, **kwargs}
+    )
 
 
 @register_model
 def kaizen_mfnet2d_n9(pretrained: bool = False, num_iterations: int = 3, **kwargs) -> MFNet:
     """MFNet-2D of nine units with an adaptive recurrent last unit."""
-    return _create_mfnet('kaizen_mfnet2d_n9', 2, pretrained, num_iterations=num_iterations,
-                         **{'freeze_dynamic': False, **NINE_UNITS, **kwargs})
+    return _create_mfnet(
+        'kaizen_mfnet2d_n9',
+        2,
+        pretrained,
+        num_iterations=num_iterations,
+        **{'freeze_dynamic': False, **NINE_UNITS, **kwargs},
+    )
 
 
 @register_model
@@ -161,5 +196,10 @@ def mfnet3d_n9(pretrained: bool = False, **kwargs) -> MFNet:
 @register_model
 def kaizen_mfnet3d_n9(pretrained: bool = False, num_iterations: int = 3, **kwargs) -> MFNet:
     """MFNet-3D of nine units with an adaptive recurrent last unit."""
-    return _create_mfnet('kaizen_mfnet3d_n9', 3, pretrained, num_iterations=num_iterations,
-                         **{'freeze_dynamic': False, **NINE_UNITS, **kwargs})
+    return _create_mfnet(
+        'kaizen_mfnet3d_n9',
+        3,
+        pretrained,
+        num_iterations=num_iterations,
+        **{'freeze_dynamic': False, **NINE_UNITS, **kwargs},
+    )

@@ -1,4 +1,5 @@
 """Tiny data and configs that the tests make themselves."""
+
 import gzip
 import os
 import struct
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def configs(scope: str) -> dict:
     """The configs of this repository that are for ``'mmaction'`` or ``'mmpretrain'``, by name."""
     from mmengine.config import Config
+
     loaded = {path.name: Config.fromfile(path) for path in sorted((ROOT / 'configs').glob('*.py'))}
     return {name: cfg for name, cfg in loaded.items() if cfg.default_scope == scope}
 
@@ -27,6 +29,7 @@ def digits(tmp_path_factory):
 
 def write_digits(folder):
     from kaizen_mm.data.moving_digits import MovingDigits
+
     MovingDigits(num_train=16, num_val=8, num_frames=20, size=32).write(folder, progress=False)
     return folder
 
@@ -47,7 +50,8 @@ def write_tiny_configs(folder):
             'val_dataloader = dict(num_workers=0, persistent_workers=False)\n'
             'test_dataloader = dict(num_workers=0, persistent_workers=False)\n'
             'phase_one = dict(train_cfg=dict(max_epochs=3))\n'
-            'train_cfg = dict(max_epochs=3)\n')
+            'train_cfg = dict(max_epochs=3)\n'
+        )
     return folder
 
 
@@ -60,6 +64,7 @@ def mnist_data(tmp_path_factory):
 
 def write_mnist(root):
     from sklearn.datasets import load_digits
+
     folder = root / 'mnist'
     folder.mkdir()
     images, labels = load_digits(return_X_y=True)
@@ -89,6 +94,7 @@ def image_folders(tmp_path_factory):
 
 def write_image_folders(folder):
     from PIL import Image
+
     random = np.random.default_rng(0)
     for split, count in (('train', 5), ('val', 3)):
         for label, colour in enumerate(((200, 60, 60), (60, 200, 60), (60, 60, 200), (200, 200, 60))):
@@ -106,15 +112,25 @@ def watched(tiny_configs, digits, tmp_path_factory):
     from mmengine.registry import RUNNERS
 
     import kaizen_mm  # noqa: F401  registers the names of the config
+
     cfg = Config.fromfile(tiny_configs / 'kaizen.py')
     folder = tmp_path_factory.mktemp('watched') / 'work'
-    cfg.merge_from_dict({
-        'work_dir': str(folder), 'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 1, 'phase_one.train_cfg.max_epochs': 2,
-        'phase_one.train_cfg.val_interval': 1, 'visualizer.vis_backends.1.type': 'IterateTensorboardVisBackend',
-        'train_dataloader.num_workers': 0})
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(folder),
+            'train_cfg.max_epochs': 2,
+            'train_cfg.val_interval': 1,
+            'phase_one.train_cfg.max_epochs': 2,
+            'phase_one.train_cfg.val_interval': 1,
+            'visualizer.vis_backends.1.type': 'IterateTensorboardVisBackend',
+            'train_dataloader.num_workers': 0,
+        }
+    )
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         split = 'train' if loader is cfg.train_dataloader else 'val'
-        loader.dataset.update(ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
+        loader.dataset.update(
+            ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8
+        )
     cfg.model.cls_head.head.num_classes = 8
     RUNNERS.build(cfg).train()
     return folder
@@ -123,8 +139,15 @@ def watched(tiny_configs, digits, tmp_path_factory):
 @pytest.fixture
 def environment(digits):
     """The environment of a command on the tiny data set, one thread a process."""
-    return dict(os.environ, KAIZEN_LIST_ROOT=str(digits), KAIZEN_LIST_CLASSES='8', OMP_NUM_THREADS='1',
-                PYTHONPATH=str(ROOT), PYTHON=sys.executable, PYTHONWARNINGS='ignore')
+    return dict(
+        os.environ,
+        KAIZEN_LIST_ROOT=str(digits),
+        KAIZEN_LIST_CLASSES='8',
+        OMP_NUM_THREADS='1',
+        PYTHONPATH=str(ROOT),
+        PYTHON=sys.executable,
+        PYTHONWARNINGS='ignore',
+    )
 
 
 @pytest.fixture
@@ -132,8 +155,15 @@ def run(environment, tmp_path):
     """Runs a command in an empty folder; returns its output, and fails with it on another status."""
 
     def command(*words, status=0):
-        done = subprocess.run([str(w) for w in words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=600)
+        done = subprocess.run(
+            [str(w) for w in words],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
         assert (done.returncode == 0) == (status == 0), done.stdout[-4000:]
         return done.stdout
 

@@ -3,6 +3,7 @@
 Builds the sdist and the wheel from it, installs the wheel into a new environment that finds the packages of this one
 (nothing is downloaded), and there imports, trains both phases on small data and predicts. Takes a minute or two.
 """
+
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from tests.conftest import ROOT, write_mnist
 
-FIRST_STEPS = '''
+FIRST_STEPS = """
 import importlib.metadata, pathlib, sys
 import kaizen_mm.layers
 assert 'mmengine' not in sys.modules and 'timm' not in sys.modules
@@ -36,7 +37,7 @@ for leaf in leaves:
     Config.fromfile(f'kaizen_mm::{leaf}')
 assert get_config('kaizen_mm::kaizen_mfnet_ucf101.py').model.backbone.num_iterations == 2
 print(f'{len(scripts)} commands, {len(leaves)} configs')
-'''
+"""
 
 
 def main() -> None:
@@ -48,8 +49,14 @@ def main() -> None:
 
         def run(*words, cwd=folder / 'elsewhere') -> str:
             print('$', Path(words[0]).name, *('...' if word is FIRST_STEPS else word for word in words[1:]), flush=True)
-            done = subprocess.run([str(word) for word in words], cwd=cwd, env=environment, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True)
+            done = subprocess.run(
+                [str(word) for word in words],
+                cwd=cwd,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
             if done.returncode:
                 sys.exit(f'{done.stdout[-6000:]}\nsmoke test: exit status {done.returncode}')
             return done.stdout
@@ -60,12 +67,27 @@ def main() -> None:
         print(run(scripts / 'python', '-c', FIRST_STEPS).splitlines()[-1])
         assert '--cfg-options' in run(scripts / 'kaizen-train', '--help')
         write_mnist(folder)
-        Image.fromarray((load_digits().images[0] * 15).astype('uint8')).resize((28, 28)).save(folder / 'elsewhere' / 'digit.png')
-        run(scripts / 'kaizen-train', 'kaizen_mm::kaizen_mnist_k2.py', '--cfg-options', 'train_dataloader.batch_size=200',
-            'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=2')
+        Image.fromarray((load_digits().images[0] * 15).astype('uint8')).resize((28, 28)).save(
+            folder / 'elsewhere' / 'digit.png'
+        )
+        run(
+            scripts / 'kaizen-train',
+            'kaizen_mm::kaizen_mnist_k2.py',
+            '--cfg-options',
+            'train_dataloader.batch_size=200',
+            'train_cfg.max_epochs=1',
+            'phase_one.train_cfg.max_epochs=2',
+        )
         checkpoint = 'work_dirs/kaizen_mnist_k2/epoch_1.pth'
         run(scripts / 'kaizen-test', 'kaizen_mm::kaizen_mnist_k2.py', checkpoint)
-        output = run(scripts / 'kaizen-predict', 'digit.png', '--config', 'kaizen_mm::kaizen_mnist_k2.py', '--checkpoint', checkpoint)
+        output = run(
+            scripts / 'kaizen-predict',
+            'digit.png',
+            '--config',
+            'kaizen_mm::kaizen_mnist_k2.py',
+            '--checkpoint',
+            checkpoint,
+        )
         assert 'digit.png' in output and '%' in output, output
     print('smoke test: passed')
 
@@ -75,7 +97,9 @@ def empty_environment(folder: Path) -> Path:
     venv.create(folder, with_pip=True)
     place = sysconfig.get_path('purelib', vars={'base': str(folder), 'platbase': str(folder)})
     # with what the .pth files there do: setuptools brings distutils that way, which mmengine imports
-    Path(place, 'packages_of_the_other.pth').write_text(f'import site; site.addsitedir({sysconfig.get_path("purelib")!r})\n')
+    Path(place, 'packages_of_the_other.pth').write_text(
+        f'import site; site.addsitedir({sysconfig.get_path("purelib")!r})\n'
+    )
     return folder / 'bin'
 
 

@@ -1,4 +1,5 @@
 """Damage of a checkpoint file is found and named."""
+
 import random
 
 import pytest
@@ -10,7 +11,9 @@ from tests.checkpoint_samples import flip, state
 
 def same(loaded) -> bool:
     expected = state()
-    return str(loaded) == str(expected) and torch.equal(loaded['state_dict']['weight'], expected['state_dict']['weight'])
+    return str(loaded) == str(expected) and torch.equal(
+        loaded['state_dict']['weight'], expected['state_dict']['weight']
+    )
 
 
 def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(tmp_path):
@@ -26,10 +29,12 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(tmp_pa
             refused += 1
         path.write_bytes(whole)
     assert refused > len(whole) / 18
-    values = whole.index(torch.arange(50.).add(3).numpy().tobytes())
+    values = whole.index(torch.arange(50.0).add(3).numpy().tobytes())
     for position in range(values, values + 200, 3):
         flip(path, position, draw.randrange(8))
-        with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: a/data/. is not what was written; use an earlier'):
+        with pytest.raises(
+            ValueError, match=f'checkpoint {path} is damaged: a/data/. is not what was written; use an earlier'
+        ):
             read_checkpoint(path)
         path.write_bytes(whole)
 
@@ -56,6 +61,11 @@ def test_an_intact_file_and_those_of_the_old_format_are_read(tmp_path):
 
 
 def test_names_of_what_is_not_finite():
-    values = dict(good=torch.ones(2), nan=torch.tensor([1., float('nan')]), inf=torch.tensor(float('inf')),
-                  mask=torch.tensor(-float('inf')), count=torch.ones(1, dtype=torch.int64))
+    values = dict(
+        good=torch.ones(2),
+        nan=torch.tensor([1.0, float('nan')]),
+        inf=torch.tensor(float('inf')),
+        mask=torch.tensor(-float('inf')),
+        count=torch.ones(1, dtype=torch.int64),
+    )
     assert not_finite(values) == ['nan', 'inf']

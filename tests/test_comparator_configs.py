@@ -1,4 +1,5 @@
 """Every config of configs/comparators builds and takes one training and one test step on tiny input."""
+
 import copy
 import functools
 import math
@@ -18,17 +19,36 @@ from tests.openmmlab.samples import batch as clips
 FOLDER = Path(__file__).resolve().parent.parent / 'configs' / 'comparators'
 CONFIGS = sorted(p.stem for p in FOLDER.glob('*.py'))
 IMAGE_NETWORKS = {  # parameters with 1000 classes, and published ones in millions
-    'resnet18': (11_689_512, 12), 'resnet152': (60_192_808, 60), 'googlenet': (6_624_904, 7), 'shufflenet_2x': (5_450_776, 5.6),
-    'mobilenet_1': (4_231_976, 4.2), 'squeezenet': (1_235_496, 1.3), 'sharesnet34': (13_613_864, 14), 'conv_rnn': (15_591_208, 15.5),
-    'iamnn_1': (4_863_976, 4.8), 'iamnn': (4_953_836, 5), 'cornet_s': (53_416_616, 53.416616), 'cornet_z': (2_071_656, None),
-    'cornet_rt': (5_208_936, None), 'feedback_net': (31_569_448, None)}
+    'resnet18': (11_689_512, 12),
+    'resnet152': (60_192_808, 60),
+    'googlenet': (6_624_904, 7),
+    'shufflenet_2x': (5_450_776, 5.6),
+    'mobilenet_1': (4_231_976, 4.2),
+    'squeezenet': (1_235_496, 1.3),
+    'sharesnet34': (13_613_864, 14),
+    'conv_rnn': (15_591_208, 15.5),
+    'iamnn_1': (4_863_976, 4.8),
+    'iamnn': (4_953_836, 5),
+    'cornet_s': (53_416_616, 53.416616),
+    'cornet_z': (2_071_656, None),
+    'cornet_rt': (5_208_936, None),
+    'feedback_net': (31_569_448, None),
+}
 VIDEO_NETWORKS = {  # parameters with 101 classes
-    'resnet18_3d': 33_255_717, 'res3d': 33_218_085, 'stc_resnet101': 104_497_893, 'ltc': 10_629_221}
+    'resnet18_3d': 33_255_717,
+    'res3d': 33_218_085,
+    'stc_resnet101': 104_497_893,
+    'ltc': 10_629_221,
+}
 ITERATES = {'cornet_s': 2, 'cornet_rt': 2, 'iamnn': 3, 'feedback_net': 4, 'conv_rnn': 6}
 TINY_ITERATES = {**ITERATES, 'feedback_net': 3, 'conv_rnn': 3, 'kaizen_mfnet2d': 3}
 # what makes a network of the full width cheap: of the backbone, and the features that it then gives
-TINY = {'resnet18_3d': (dict(base_channels=4), 32), 'res3d': (dict(base_channels=4), 32),
-        'stc_resnet101': (dict(base_channels=4), 128), 'ltc': (dict(input_size=(16, 32, 32), width=0.0625, hidden=16), 16)}
+TINY = {
+    'resnet18_3d': (dict(base_channels=4), 32),
+    'res3d': (dict(base_channels=4), 32),
+    'stc_resnet101': (dict(base_channels=4), 128),
+    'ltc': (dict(input_size=(16, 32, 32), width=0.0625, hidden=16), 16),
+}
 
 
 @functools.cache
@@ -44,7 +64,15 @@ def load(name: str) -> Config:
 
 def network(name: str) -> str:
     name = name.removeprefix('kaizen_') if 'mfnet' not in name else name
-    for end in ('_tiny_imagenet_control', '_tiny_imagenet_k3', '_tiny_imagenet', '_imagenet', '_ucf101', '_hmdb51', '_list'):
+    for end in (
+        '_tiny_imagenet_control',
+        '_tiny_imagenet_k3',
+        '_tiny_imagenet',
+        '_imagenet',
+        '_ucf101',
+        '_hmdb51',
+        '_list',
+    ):
         name = name.removesuffix(end)
     return name
 
@@ -102,7 +130,9 @@ def tiny(name: str) -> Config:
     return cfg
 
 
-@pytest.mark.parametrize('name', [name for name in CONFIGS if not name.endswith('_imagenet') or name.endswith('tiny_imagenet')])
+@pytest.mark.parametrize(
+    'name', [name for name in CONFIGS if not name.endswith('_imagenet') or name.endswith('tiny_imagenet')]
+)
 def test_one_training_and_one_test_step(name):
     take_steps(tiny(name), TINY_ITERATES.get(network(name), 1))
 
@@ -140,10 +170,14 @@ def take_steps(cfg: Config, iterates: int) -> None:
     reached = set()
     for key, parameter in model.named_parameters():
         if parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(lambda p, key=key: reached.add(key) if torch.isfinite(p.grad).all() else None)
+            parameter.register_post_accumulate_grad_hook(
+                lambda p, key=key: reached.add(key) if torch.isfinite(p.grad).all() else None
+            )
     log = model.train_step(data(1), build_optim_wrapper(model, cfg.optim_wrapper))
     assert math.isfinite(float(log['loss']))
-    assert len([key for key in log if key.startswith('iterate_') and key.endswith('_criterion')]) == (iterates if iterates > 1 else 0)
+    assert len([key for key in log if key.startswith('iterate_') and key.endswith('_criterion')]) == (
+        iterates if iterates > 1 else 0
+    )
     frozen = {key for key, _ in model.named_parameters()} - reached
     assert len(frozen) == (2 if cfg.model.backbone.type == 'RecurrentMFNet2d' and iterates > 1 else 0), frozen
     model.eval()
@@ -153,13 +187,17 @@ def take_steps(cfg: Config, iterates: int) -> None:
     metric.process(None, [sample.to_dict() for sample in predictions])
     values = metric.evaluate(2)
     prefix = 'acc/' if video else 'accuracy/'
-    assert sum(key.startswith(f'{prefix}iterate_') and key.endswith('top1') for key in values) == (iterates if iterates > 1 else 0)
+    assert sum(key.startswith(f'{prefix}iterate_') and key.endswith('top1') for key in values) == (
+        iterates if iterates > 1 else 0
+    )
     assert all(float(sample.pred_score.sum()) == pytest.approx(1, abs=1e-4) for sample in predictions)
 
 
 def test_phase_one_and_control_of_the_comparison_are_trained_as_ours():
-    ours, control, plain = (load(name) for name in (
-        'kaizen_mfnet2d_tiny_imagenet_k3', 'mfnet2d_tiny_imagenet_control', 'mfnet2d_tiny_imagenet'))
+    ours, control, plain = (
+        load(name)
+        for name in ('kaizen_mfnet2d_tiny_imagenet_k3', 'mfnet2d_tiny_imagenet_control', 'mfnet2d_tiny_imagenet')
+    )
     one = phase_one_config(ours, 'somewhere')
     for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'test_dataloader'):
         assert one[key] == plain[key], key
@@ -173,7 +211,9 @@ def test_all_see_the_same_data_for_the_same_epochs(name):
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_evaluator'):
         assert cfg[key] == reference[key], key
     epochs = reference.train_cfg.max_epochs + reference.phase_one.train_cfg.max_epochs
-    assert cfg.train_cfg.max_epochs == (reference.phase_one.train_cfg.max_epochs if name.startswith('mfnet2d') else epochs)
+    assert cfg.train_cfg.max_epochs == (
+        reference.phase_one.train_cfg.max_epochs if name.startswith('mfnet2d') else epochs
+    )
 
 
 @pytest.mark.parametrize('name', ['cornet_s', 'iamnn', 'feedback_net', 'conv_rnn'])
@@ -184,8 +224,10 @@ def test_the_kaizen_loss_is_all_that_differs(name):
     assert plain.model == kaizen.model and plain.optim_wrapper == kaizen.optim_wrapper
 
 
-@pytest.mark.parametrize('name, shape', [
-    ('stc_resnet101_hmdb51', (3, 16, 112, 112)), ('ltc_ucf101', (3, 60, 58, 58)), ('ltc_list', (3, 60, 58, 58))])
+@pytest.mark.parametrize(
+    'name, shape',
+    [('stc_resnet101_hmdb51', (3, 16, 112, 112)), ('ltc_ucf101', (3, 60, 58, 58)), ('ltc_list', (3, 60, 58, 58))],
+)
 def test_pipelines_give_the_clips_that_the_networks_take(name, shape, digits):
     cfg = load(name)
     classes = 51 if 'hmdb51' in name else 101
@@ -193,5 +235,7 @@ def test_pipelines_give_the_clips_that_the_networks_take(name, shape, digits):
         dataset = cfg[f'{loader}_dataloader'].dataset
         if 'list' not in name:
             assert dataset.num_classes == classes and ('hmdb51' if 'hmdb51' in name else 'ucf101') in dataset.ann_file
-        dataset.update(ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
+        dataset.update(
+            ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8
+        )
         assert DATASETS.build(dataset)[0]['inputs'].shape == (count, *shape)

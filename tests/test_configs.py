@@ -1,4 +1,5 @@
 """Every config for videos builds and takes one training step and one ten-clip test step on tiny input."""
+
 import math
 import re
 from pathlib import Path
@@ -20,17 +21,29 @@ LOADED = configs('mmaction')
 CONFIGS = list(LOADED)
 TINY = (10, 96, 96)
 # names of the frozen weights W_1
-W_1 = ('conv5.B02.wrapped.conv_i1.conv.weight', 'conv5.B02.wrapped.conv_i2.conv.weight', 'layer4.1.wrapped.conv1.conv.weight',
-       'layer4.2.wrapped.conv1.conv.weight',
-       *(f'conv3.wrapped.conv3.B0{unit}.conv_i{conv}.conv.weight' for unit in (1, 2, 3) for conv in (1, 2)))
+W_1 = (
+    'conv5.B02.wrapped.conv_i1.conv.weight',
+    'conv5.B02.wrapped.conv_i2.conv.weight',
+    'layer4.1.wrapped.conv1.conv.weight',
+    'layer4.2.wrapped.conv1.conv.weight',
+    *(f'conv3.wrapped.conv3.B0{unit}.conv_i{conv}.conv.weight' for unit in (1, 2, 3) for conv in (1, 2)),
+)
 # the paper's tables 2 and 3 and the exact counts of our networks
 PARAMETERS = {
-    'mfnet_ucf101.py': 496_921, 'mfnet_ucf101_control.py': 496_921, 'mfnet_big_ucf101.py': 7_766_437,
-    'kaizen_mfnet_ucf101.py': 537_721, 'kaizen_mfnet_ucf101_k3.py': 537_721,
-    'recurrent_mfnet_ucf101_k2.py': 537_721, 'recurrent_mfnet_ucf101_k3.py': 537_721,
-    'mfnet_hmdb51.py': 487_271, 'mfnet_hmdb51_control.py': 487_271, 'mfnet_big_hmdb51.py': 7_727_987,
-    'kaizen_mfnet_hmdb51.py': 528_071, 'kaizen_mfnet_hmdb51_k3.py': 528_071,
-    'recurrent_mfnet_hmdb51_k2.py': 528_071, 'recurrent_mfnet_hmdb51_k3.py': 528_071,
+    'mfnet_ucf101.py': 496_921,
+    'mfnet_ucf101_control.py': 496_921,
+    'mfnet_big_ucf101.py': 7_766_437,
+    'kaizen_mfnet_ucf101.py': 537_721,
+    'kaizen_mfnet_ucf101_k3.py': 537_721,
+    'recurrent_mfnet_ucf101_k2.py': 537_721,
+    'recurrent_mfnet_ucf101_k3.py': 537_721,
+    'mfnet_hmdb51.py': 487_271,
+    'mfnet_hmdb51_control.py': 487_271,
+    'mfnet_big_hmdb51.py': 7_727_987,
+    'kaizen_mfnet_hmdb51.py': 528_071,
+    'kaizen_mfnet_hmdb51_k3.py': 528_071,
+    'recurrent_mfnet_hmdb51_k2.py': 528_071,
+    'recurrent_mfnet_hmdb51_k3.py': 528_071,
 }
 
 
@@ -69,7 +82,9 @@ def test_one_training_and_one_test_step(name):
     iterations = backbone.get('num_iterations', 1)
     model = MODELS.build(cfg.model)
     for _, block in recurrent_blocks(model):
-        if iterations > 1 and block.adapter.global_rows is not None:  # A starts at zero: h would not move in the first step
+        if (
+            iterations > 1 and block.adapter.global_rows is not None
+        ):  # A starts at zero: h would not move in the first step
             for linear in block.adapter.linears:
                 torch.nn.init.normal_(linear.weight, std=0.1)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -103,8 +118,15 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_control|_k\d|_global)?\.py', name)[1]
     family = family.removesuffix('_stages')  # its plain network within AdaptiveRecurrentBackbone
     plain = load(f'{family}.py')
-    for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'val_dataloader',
-                'test_dataloader', 'auto_scale_lr'):
+    for key in (
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'auto_scale_lr',
+    ):
         assert one[key] == plain[key], key
     other = MODELS.build(plain.model)
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (model, other)]
@@ -112,8 +134,17 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['mfnet_ucf101.py', 'mfnet_hmdb51.py', 'mfnet_list.py', 'kaizen_mfnet_digits.py',
-                                  'slowonly_r18_list.py', 'slowonly_r50_list.py'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mfnet_ucf101.py',
+        'mfnet_hmdb51.py',
+        'mfnet_list.py',
+        'kaizen_mfnet_digits.py',
+        'slowonly_r18_list.py',
+        'slowonly_r50_list.py',
+    ],
+)
 @pytest.mark.parametrize('loader, clips', [('train_dataloader', 1), ('val_dataloader', 1), ('test_dataloader', 10)])
 def test_pipelines_give_the_clips_that_the_networks_take(name, loader, clips, digits):
     frames = {'slowonly_r18_list.py': 4, 'slowonly_r50_list.py': 8}.get(name, 16)

@@ -1,4 +1,5 @@
 """The table of contents of the configs."""
+
 import re
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def test_every_config_is_in_the_table_once_with_its_opening_comment():
     assert [name for name, _, _ in rows] == [target for _, target, _ in rows], 'the link is the name'
     names = [name for name, _, _ in rows]
     assert sorted(names) == sorted(paths), 'configs/README.md: one row for every config'
-    wrong = [name for name, _, comment in rows if not opening_comment(paths[name]) or comment != opening_comment(paths[name])]
+    wrong = [
+        name for name, _, comment in rows if not opening_comment(paths[name]) or comment != opening_comment(paths[name])
+    ]
     assert not wrong, f'configs/README.md: other words than the comments that open {wrong}'
 
 

@@ -1,4 +1,5 @@
 """Files written whole."""
+
 import pytest
 
 from kaizen_mm.files import whole_file, write_lines

@@ -1,4 +1,5 @@
 """The ways into the global adapter, each at two sizes of input: Python, timm, TorchScript, mmaction2 and mmpretrain."""
+
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def moved(net):
     return net
 
 
-@pytest.mark.parametrize('build, sizes', [(kaizen_mfnet2d_n9, [(64, 64), (97, 70)]), (kaizen_mfnet3d_n9, [(4, 64, 64), (6, 33, 97)])])
+@pytest.mark.parametrize(
+    'build, sizes', [(kaizen_mfnet2d_n9, [(64, 64), (97, 70)]), (kaizen_mfnet3d_n9, [(4, 64, 64), (6, 33, 97)])]
+)
 def test_mfnet_in_python_and_as_torchscript(build, sizes):
     torch.manual_seed(0)
     net = build(adapter='global', num_classes=5)
@@ -60,7 +63,7 @@ def test_timm(name):
     assert timm.create_model(name, num_classes=5).pretrained_cfg['fixed_input_size'] is True
     moved(net)
     for size in ((64, 64), (96, 80)):
-        x = torch.randn(2, 3, *((4, ) if '3d' in name else ()), *size)
+        x = torch.randn(2, 3, *((4,) if '3d' in name else ()), *size)
         net.zero_grad()
         KaizenLoss()(net.forward_iterates(x), torch.tensor([0, 3])).backward()
         assert all(p.grad.any() for p in net.recurrent_block.adapter.parameters())
@@ -71,8 +74,11 @@ def test_mmaction2_without_input_shape(kind, sizes):
     registry = pytest.importorskip('mmaction.registry')
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
+
     init_default_scope('mmaction')
-    cfg = Config.fromfile(CONFIGS / ('kaizen_slowonly_r18_list_global.py' if kind == 'rgb' else 'kaizen_tsn_r18_list_global.py'))
+    cfg = Config.fromfile(
+        CONFIGS / ('kaizen_slowonly_r18_list_global.py' if kind == 'rgb' else 'kaizen_tsn_r18_list_global.py')
+    )
     assert 'input_shape' not in cfg.model.backbone
     cfg.model.backbone.num_iterations = 2
     net = moved(registry.MODELS.build(cfg.model.backbone)).eval()
@@ -88,6 +94,7 @@ def test_mmpretrain_without_input_shape():
     from mmengine.registry import init_default_scope
 
     from tests.openmmlab.image.samples import samples
+
     init_default_scope('mmpretrain')
     cfg = Config.fromfile(CONFIGS / 'kaizen_resnet18_tiny_imagenet_k2_stages.py')
     assert 'input_shape' not in cfg.model.backbone
@@ -109,9 +116,13 @@ class Fixed(nn.Module):
         return self.linear(self.conv(x).flatten(1))
 
 
-@pytest.mark.parametrize('options, message', [
-    ({}, "input_shape must be the shape of one input.* unless adapter is 'global'; got None"),
-    (dict(adapter='global'), 'input_shape must be given: Fixed takes none of the shapes that were tried')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({}, "input_shape must be the shape of one input.* unless adapter is 'global'; got None"),
+        (dict(adapter='global'), 'input_shape must be given: Fixed takes none of the shapes that were tried'),
+    ],
+)
 def test_backbones_that_must_be_told_their_size(options, message):
     registry = pytest.importorskip('mmengine.registry')
     cfg = dict(type='AdaptiveRecurrentBackbone', backbone=dict(type=Fixed), block='linear', dynamic='', **options)
@@ -123,8 +134,12 @@ def test_backbones_that_must_be_told_their_size(options, message):
 
 def test_any_network_with_rows_that_divide_nothing():
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(3, 11, 3), nn.Sequential(nn.Conv2d(11, 877, 1), nn.ReLU(), nn.Conv2d(877, 5, 1)), nn.Flatten(2))
-    net = moved(RecurrentNetwork(plain, '1', torch.randn(1, 3, 8, 8), dynamic=['0'], adapter='global', num_iterations=2))
+    plain = nn.Sequential(
+        nn.Conv2d(3, 11, 3), nn.Sequential(nn.Conv2d(11, 877, 1), nn.ReLU(), nn.Conv2d(877, 5, 1)), nn.Flatten(2)
+    )
+    net = moved(
+        RecurrentNetwork(plain, '1', torch.randn(1, 3, 8, 8), dynamic=['0'], adapter='global', num_iterations=2)
+    )
     for size in (8, 13):
         first, second = net.forward_iterates(torch.randn(2, 3, size, size))
         assert not torch.equal(first, second)

@@ -1,4 +1,5 @@
 """Every config for images builds and takes one training step and one test step on tiny input."""
+
 import copy
 import math
 import re
@@ -36,16 +37,27 @@ FAMILIES = {
 }
 # of other widths, or with another h
 PARAMETERS = {
-    'mnist_big.py': 5_685, 'resnet8_cifar10_parameters.py': 121_390, 'resnet8_cifar10_multiply_adds.py': 160_159,
-    'resnet8_half_cifar10_parameters.py': 33_703, 'resnet8_half_cifar10_multiply_adds.py': 43_543,
-    'kaizen_resnet18_tiny_imagenet_k2_stages.py': 12_046_164}
+    'mnist_big.py': 5_685,
+    'resnet8_cifar10_parameters.py': 121_390,
+    'resnet8_cifar10_multiply_adds.py': 160_159,
+    'resnet8_half_cifar10_parameters.py': 33_703,
+    'resnet8_half_cifar10_multiply_adds.py': 43_543,
+    'kaizen_resnet18_tiny_imagenet_k2_stages.py': 12_046_164,
+}
 # with another optimizer or another rate of h
-OPTIMIZERS = ('kaizen_resnet18_tiny_imagenet_k3_rate01.py', 'kaizen_resnet18_tiny_imagenet_k3_sgd.py',
-              'kaizen_resnet18_tiny_imagenet_k2_stages.py')
+OPTIMIZERS = (
+    'kaizen_resnet18_tiny_imagenet_k3_rate01.py',
+    'kaizen_resnet18_tiny_imagenet_k3_sgd.py',
+    'kaizen_resnet18_tiny_imagenet_k2_stages.py',
+)
 # names of the frozen weights W_1
-W_1 = ('backbone.fc1.wrapped.weight', 'wrapped.conv_i1.conv.weight', 'wrapped.conv_i2.conv.weight',
-       'layer4.1.wrapped.conv1.weight',
-       *(f'layer3.wrapped.layer3.{block}.conv{conv}.weight' for block in (0, 1) for conv in (1, 2)))
+W_1 = (
+    'backbone.fc1.wrapped.weight',
+    'wrapped.conv_i1.conv.weight',
+    'wrapped.conv_i2.conv.weight',
+    'layer4.1.wrapped.conv1.weight',
+    *(f'layer3.wrapped.layer3.{block}.conv{conv}.weight' for block in (0, 1) for conv in (1, 2)),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +119,13 @@ def test_one_training_and_one_test_step(name):
     before = {k: v.clone() for k, v in model.named_parameters()}
     log = model.train_step(data, optimizer)
     assert math.isfinite(float(log['loss']))
-    assert log.keys() == {'loss', 'top1_acc', *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1),
-                          *(f'iterate_{i}_top1_acc' for i in range(1, count)), *(f'iterate_{i}_worse' for i in range(2, count + 1))}
+    assert log.keys() == {
+        'loss',
+        'top1_acc',
+        *(f'iterate_{i}_criterion' for i in range(1, count + 1) if count > 1),
+        *(f'iterate_{i}_top1_acc' for i in range(1, count)),
+        *(f'iterate_{i}_worse' for i in range(2, count + 1)),
+    }
     frozen = [key for key, value in model.named_parameters() if torch.equal(before[key], value)]
     freezes = count > 1 and cfg.model.backbone.get('freeze_dynamic', True)
     assert frozen == [key for key in before if freezes and key.endswith(W_1)]
@@ -119,7 +136,7 @@ def test_one_training_and_one_test_step(name):
         predictions = model.test_step(batch(cfg, name, count=3))
     metric.process(None, [sample.to_dict() for sample in predictions])
     values = metric.evaluate(3)
-    ks = (1, 5) if 'imagenet' in name else (1, )
+    ks = (1, 5) if 'imagenet' in name else (1,)
     prefixes = ['', *(f'iterate_{i}/' for i in range(1, count + 1) if count > 1)]
     assert values.keys() == {f'accuracy/{prefix}top{k}' for prefix in prefixes for k in ks}
     assert all(s.iterate_scores.sum(dim=1).tolist() == pytest.approx([1] * count, abs=1e-4) for s in predictions)
@@ -128,8 +145,18 @@ def test_one_training_and_one_test_step(name):
 @pytest.mark.parametrize('name', TWO_PHASES)
 def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     one, plain = phase_one_config(load(name), 'somewhere'), load(f'{family(name)}.py')
-    for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-                'val_evaluator', 'test_evaluator', 'auto_scale_lr', 'randomness'):
+    for key in (
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'val_evaluator',
+        'test_evaluator',
+        'auto_scale_lr',
+        'randomness',
+    ):
         assert one[key] == plain[key], key
     model, other = MODELS.build(one.model), MODELS.build(plain.model)
     assert all(block.num_iterations == 1 for _, block in recurrent_blocks(model))
@@ -148,8 +175,15 @@ def test_control_and_recurrent_network_are_trained_alike(name):
         return  # its control is a variant of the table
     cfg, control = load(name), load(f'{family(name)}_control.py')
     assert iterations(control) == 1
-    for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'phase_one', 'auto_scale_lr',
-                'randomness'):
+    for key in (
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_dataloader',
+        'phase_one',
+        'auto_scale_lr',
+        'randomness',
+    ):
         assert cfg[key] == control[key] or (key == 'optim_wrapper' and name in OPTIMIZERS), key
 
 

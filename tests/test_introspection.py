@@ -1,4 +1,5 @@
 """What a recurrence changes, by hand and on networks."""
+
 import pytest
 import torch
 from torch import nn
@@ -24,15 +25,32 @@ from kaizen_mm.models import MnistCNN, RecurrentNetwork, kaizen_mfnet2d_n9, mfne
 
 def network(alpha: float, **kwargs) -> RecurrentNetwork:
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8)), nn.ReLU(),
-                          nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5))
-    return RecurrentNetwork(plain, '1', example_input=torch.randn(2, 3, 12, 12), dynamic='0', feedback='1', pool_kernel=4,
-                            pool_stride=4, alpha=alpha, **kwargs)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8)),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 5),
+    )
+    return RecurrentNetwork(
+        plain,
+        '1',
+        example_input=torch.randn(2, 3, 12, 12),
+        dynamic='0',
+        feedback='1',
+        pool_kernel=4,
+        pool_stride=4,
+        alpha=alpha,
+        **kwargs,
+    )
 
 
 def test_changes_by_hand():
-    first, second = torch.tensor([[1., 0., 0.], [0., 0., 3.]]), torch.tensor([[1., 2., 0.], [1., 1., 4.]])
-    torch.testing.assert_close(logit_changes([first, second]), torch.tensor([[2.0, 0.0]]))  # a shift of all changes nothing
+    first, second = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 3.0]]), torch.tensor([[1.0, 2.0, 0.0], [1.0, 1.0, 4.0]])
+    torch.testing.assert_close(
+        logit_changes([first, second]), torch.tensor([[2.0, 0.0]])
+    )  # a shift of all changes nothing
     assert prediction_changes([first, second]).tolist() == [[True, False]]
     assert logit_changes([torch.zeros(1, 3), torch.zeros(1, 3)]).item() == 0
 
@@ -47,7 +65,7 @@ def test_the_report_is_that_of_the_iterates():
         iterates = net.forward_iterates(x)
     torch.testing.assert_close(report.logit_change, logit_changes(iterates))
     assert torch.equal(report.prediction_change, prediction_changes(iterates))
-    assert report.weight_change['1'].shape == (2, 1, 6) and report.layers == {'1': ('0', )}
+    assert report.weight_change['1'].shape == (2, 1, 6) and report.layers == {'1': ('0',)}
     assert not report.does_nothing and 'NOTHING' not in str(report) and '1.0' in str(report)
 
 
@@ -67,9 +85,17 @@ def zero_norm(net: RecurrentNetwork) -> None:
     nn.init.zeros_(net.recurrent_block.wrapped[1].weight)
 
 
-@pytest.mark.parametrize('alpha, change, state', [
-    (1e-9, None, FRESH), (0., trained_a_little, NO_STEP), (1e-9, trained_a_little, TOO_SLOW), (0.3, zeros, GIVES_ZEROS),
-    (0.3, zero_norm, READS_ZEROS), (1e-9, zero_norm, READS_ZEROS)])
+@pytest.mark.parametrize(
+    'alpha, change, state',
+    [
+        (1e-9, None, FRESH),
+        (0.0, trained_a_little, NO_STEP),
+        (1e-9, trained_a_little, TOO_SLOW),
+        (0.3, zeros, GIVES_ZEROS),
+        (0.3, zero_norm, READS_ZEROS),
+        (1e-9, zero_norm, READS_ZEROS),
+    ],
+)
 def test_why_a_recurrence_does_nothing_is_told(alpha, change, state):
     net = network(alpha)
     if change:
@@ -85,8 +111,15 @@ def test_h_of_another_network_or_of_a_checkpoint_is_not_fresh():
     net = network(1e-9)
     assert net.recurrent_block.adapter_is_fresh()
     torch.manual_seed(1)
-    other = RecurrentNetwork(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8))), '1',
-                             example_input=torch.randn(2, 3, 12, 12), dynamic='0', feedback='1', pool_kernel=4, pool_stride=4)
+    other = RecurrentNetwork(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8))),
+        '1',
+        example_input=torch.randn(2, 3, 12, 12),
+        dynamic='0',
+        feedback='1',
+        pool_kernel=4,
+        pool_stride=4,
+    )
     plain = {k: v for k, v in net.state_dict().items() if '.adapter.' not in k}
     net.load_state_dict(plain, strict=False)
     assert net.recurrent_block.adapter_is_fresh(), 'a checkpoint of phase one has no h'
@@ -95,10 +128,13 @@ def test_h_of_another_network_or_of_a_checkpoint_is_not_fresh():
     assert network(1e-9).half().recurrent_block.adapter_is_fresh(), 'whatever the type of its numbers'
 
 
-@pytest.mark.parametrize('net', [mfnet2d_n9(num_classes=3, num_iterations=2, input_size=(64, 64), pool_padding=1),
-                                 MnistCNN(num_iterations=2)], ids=['mfnet', 'mnist'])
+@pytest.mark.parametrize(
+    'net',
+    [mfnet2d_n9(num_classes=3, num_iterations=2, input_size=(64, 64), pool_padding=1), MnistCNN(num_iterations=2)],
+    ids=['mfnet', 'mnist'],
+)
 def test_the_networks_here_are_fresh_when_made(net):
-    (_, block), = recurrent_blocks(net)
+    ((_, block),) = recurrent_blocks(net)
     assert block.adapter_is_fresh()
 
 
@@ -137,9 +173,13 @@ def test_networks_of_this_package_are_reported_on():
     assert report.weight_change['conv5.B02'].shape == (2, 2, 2)
 
 
-@pytest.mark.parametrize('build', [
-    lambda: kaizen_mfnet2d_n9(adapter='global', num_classes=5),
-    lambda: kaizen_mfnet2d_n9(alpha=1e-9, input_size=(64, 64), pool_padding=1, num_classes=5)])
+@pytest.mark.parametrize(
+    'build',
+    [
+        lambda: kaizen_mfnet2d_n9(adapter='global', num_classes=5),
+        lambda: kaizen_mfnet2d_n9(alpha=1e-9, input_size=(64, 64), pool_padding=1, num_classes=5),
+    ],
+)
 def test_what_h_of_an_mfnet_reads_is_seen(build):
     report = recurrence_report(build(), torch.randn(2, 3, 64, 64))
     assert report.does_nothing and report.why == ADVICE[FRESH]

@@ -1,4 +1,5 @@
 """Counters of operations against the formula: what does not depend on the iterate counts once."""
+
 import runpy
 import sys
 from pathlib import Path
@@ -19,8 +20,11 @@ def layers(net, x):
     counts, handles = {}, []
     for name, module in net.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            handles.append(module.register_forward_hook(
-                lambda m, inputs, y, name=name: counts.update({name: y.numel() * m.weight[0].numel()})))
+            handles.append(
+                module.register_forward_hook(
+                    lambda m, inputs, y, name=name: counts.update({name: y.numel() * m.weight[0].numel()})
+                )
+            )
     net(x)
     for handle in handles:
         handle.remove()
@@ -67,8 +71,13 @@ def test_complexity_of_mmengine():
     assert info['flops'] > 0 and info['params'] == sum(p.numel() for p in mfnet().parameters())
 
 
-@pytest.mark.parametrize('package, config, shape', [
-    ('mmaction', 'kaizen_mfnet_digits', (1, 3, 16, 56, 56)), ('mmpretrain', 'kaizen_mfnet2d_tiny_imagenet_k3', (64, 64))])
+@pytest.mark.parametrize(
+    'package, config, shape',
+    [
+        ('mmaction', 'kaizen_mfnet_digits', (1, 3, 16, 56, 56)),
+        ('mmpretrain', 'kaizen_mfnet2d_tiny_imagenet_k3', (64, 64)),
+    ],
+)
 def test_the_stock_tool(package, config, shape, monkeypatch, capsys):
     folder = Path(pytest.importorskip(package).__file__).parent
     tool = folder / '.mim' / 'tools' / 'analysis_tools' / 'get_flops.py'

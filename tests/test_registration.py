@@ -1,4 +1,5 @@
 """Names are registered with each library when it is imported, and not before."""
+
 import importlib
 import subprocess
 import sys
@@ -7,7 +8,19 @@ import pytest
 
 from kaizen_mm.registration import _AfterImport
 
-LIBRARIES = ('timm', 'mmengine', 'mmcv', 'mmaction', 'mmpretrain', 'fvcore', 'torchvision', 'av', 'decord', 'rich', 'matplotlib')
+LIBRARIES = (
+    'timm',
+    'mmengine',
+    'mmcv',
+    'mmaction',
+    'mmpretrain',
+    'fvcore',
+    'torchvision',
+    'av',
+    'decord',
+    'rich',
+    'matplotlib',
+)
 
 
 def python(code: str) -> str:
@@ -17,18 +30,18 @@ def python(code: str) -> str:
 
 
 def test_the_core_imports_torch_alone():
-    out = python('''
+    out = python("""
 import sys, torch
 before = set(sys.modules)
 import kaizen_mm.layers, kaizen_mm.losses, kaizen_mm.models, kaizen_mm.introspection, kaizen_mm.export
 print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names) - {'torch'})
-''')
+""")
     assert set(out.split()) <= {'kaizen_mm', 'numpy'}, out
 
 
 @pytest.mark.slow
 def test_each_library_gets_its_names_when_it_is_imported():
-    python(f'''
+    python(f"""
 import sys
 import kaizen_mm
 imported = lambda: [name for name in {LIBRARIES} if name in sys.modules]
@@ -46,12 +59,12 @@ from mmaction.registry import MODELS as OF_VIDEOS
 assert OF_VIDEOS.get('AdaptiveRecurrentHead').__module__ == 'kaizen_mm.openmmlab.video.heads'
 from fvcore.nn import FlopCountAnalysis, flop_count
 assert 'aten::baddbmm' in sys.modules['fvcore.nn.flop_count']._DEFAULT_SUPPORTED_OPS
-''')
+""")
 
 
 @pytest.mark.slow
 def test_libraries_that_are_imported_before_get_theirs_at_once():
-    python('''
+    python("""
 import sys, timm, fvcore.nn
 from mmengine.registry import HOOKS
 from mmpretrain.registry import MODELS as OF_IMAGES
@@ -61,7 +74,7 @@ assert timm.is_model('kaizen_mfnet2d')
 assert 'RecurrenceHook' in HOOKS.module_dict
 assert 'AdaptiveRecurrentClsHead' in OF_IMAGES.module_dict and 'AdaptiveRecurrentHead' in OF_VIDEOS.module_dict
 assert 'aten::baddbmm' in sys.modules['fvcore.nn.flop_count']._DEFAULT_SUPPORTED_OPS
-''')
+""")
 
 
 @pytest.fixture
@@ -75,8 +88,12 @@ def library(tmp_path, monkeypatch):
         importlib.invalidate_caches()
         return seen
 
-    finder = _AfterImport({'waited_for': lambda: seen.append(sys.modules['waited_for'].value),
-                           'never_there': lambda: seen.append('never')})
+    finder = _AfterImport(
+        {
+            'waited_for': lambda: seen.append(sys.modules['waited_for'].value),
+            'never_there': lambda: seen.append('never'),
+        }
+    )
     sys.meta_path.insert(0, finder)
     yield write
     sys.meta_path.remove(finder)

@@ -1,4 +1,5 @@
 """The rooms of the package and the libraries that they need."""
+
 import ast
 from pathlib import Path
 
@@ -33,4 +34,6 @@ def test_a_room_keeps_to_its_libraries(room):
     elif room in FREE_OF_OPENMMLAB:
         assert not libraries & openmmlab
     else:
-        assert 'timm' not in libraries and not {'kaizen_mm.timm_models', 'kaizen_mm.timm_comparators'} & set(imported(room))
+        assert 'timm' not in libraries and not {'kaizen_mm.timm_models', 'kaizen_mm.timm_comparators'} & set(
+            imported(room)
+        )

@@ -1,4 +1,5 @@
 """The comparison networks under timm's names."""
+
 import pytest
 import timm
 import torch
@@ -6,7 +7,16 @@ import torch
 import kaizen_mm  # noqa: F401  registers the names
 from kaizen_mm.models.comparators import ImageNetwork
 
-NAMES = {'cornet_s': 2, 'cornet_z': 1, 'cornet_rt': 2, 'sharesnet18': 1, 'sharesnet34': 1, 'iamnn': 3, 'feedback_net': 4, 'conv_rnn': 6}
+NAMES = {
+    'cornet_s': 2,
+    'cornet_z': 1,
+    'cornet_rt': 2,
+    'sharesnet18': 1,
+    'sharesnet34': 1,
+    'iamnn': 3,
+    'feedback_net': 4,
+    'conv_rnn': 6,
+}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -15,13 +25,20 @@ def test_the_network_is_made_and_runs(name, tmp_path):
     torch.manual_seed(0)
     net = timm.create_model(name, num_classes=5, width=0.125, drop_rate=0.1, img_size=64).eval()
     assert isinstance(net, ImageNetwork) and net.num_iterations == NAMES[name] and net.num_classes == 5
-    assert net.get_classifier().out_features == 5 and net.get_submodule(net.pretrained_cfg['first_conv']).in_channels == 3
+    assert (
+        net.get_classifier().out_features == 5 and net.get_submodule(net.pretrained_cfg['first_conv']).in_channels == 3
+    )
     x = torch.randn(2, 3, 64, 64)
     iterates = net.forward_iterates(x)
     assert len(iterates) == NAMES[name] and torch.equal(net(x), iterates[-1])
     torch.save(net.state_dict(), tmp_path / 'net.pth')
-    again = timm.create_model(name, num_classes=5, width=0.125, pretrained=True,
-                              pretrained_cfg_overlay=dict(file=str(tmp_path / 'net.pth'), num_classes=5)).eval()
+    again = timm.create_model(
+        name,
+        num_classes=5,
+        width=0.125,
+        pretrained=True,
+        pretrained_cfg_overlay=dict(file=str(tmp_path / 'net.pth'), num_classes=5),
+    ).eval()
     assert torch.equal(net(x), again(x))
 
 

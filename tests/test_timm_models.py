@@ -1,4 +1,5 @@
 """The contract of timm's networks, for ours; small inputs wherever the input may be small."""
+
 import copy
 
 import pytest
@@ -155,14 +156,16 @@ def test_intermediates(name):
     assert [m.shape[1] for m in maps] == [info['num_chs'] for info in net.feature_info] == [16, 24, 48, 96, 192]
     assert [64 // m.shape[-1] for m in maps] == [info['reduction'] for info in net.feature_info] == [2, 4, 8, 16, 32]
     seen = []
-    handles = [net.get_submodule(info['module']).register_forward_hook(lambda m, i, y: seen.append(y))
-               for info in net.feature_info]
+    handles = [
+        net.get_submodule(info['module']).register_forward_hook(lambda m, i, y: seen.append(y))
+        for info in net.feature_info
+    ]
     net(x)
     for handle in handles:
         handle.remove()
     last = seen.pop()
     assert all(torch.equal(a, b) for a, b in zip(maps, [*seen, last[-1] if name in RECURRENT else last]))
-    for indices, expected in ((2, [3, 4]), ([1, -1], [1, 4]), ((0, ), [0])):
+    for indices, expected in ((2, [3, 4]), ([1, -1], [1, 4]), ((0,), [0])):
         for stop_early in (False, True):
             some = net.forward_intermediates(x, indices, stop_early=stop_early, intermediates_only=True)
             assert len(some) == len(expected) and all(torch.equal(a, maps[i]) for a, i in zip(some, expected))
@@ -176,11 +179,15 @@ def test_intermediates(name):
 def test_features_only(name):
     net, x = create(name).eval(), images(name)
     maps = net.forward_intermediates(x, intermediates_only=True)
-    for options, expected in (({}, [0, 1, 2, 3, 4]), ({'out_indices': (1, -1)}, [1, 4]),
-                              ({'out_indices': (0, 2)}, [0, 2]), ({'out_indices': [0]}, [0])):
+    for options, expected in (
+        ({}, [0, 1, 2, 3, 4]),
+        ({'out_indices': (1, -1)}, [1, 4]),
+        ({'out_indices': (0, 2)}, [0, 2]),
+        ({'out_indices': [0]}, [0]),
+    ):
         extractor = create(name, features_only=True, num_classes=0, **options).eval()
         assert extractor.feature_info.channels() == [(16, 24, 48, 96, 192)[i] for i in expected]
-        assert extractor.feature_info.reduction() == [2**(i + 1) for i in expected]
+        assert extractor.feature_info.reduction() == [2 ** (i + 1) for i in expected]
         assert extractor.default_cfg['input_size'] == net.default_cfg['input_size']
         weights = net.state_dict()
         extractor.model.load_state_dict({key: weights[key] for key in extractor.model.state_dict()})
@@ -199,17 +206,20 @@ def test_other_feature_extractors(feature_cls):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name, options', [
-    ('mfnet2d_n9', {}),
-    ('mfnet3d_n9', {'global_pool': 'max'}),
-    ('kaizen_mfnet2d', {}),
-    ('kaizen_mfnet3d_n9', {'norm_statistics': 'shared', 'alpha': 10.0}),
-    ('kaizen_mfnet2d_n9', {'num_iterations': 1}),
-    ('kaizen_mfnet2d_n9', {'units': (1, 1, 1, 1), 'bias': True}),  # the only unit of its stage
-    ('kaizen_mfnet2d_n9', {'bias': True, 'row_layout': 'concatenated'}),
-    ('kaizen_mfnet3d_n9', {'bound': 'tanh', 'pool_kernel': (2, 3, 3), 'pool_padding': (0, 1, 1), 'bias': True}),
-    ('kaizen_mfnet2d_n9', {'shared_rows': False, 'groups': 4, 'widths': (8, 8, 8, 8), 'bias': True}),
-])
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        ('mfnet2d_n9', {}),
+        ('mfnet3d_n9', {'global_pool': 'max'}),
+        ('kaizen_mfnet2d', {}),
+        ('kaizen_mfnet3d_n9', {'norm_statistics': 'shared', 'alpha': 10.0}),
+        ('kaizen_mfnet2d_n9', {'num_iterations': 1}),
+        ('kaizen_mfnet2d_n9', {'units': (1, 1, 1, 1), 'bias': True}),  # the only unit of its stage
+        ('kaizen_mfnet2d_n9', {'bias': True, 'row_layout': 'concatenated'}),
+        ('kaizen_mfnet3d_n9', {'bound': 'tanh', 'pool_kernel': (2, 3, 3), 'pool_padding': (0, 1, 1), 'bias': True}),
+        ('kaizen_mfnet2d_n9', {'shared_rows': False, 'groups': 4, 'widths': (8, 8, 8, 8), 'bias': True}),
+    ],
+)
 def test_torchscript_computes_the_same(name, options, tmp_path):
     net, x = create(name, **options), images(name)
     if name in RECURRENT and options.get('num_iterations') != 1:
@@ -247,8 +257,9 @@ def test_fx_computes_the_same(name):
         assert_iterates_differ(net, x)
     tracer = dict(leaf_modules=get_notrace_modules(), param_shapes_constant=True)
     train_nodes, eval_nodes = get_graph_node_names(net, tracer_kwargs=tracer)
-    traced = create_feature_extractor(net, train_return_nodes=[train_nodes[-1]], eval_return_nodes=[eval_nodes[-1]],
-                                      tracer_kwargs=tracer).eval()
+    traced = create_feature_extractor(
+        net, train_return_nodes=[train_nodes[-1]], eval_return_nodes=[eval_nodes[-1]], tracer_kwargs=tracer
+    ).eval()
     expected = net(x)
     assert torch.equal(next(iter(traced(x).values())), expected)
     torch.testing.assert_close(next(iter(torch.jit.script(traced)(x).values())), expected)
@@ -310,8 +321,12 @@ def test_groups_of_layers(name):
 @recurrent_name
 def test_no_weight_decay_on_h(name):
     net = create(name, bias=True)
-    adapter = {f'{n}.adapter.{p}' for n, m in net.named_modules() if m is net.recurrent_block
-               for p, _ in m.adapter.named_parameters()}
+    adapter = {
+        f'{n}.adapter.{p}'
+        for n, m in net.named_modules()
+        if m is net.recurrent_block
+        for p, _ in m.adapter.named_parameters()
+    }
     assert len(adapter) == 4 and net.no_weight_decay() == adapter
     assert create(name, num_iterations=1).no_weight_decay() == create('mfnet2d_n9').no_weight_decay() == set()
     optimizer = create_optimizer_v2(net, 'sgd', lr=0.1, weight_decay=0.01, layer_decay=0.5)
@@ -320,8 +335,13 @@ def test_no_weight_decay_on_h(name):
     assert settings.keys() == set(names.values())
     assert all(settings[n]['weight_decay'] == 0 for n in adapter)
     assert settings['conv4.B01.conv_i1.conv.weight']['weight_decay'] == 0.01
-    assert settings['conv1.conv.weight']['lr_scale'] < settings['conv4.B01.conv_i1.conv.weight']['lr_scale'] \
-        < settings[next(iter(adapter))]['lr_scale'] < settings['classifier.weight']['lr_scale'] == 1
+    assert (
+        settings['conv1.conv.weight']['lr_scale']
+        < settings['conv4.B01.conv_i1.conv.weight']['lr_scale']
+        < settings[next(iter(adapter))]['lr_scale']
+        < settings['classifier.weight']['lr_scale']
+        == 1
+    )
 
 
 def test_sizes_of_the_input():
@@ -337,22 +357,40 @@ def test_sizes_of_the_input():
         net(small)
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(img_size=64), ValueError, r'pool_padding \(0, 0\) does not fit into a feedback map of size \(2, 2\); '
-     'use a larger input, a smaller pool_kernel or a larger pool_padding'),
-    (dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
-    (dict(input_size=(16, 96, 96)), ValueError, r'input_size must be 2 positive ints, \(H, W\), got \(16, 96, 96\)'),
-    (dict(img_size=(0, 96)), ValueError, r'img_size must be 2 positive ints, or one for both sides, got \(0, 96\)'),
-    (dict(img_size=96, input_size=(96, 96)), ValueError, 'input_size and img_size exclude each other'),
-    (dict(global_pool='mean'), ValueError, r"global_pool must be one of \('avg', 'max', 'avgmax', ''\), got 'mean'"),
-    (dict(global_pool=''), ValueError, "global_pool='' .* needs num_classes=0, got num_classes=1000"),
-    (dict(num_classes=-1), ValueError, 'num_classes must be an int >= 0, got -1'),
-    (dict(in_chans=0), ValueError, 'in_chans must be an int >= 1, got 0'),
-    (dict(drop_rate=1.5), ValueError, 'drop_rate must be a number from 0 to 1, got 1.5'),
-    (dict(drop_path_rate=0.1), TypeError,
-     r"unknown arguments \['drop_path_rate'\]; MFNet takes dims, .*drop_rate.*alpha"),
-    (dict(pretrained=True), RuntimeError, 'No pretrained weights exist'),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (
+            dict(img_size=64),
+            ValueError,
+            r'pool_padding \(0, 0\) does not fit into a feedback map of size \(2, 2\); '
+            'use a larger input, a smaller pool_kernel or a larger pool_padding',
+        ),
+        (dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
+        (
+            dict(input_size=(16, 96, 96)),
+            ValueError,
+            r'input_size must be 2 positive ints, \(H, W\), got \(16, 96, 96\)',
+        ),
+        (dict(img_size=(0, 96)), ValueError, r'img_size must be 2 positive ints, or one for both sides, got \(0, 96\)'),
+        (dict(img_size=96, input_size=(96, 96)), ValueError, 'input_size and img_size exclude each other'),
+        (
+            dict(global_pool='mean'),
+            ValueError,
+            r"global_pool must be one of \('avg', 'max', 'avgmax', ''\), got 'mean'",
+        ),
+        (dict(global_pool=''), ValueError, "global_pool='' .* needs num_classes=0, got num_classes=1000"),
+        (dict(num_classes=-1), ValueError, 'num_classes must be an int >= 0, got -1'),
+        (dict(in_chans=0), ValueError, 'in_chans must be an int >= 1, got 0'),
+        (dict(drop_rate=1.5), ValueError, 'drop_rate must be a number from 0 to 1, got 1.5'),
+        (
+            dict(drop_path_rate=0.1),
+            TypeError,
+            r"unknown arguments \['drop_path_rate'\]; MFNet takes dims, .*drop_rate.*alpha",
+        ),
+        (dict(pretrained=True), RuntimeError, 'No pretrained weights exist'),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, error, message):
     with pytest.raises(error, match=message):
         timm.create_model('kaizen_mfnet2d_n9', **options)
@@ -376,12 +414,14 @@ def test_arguments_of_methods_that_cannot_be_used():
 def test_a_checkpoint_of_the_plain_network_starts_the_recurrent_one(name, tmp_path):
     plain, x = create(name).eval(), images(name)
     torch.save(plain.state_dict(), tmp_path / 'phase_one.pth')
-    options = dict(pretrained=True, pretrained_cfg_overlay=dict(file=str(tmp_path / 'phase_one.pth'), num_classes=5),
-                   num_classes=5)
+    options = dict(
+        pretrained=True, pretrained_cfg_overlay=dict(file=str(tmp_path / 'phase_one.pth'), num_classes=5), num_classes=5
+    )
     again = timm.create_model(name, **options).eval()
     assert torch.equal(again(x), plain(x))
-    recurrent = timm.create_model(f'kaizen_{name}', input_size=size_of(name), pool_kernel=2, pool_stride=1,
-                                  **options).eval()
+    recurrent = timm.create_model(
+        f'kaizen_{name}', input_size=size_of(name), pool_kernel=2, pool_stride=1, **options
+    ).eval()
     torch.testing.assert_close(recurrent.forward_iterates(x)[0], plain(x))
     assert recurrent.recurrent_block.adapter.linears[0].weight.any()
 
@@ -391,11 +431,18 @@ def test_mmaction_recognizer_2d(name):
     pytest.importorskip('mmaction')
     from mmaction.registry import MODELS
     from mmaction.structures import ActionDataSample
+
     size = dict(img_size=64, pool_padding=1) if name in RECURRENT else {}
-    net = MODELS.build(dict(
-        type='mmaction.Recognizer2D', data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
-        backbone=dict(type=f'timm.{name}', **size),
-        cls_head=dict(type='mmaction.TSNHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
+    net = MODELS.build(
+        dict(
+            type='mmaction.Recognizer2D',
+            data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
+            backbone=dict(type=f'timm.{name}', **size),
+            cls_head=dict(
+                type='mmaction.TSNHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob'
+            ),
+        )
+    )
     clips = torch.randn(2, 3, 3, 64, 64)  # two videos of three frames
     samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
     net.init_weights()
@@ -406,7 +453,7 @@ def test_mmaction_recognizer_2d(name):
     net.eval()
     features, _ = net.extract_feat(clips)
     torch.testing.assert_close(features.flatten(1), net.backbone(clips.flatten(0, 1)))
-    assert net(clips, samples, mode='predict')[0].pred_score.shape == (4, )
+    assert net(clips, samples, mode='predict')[0].pred_score.shape == (4,)
 
 
 @pytest.mark.parametrize('name', ['mfnet3d_n9', 'kaizen_mfnet3d_n9'])
@@ -414,11 +461,18 @@ def test_mmaction_recognizer_3d(name):
     pytest.importorskip('mmaction')
     from mmaction.registry import MODELS
     from mmaction.structures import ActionDataSample
+
     size = dict(input_size=[4, 64, 64], pool_kernel=2, pool_stride=1) if name in RECURRENT else {}
-    net = MODELS.build(dict(
-        type='mmaction.Recognizer3D', data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
-        backbone=dict(type=f'timm.{name}', global_pool='', **size),
-        cls_head=dict(type='mmaction.I3DHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob')))
+    net = MODELS.build(
+        dict(
+            type='mmaction.Recognizer3D',
+            data_preprocessor=dict(type='mmaction.ActionDataPreprocessor'),
+            backbone=dict(type=f'timm.{name}', global_pool='', **size),
+            cls_head=dict(
+                type='mmaction.I3DHead', num_classes=4, in_channels=192, dropout_ratio=0, average_clips='prob'
+            ),
+        )
+    )
     clips = torch.randn(2, 1, 3, 4, 64, 64)
     samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
     loss = net(clips, samples, mode='loss')['loss_cls']
@@ -426,13 +480,14 @@ def test_mmaction_recognizer_3d(name):
     assert loss.isfinite() and net.backbone.conv1.conv.weight.grad.any()
     net.eval()
     assert net.extract_feat(clips)[0].shape == (2, 192, 2, 2, 2)
-    assert net(clips, samples, mode='predict')[1].pred_score.shape == (4, )
+    assert net(clips, samples, mode='predict')[1].pred_score.shape == (4,)
 
 
 @pytest.mark.parametrize('name', ['mfnet2d_n9', 'kaizen_mfnet2d_n9'])
 def test_mmpretrain_timm_backbone(name):
     pytest.importorskip('mmpretrain')
     from mmpretrain.registry import MODELS
+
     size, x = dict(img_size=64, pool_padding=1) if name in RECURRENT else {}, images(name)
     config = dict(type='mmpretrain.TIMMBackbone', model_name=name, **size)
     single = MODELS.build(config)
@@ -453,6 +508,7 @@ def test_mmpretrain_timm_classifier(name, with_cp):
     pytest.importorskip('mmpretrain')
     from mmpretrain.registry import MODELS
     from mmpretrain.structures import DataSample
+
     size, x = dict(img_size=64, pool_padding=1) if name in RECURRENT else {}, images(name)
     net = MODELS.build(dict(type='mmpretrain.TimmClassifier', model_name=name, num_classes=5, with_cp=with_cp, **size))
     samples = [DataSample().set_gt_label(i) for i in range(2)]
@@ -475,5 +531,11 @@ def test_a_damaged_file_of_weights_is_refused_by_name(tmp_path):
     torch.save(network.state_dict(), path)
     flip(path, path.read_bytes().index(network.classifier.weight.detach().numpy().tobytes()))
     with pytest.raises(ValueError, match=f'checkpoint {path} is damaged'):
-        timm.create_model('kaizen_mfnet2d_n9', num_classes=2, img_size=32, pool_padding=1, pretrained=True,
-                          pretrained_cfg_overlay=dict(file=str(path), num_classes=2))
+        timm.create_model(
+            'kaizen_mfnet2d_n9',
+            num_classes=2,
+            img_size=32,
+            pool_padding=1,
+            pretrained=True,
+            pretrained_cfg_overlay=dict(file=str(path), num_classes=2),
+        )

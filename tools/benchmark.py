@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/benchmark.py."""
+
 from kaizen_mm.commands.benchmark import main
 
 if __name__ == '__main__':

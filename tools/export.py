@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/export.py."""
+
 import sys
 
 from kaizen_mm.commands.export import main

@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/predict.py."""
+
 import sys
 
 from kaizen_mm.commands.predict import main

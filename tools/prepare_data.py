@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/prepare_data.py."""
+
 import sys
 
 from kaizen_mm.commands.prepare_data import main

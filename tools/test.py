@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/test.py."""
+
 from kaizen_mm.commands.test import main
 
 if __name__ == '__main__':

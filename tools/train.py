@@ -1,4 +1,5 @@
 """See kaizen_mm/commands/train.py."""
+
 from kaizen_mm.commands.train import main
 
 if __name__ == '__main__':

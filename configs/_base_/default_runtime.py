@@ -14,16 +14,17 @@ default_hooks = dict(
     epoch_seed=dict(type='EpochSeedHook'),
     reading=dict(type='ReadingHook'),
     recurrence=dict(type='RecurrenceHook'),
-    checkpoint_check=dict(type='CheckpointCheckHook'))
+    checkpoint_check=dict(type='CheckpointCheckHook'),
+)
 
 env_cfg = dict(
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
 
 runner_type = 'TidyLogRunner'
 log_processor = dict(type='IterateLogProcessor', window_size=20, by_epoch=True)
-# visualizer.vis_backends.1.type=IterateTensorboardVisBackend or ...=IterateWandbVisBackend draws curves elsewhere (docs/watching.md)
+# visualizer.vis_backends.1.type=IterateTensorboardVisBackend or ...=IterateWandbVisBackend draws curves elsewhere
+# (docs/watching.md)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='NoVisBackend')]
 visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
 

@@ -1,7 +1,7 @@
 # SlowOnly: as I3D, with convolutions over time in the last bottleneck
 _base_ = [
     'mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py',
-    '../_base_/schedules/fine_tuning.py'
+    '../_base_/schedules/fine_tuning.py',
 ]
 model = dict(
     backbone=dict(
@@ -10,9 +10,14 @@ model = dict(
         backbone=_base_.model.backbone,
         input_shape=(3, 8, 224, 224),
         num_iterations=3,
-        block='layer4.2', dynamic='conv1.conv', feedback='conv3',
-        pool_kernel=(8, 4, 4), pool_stride=3),
-    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head))
+        block='layer4.2',
+        dynamic='conv1.conv',
+        feedback='conv3',
+        pool_kernel=(8, 4, 4),
+        pool_stride=3,
+    ),
+    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head),
+)
 
 # clips of the size that the network is built for, not 256
 test_pipeline = [

@@ -1,7 +1,7 @@
 # TPN on SlowOnly: the neck runs for each iterate
 _base_ = [
     'mmaction::recognition/tpn/tpn-slowonly_imagenet-pretrained-r50_8xb8-8x8x1-150e_kinetics400-rgb.py',
-    '../_base_/schedules/fine_tuning.py'
+    '../_base_/schedules/fine_tuning.py',
 ]
 model = dict(
     backbone=dict(
@@ -10,10 +10,15 @@ model = dict(
         backbone=_base_.model.backbone,
         input_shape=(3, 8, 224, 224),
         num_iterations=3,
-        block='layer4.2', dynamic='conv1.conv', feedback='conv3',
-        pool_kernel=(8, 4, 4), pool_stride=3),
+        block='layer4.2',
+        dynamic='conv1.conv',
+        feedback='conv3',
+        pool_kernel=(8, 4, 4),
+        pool_stride=3,
+    ),
     neck=dict(_delete_=True, type='AdaptiveRecurrentNeck', neck=_base_.model.neck, num_iterations=3),
-    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head))
+    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head),
+)
 
 # clips of the size that the network is built for, not 256
 test_pipeline = [

@@ -2,7 +2,7 @@
 _base_ = [
     'mmaction::recognition/x3d/x3d_s_13x6x1_facebook-kinetics400-rgb.py',
     '../_base_/schedules/fine_tuning.py',
-    '../_base_/datasets/kinetics400_train.py'
+    '../_base_/datasets/kinetics400_train.py',
 ]
 model = dict(
     backbone=dict(
@@ -11,9 +11,14 @@ model = dict(
         backbone=_base_.model.backbone,
         input_shape=(3, 13, 182, 182),
         num_iterations=3,
-        block='layer4.6', dynamic='conv1.conv', feedback='conv3',
-        pool_kernel=(13, 2, 2), pool_stride=2),
-    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head))
+        block='layer4.6',
+        dynamic='conv1.conv',
+        feedback='conv3',
+        pool_kernel=(13, 2, 2),
+        pool_stride=2,
+    ),
+    cls_head=dict(_delete_=True, type='AdaptiveRecurrentHead', head=_base_.model.cls_head),
+)
 
 train_pipeline = [
     dict(type='DecordInit'),
@@ -21,7 +26,7 @@ train_pipeline = [
     dict(type='DecordDecode'),
     dict(type='RandomResizedCrop'),
     dict(type='Resize', scale=(182, 182), keep_ratio=False),
-    *_base_.train_pipeline[-3:]
+    *_base_.train_pipeline[-3:],
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 

@@ -1,4 +1,5 @@
 """Arguments that several commands have."""
+
 import argparse
 from pathlib import Path
 
@@ -23,14 +24,22 @@ def config_file(text: str) -> str:
         except FileNotFoundError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
     if not Path(text).exists() and (CONFIGS / Path(text).name).is_file():
-        raise argparse.ArgumentTypeError(f'no file {text}; the config that the package brings is {PREFIX}{Path(text).name}')
+        raise argparse.ArgumentTypeError(
+            f'no file {text}; the config that the package brings is {PREFIX}{Path(text).name}'
+        )
     return text
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -> None:
     """Adds ``--cfg-options``."""
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help=f'replace entries of {what}; lists as "[a,b]", without white space')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help=f'replace entries of {what}; lists as "[a,b]", without white space',
+    )
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -40,5 +49,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument('--timm', metavar='NAME', help='or its name in timm')
     parser.add_argument('--checkpoint', required=True, help='its weights')
     add_cfg_options(parser)
-    parser.add_argument('--model-kwargs', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='arguments of the network in timm')
+    parser.add_argument(
+        '--model-kwargs',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='arguments of the network in timm',
+    )

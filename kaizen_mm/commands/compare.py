@@ -3,6 +3,7 @@
 Writes results.json, results.md and accuracy.png into the work directory. What is complete is not
 done again, what was interrupted is resumed.
 """
+
 import argparse
 from pathlib import Path
 from typing import Optional, Sequence

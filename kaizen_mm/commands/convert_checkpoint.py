@@ -6,6 +6,7 @@ released, for configs/kaizen_resnet20_cifar10.py. resnet20_base: the plain ResNe
 
 Exit status: 0; 2 for a file that is none of that kind, or cannot be read.
 """
+
 import argparse
 import io
 from pathlib import Path

@@ -3,6 +3,7 @@
 Writes results.json and accuracy.png into the work directory, and config.py and checkpoint.pth of the recurrent network
 for kaizen-predict. Run it again to resume after an interruption; what is complete is not done again.
 """
+
 import argparse
 import os
 import sys
@@ -38,6 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     config, checkpoint = write_network(configs[0], trained / read_record(trained).checkpoint, args.work_dir)
     console.print(f'{args.work_dir}/results.json, {args.work_dir}/accuracy.png; to predict with what was trained:')
     predict = 'kaizen-predict' if Path(sys.argv[0]).name == 'kaizen-demo' else 'python tools/predict.py'
-    console.print(f'{predict} "{data}/videos/val_0000*.mp4" --config {config} --checkpoint {checkpoint}',
-                  soft_wrap=True)
+    console.print(
+        f'{predict} "{data}/videos/val_0000*.mp4" --config {config} --checkpoint {checkpoint}', soft_wrap=True
+    )
     console.print(conclusion(results))

@@ -7,6 +7,7 @@ r"""Writes a network as a graph for other programs: torch.export (.pt2) and ONNX
 Each file is checked against the network in Python, at two batch sizes, before it is written. Exit status: 0; 2 for an
 error, which leaves files that were written before it.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -22,10 +23,19 @@ from kaizen_mm.export.formats import check_writable
 def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_network(parser)
-    parser.add_argument('--out', nargs='+', type=Path, required=True, metavar='FILE', help=f'files that end in {" or ".join(FORMATS)}')
-    parser.add_argument('--all-iterates', action='store_true', help='logits of all iterates as outputs, not the last one\'s alone')
-    parser.add_argument('--input-size', nargs='+', type=int, metavar='N',
-                        help='of one sample, such as 3 224 224; default what the network was built for')
+    parser.add_argument(
+        '--out', nargs='+', type=Path, required=True, metavar='FILE', help=f'files that end in {" or ".join(FORMATS)}'
+    )
+    parser.add_argument(
+        '--all-iterates', action='store_true', help="logits of all iterates as outputs, not the last one's alone"
+    )
+    parser.add_argument(
+        '--input-size',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help='of one sample, such as 3 224 224; default what the network was built for',
+    )
     return parser.parse_args(argv)
 
 
@@ -33,9 +43,11 @@ def load(args: argparse.Namespace):
     """The network, and the size of its input where it says one."""
     if args.timm:
         from kaizen_mm.inference.timm_networks import TimmPredictor
+
         predictor = TimmPredictor(args.timm, args.checkpoint, device='cpu', **args.model_kwargs)
         return predictor.network, (3, *predictor.size)
     from kaizen_mm.openmmlab.inference import ConfigPredictor
+
     predictor = ConfigPredictor(args.config, args.checkpoint, device='cpu', cfg_options=args.cfg_options)
     backbone, size = predictor.network.backbone, predictor.config.model.backbone.get('input_shape')
     if getattr(backbone, 'input_size', None) is not None:
@@ -54,11 +66,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         network, size = load(args)
         size = args.input_size or size
         if size is None:
-            raise ValueError('--input-size must be given: the network does not say what it takes. It is C H W of an image, C T H '
-                             'W of a clip, T C H W for a recognizer of frames (Recognizer2D)')
+            raise ValueError(
+                '--input-size must be given: the network does not say what it takes. It is C H W of an image, C T H '
+                'W of a clip, T C H W for a recognizer of frames (Recognizer2D)'
+            )
         for path in args.out:
             difference = export_network(network, path, size, args.all_iterates)
-            print(f'{path}: input x [batch, {", ".join(map(str, size))}], normalized; differs from the network by {difference:.1g}')
+            print(
+                f'{path}: input x [batch, {", ".join(map(str, size))}], normalized; differs from the network by '
+                f'{difference:.1g}'
+            )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
         print('error:', ' '.join(str(error).split()), file=sys.stderr)
         return 2

@@ -1,8 +1,9 @@
 """Draws the curves of trainings from the scalars.json files in their work directories, as a PNG.
 
-Loss, accuracies and changes of weights and logits, per iterate, over both phases; several trainings, such as a recurrent
-network and its control, share each plot.
+Loss, accuracies and changes of weights and logits, per iterate, over both phases; several trainings, such as a
+recurrent network and its control, share each plot.
 """
+
 import argparse
 from pathlib import Path
 from typing import Optional, Sequence
@@ -13,8 +14,13 @@ from kaizen_mm.lab.run_plot import plot_runs
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
-                        help='work directory of a training, or a folder of several')
+    parser.add_argument(
+        'work_dirs',
+        nargs='+',
+        type=Path,
+        metavar='WORK_DIR',
+        help='work directory of a training, or a folder of several',
+    )
     parser.add_argument('--out', type=Path, metavar='FILE', help='default curves.png in the first WORK_DIR')
     args = parser.parse_args(argv)
     out = args.out or args.work_dirs[0] / 'curves.png'

@@ -7,6 +7,7 @@ r"""Classifies images or videos: the top classes of each iterate, as a table, as
 
 Exit status: 0; 1 where an input could not be used (the others are done); 2 for an error.
 """
+
 import argparse
 import sys
 from functools import partial
@@ -28,13 +29,19 @@ def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, glob patterns')
     add_network(parser)
-    parser.add_argument('--labels', metavar='FILE',
-                        help='one class name a line; default what the checkpoint or the config knows, or else numbers')
+    parser.add_argument(
+        '--labels',
+        metavar='FILE',
+        help='one class name a line; default what the checkpoint or the config knows, or else numbers',
+    )
     parser.add_argument('--top', type=positive, default=3, metavar='K', help='classes of each iterate; default 3')
     parser.add_argument('--out', nargs='+', type=Path, default=[], metavar='FILE', help='write .json and .csv files')
     parser.add_argument('--annotate', type=Path, metavar='FOLDER', help='write copies with the top classes as bars')
-    parser.add_argument('--no-check', action='store_true',
-                        help='do not decode each video whole first; damaged ones may then give wrong answers, hang or crash')
+    parser.add_argument(
+        '--no-check',
+        action='store_true',
+        help='do not decode each video whole first; damaged ones may then give wrong answers, hang or crash',
+    )
     parser.add_argument('--device', help='default a GPU where there is one')
     return parser.parse_args(argv)
 
@@ -43,13 +50,16 @@ def predictor(args: argparse.Namespace) -> Predictor:
     common = dict(labels=args.labels, device=args.device)
     if args.timm:
         from kaizen_mm.inference.timm_networks import TimmPredictor
+
         return TimmPredictor(args.timm, args.checkpoint, **common, **args.model_kwargs)
     from kaizen_mm.openmmlab.inference import ConfigPredictor
+
     return ConfigPredictor(args.config, args.checkpoint, **common, cfg_options=args.cfg_options)
 
 
 def annotate(prediction: Prediction, folder: Path, top: int) -> None:
     from kaizen_mm.inference.overlay import annotated_copy
+
     prediction.annotated = annotated_copy(prediction, folder, top)
 
 

@@ -14,6 +14,7 @@ and file names may hold spaces. A file with two labels is left out.
 
 Exit status: 0; 1 where `list` found bad lines; 2 for an error.
 """
+
 import argparse
 import os
 import sys
@@ -24,7 +25,7 @@ from kaizen_mm.data.video_readers import READERS
 
 SPLITS_HELP = {
     'ucf101': 'folder ucfTrainTestlist: classInd.txt, trainlist01.txt, ...',
-    'hmdb51': 'folder testTrainMulti_7030_splits: <class>_test_split1.txt, ...'
+    'hmdb51': 'folder testTrainMulti_7030_splits: <class>_test_split1.txt, ...',
 }
 VIDEOS_HELP = {
     'ucf101': 'folder with <Class>/v_*.avi or v_*.avi',
@@ -34,66 +35,73 @@ VIDEOS_HELP = {
 
 
 def parse_args(argv: Optional[Sequence[str]]):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
     for name, videos in VIDEOS_HELP.items():
         command = commands.add_parser(name)
-        command.add_argument('--videos', required=True, metavar='DIR',
-                             help=videos)
+        command.add_argument('--videos', required=True, metavar='DIR', help=videos)
+        command.add_argument('--workers', type=int, metavar='N', help='processes (default: the processors at hand)')
         command.add_argument(
-            '--workers', type=int, metavar='N',
-            help='processes (default: the processors at hand)')
-        command.add_argument(
-            '--min-frames', type=int, default=1, metavar='N',
+            '--min-frames',
+            type=int,
+            default=1,
+            metavar='N',
             help='leave out shorter videos (default: 1; videos shorter than '
-            'a clip of 16 frames are fine, since the sampler loops them)')
+            'a clip of 16 frames are fine, since the sampler loops them)',
+        )
         command.add_argument(
-            '--timeout', type=float, default=300, metavar='S',
-            help='seconds after which a video counts as unreadable '
-            '(default: 300)')
+            '--timeout',
+            type=float,
+            default=300,
+            metavar='S',
+            help='seconds after which a video counts as unreadable (default: 300)',
+        )
         command.add_argument(
-            '--reader', choices=tuple(READERS),
+            '--reader',
+            choices=tuple(READERS),
             default=os.environ.get('KAIZEN_VIDEO_READER', 'decord'),
-            help='what training decodes with (default: KAIZEN_VIDEO_READER, as '
-            'in the configs, or decord)')
+            help='what training decodes with (default: KAIZEN_VIDEO_READER, as in the configs, or decord)',
+        )
         if name == 'list':
-            command.add_argument('file', metavar='FILE',
-                                 help='list of "file label" lines')
+            command.add_argument('file', metavar='FILE', help='list of "file label" lines')
             command.add_argument(
-                '--out', metavar='FILE',
+                '--out',
+                metavar='FILE',
                 help='write the good lines here, the others with reasons to '
-                '*_left_out.txt beside it (default: only report)')
-            command.add_argument('--num-classes', type=int, metavar='K',
-                                 help='labels must be below it')
+                '*_left_out.txt beside it (default: only report)',
+            )
+            command.add_argument('--num-classes', type=int, metavar='K', help='labels must be below it')
             continue
-        command.add_argument('--splits', required=True, metavar='DIR',
-                             help=SPLITS_HELP[name])
+        command.add_argument('--splits', required=True, metavar='DIR', help=SPLITS_HELP[name])
         command.add_argument(
-            '--out', required=True, metavar='DIR',
-            help='folder for train_split1.txt, test_split1.txt, ..., '
-            'classes.txt, left_out.txt and video_root.txt')
+            '--out',
+            required=True,
+            metavar='DIR',
+            help='folder for train_split1.txt, test_split1.txt, ..., classes.txt, left_out.txt and video_root.txt',
+        )
         command.add_argument(
-            '--short-side', type=int, metavar='PX',
+            '--short-side',
+            type=int,
+            metavar='PX',
             help='re-encode to this short side (even) into OUT/videos, as '
             'H.264 without sound, upright, with a key frame every 16 frames, '
             'and list these, also videos that the reader cannot read but '
             'FFmpeg can; smaller videos keep their size; finished ones are '
             'kept, so an interrupted run can go on (default: list the '
-            'originals)')
+            'originals)',
+        )
         command.add_argument(
-            '--allow-missing', action='store_true',
-            help='go on where videos of the splits are not in the folder; a '
-            'list of which none remains is not written')
+            '--allow-missing',
+            action='store_true',
+            help='go on where videos of the splits are not in the folder; a list of which none remains is not written',
+        )
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     options = vars(parse_args(argv))
     command = options.pop('command')
-    function = {'ucf101': prepare_ucf101, 'hmdb51': prepare_hmdb51,
-                'list': check_list}[command]
+    function = {'ucf101': prepare_ucf101, 'hmdb51': prepare_hmdb51, 'list': check_list}[command]
     try:
         result = function(**options)
     except (OSError, ValueError, RuntimeError, ImportError) as error:

@@ -2,9 +2,10 @@
 
     kaizen-report CONFIG CHECKPOINT
 
-The page, one file of HTML, has the accuracy of every iterate with its uncertainty, what the iterations change, accuracy and
-confusion of the classes, and the samples that a later iterate corrects or breaks.
+The page, one file of HTML, has the accuracy of every iterate with its uncertainty, what the iterations change, accuracy
+and confusion of the classes, and the samples that a later iterate corrects or breaks.
 """
+
 import argparse
 from datetime import datetime
 from functools import partial
@@ -26,7 +27,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('config', type=config_file, help=f'config, a file or {PREFIX}NAME')
     parser.add_argument('checkpoint', type=Path, help='checkpoint file')
     parser.add_argument('--out', type=Path, metavar='FILE', help='default report.html beside the checkpoint')
-    parser.add_argument('--samples', type=int, default=24, metavar='N', help='corrected and broken ones to show; default 24')
+    parser.add_argument(
+        '--samples', type=int, default=24, metavar='N', help='corrected and broken ones to show; default 24'
+    )
     parser.add_argument('--device', help='default a GPU where there is one')
     add_cfg_options(parser)
     args = parser.parse_args(argv)
@@ -43,10 +46,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             if not file.is_file():
                 raise FileNotFoundError(f'no file {file}')
         check_outputs([], [out.parent])
-        outcomes = evaluate(args.config, str(args.checkpoint), args.cfg_options, args.device,
-                            partial(track, description='test set'))
-        facts = {'config': args.config, 'checkpoint': args.checkpoint, 'written': datetime.now().strftime('%Y-%m-%d %H:%M'),
-                 'PyTorch': torch.__version__}
+        outcomes = evaluate(
+            args.config, str(args.checkpoint), args.cfg_options, args.device, partial(track, description='test set')
+        )
+        facts = {
+            'config': args.config,
+            'checkpoint': args.checkpoint,
+            'written': datetime.now().strftime('%Y-%m-%d %H:%M'),
+            'PyTorch': torch.__version__,
+        }
         write_report(outcomes, out, Path(args.config).stem, facts, args.samples)
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -1,4 +1,5 @@
 """Tests a checkpoint; the video configs of this repository take ten clips per video."""
+
 import argparse
 from typing import Optional, Sequence
 

@@ -6,6 +6,7 @@ are for `VideoListDataset` alone). They are made from the official splits (see
 `splits`), and every video is decoded before a list names it (see
 `video_check`).
 """
+
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,14 +33,14 @@ class Preparation:
         left_out (list): (file, reason) of what no list names, sorted.
         notes (list): Lines about anything else worth knowing.
     """
+
     video_root: Path
     lists: dict = field(default_factory=dict)
     left_out: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
     def __str__(self):
-        lines = [f'{file}: {count} videos'
-                 for file, count in self.lists.items()]
+        lines = [f'{file}: {count} videos' for file, count in self.lists.items()]
         lines.append(f'left out: {len(self.left_out)}')
         lines += [f'  {file}: {reason}' for file, reason in self.left_out[:20]]
         if len(self.left_out) > 20:
@@ -68,16 +69,15 @@ def prepare_ucf101(videos, splits, out, **options):
         ValueError: Anything is not in the official form.
     """
     videos = inner_folder(videos, 'videos', 'the UCF101 videos', 'UCF-101')
-    splits = inner_folder(splits, 'splits', 'the official split files',
-                          'ucfTrainTestlist')
+    splits = inner_folder(splits, 'splits', 'the official split files', 'ucfTrainTestlist')
     classes, lists = read_ucf101_splits(splits)
-    files = find_files(videos, 'v_*.avi', 'UCF101 videos, v_*.avi or '
-                       '<Class>/v_*.avi', flat=True)
+    files = find_files(videos, 'v_*.avi', 'UCF101 videos, v_*.avi or <Class>/v_*.avi', flat=True)
     # Names are unique over all classes; some copies differ in their case.
     found = {file.name.lower(): file for file in files}
-    located = {name: [(item, found.get(item.rsplit('/', 1)[-1].lower()), label)
-                      for item, label in entries]
-               for name, entries in lists.items()}
+    located = {
+        name: [(item, found.get(item.rsplit('/', 1)[-1].lower()), label) for item, label in entries]
+        for name, entries in lists.items()
+    }
     return write_preparation(videos, classes, located, out, **options)
 
 
@@ -94,20 +94,27 @@ def prepare_hmdb51(videos, splits, out, **options):
     Returns, raises: As `prepare_ucf101`.
     """
     videos = inner_folder(videos, 'videos', 'the HMDB51 videos', 'hmdb51_org')
-    splits = inner_folder(splits, 'splits', 'the official split files',
-                          'testTrainMulti_7030_splits')
+    splits = inner_folder(splits, 'splits', 'the official split files', 'testTrainMulti_7030_splits')
     classes, lists = read_hmdb51_splits(splits)
     files = find_files(videos, '*.avi', 'HMDB51 videos, <class>/*.avi')
     found = {file.relative_to(videos).as_posix(): file for file in files}
-    located = {name: [(item, found.get(item), label)
-                      for item, label in entries]
-               for name, entries in lists.items()}
+    located = {name: [(item, found.get(item), label) for item, label in entries] for name, entries in lists.items()}
     return write_preparation(videos, classes, located, out, **options)
 
 
-def write_preparation(videos, classes, lists, out, short_side=None,
-                      workers=None, min_frames=1, allow_missing=False,
-                      timeout=TIMEOUT, progress=True, reader='decord'):
+def write_preparation(
+    videos,
+    classes,
+    lists,
+    out,
+    short_side=None,
+    workers=None,
+    min_frames=1,
+    allow_missing=False,
+    timeout=TIMEOUT,
+    progress=True,
+    reader='decord',
+):
     """Check or re-encode the videos and write everything to `out`.
 
     Written are `<list>.txt` for every list, `classes.txt` (one name a line, in
@@ -144,19 +151,18 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             (with `allow_missing`: of a whole split).
     """
     if short_side is not None and (short_side < 2 or short_side % 2):
-        raise ValueError(f'short_side must be an even number of pixels, at '
-                         f'least 2, not {short_side}')
+        raise ValueError(f'short_side must be an even number of pixels, at least 2, not {short_side}')
     if min_frames < 1:
         raise ValueError(f'min_frames must be at least 1, not {min_frames}')
     check_reader(reader)
-    missing = sorted({item for entries in lists.values()
-                      for item, file, _ in entries if file is None})
+    missing = sorted({item for entries in lists.values() for item, file, _ in entries if file is None})
     if missing and not allow_missing:
         total = len({e[0] for entries in lists.values() for e in entries})
         raise FileNotFoundError(
             f'{len(missing)} of {total} videos of the splits are not in '
             f'{videos}, first {", ".join(missing[:3])}; --allow-missing goes '
-            'on without them')
+            'on without them'
+        )
     out = Path(out)
     root = out / 'videos' if short_side else videos
     left_out = dict.fromkeys(missing, 'missing')
@@ -166,21 +172,16 @@ def write_preparation(videos, classes, lists, out, short_side=None,
             if file is None or file in targets:
                 continue
             name = file.relative_to(videos)
-            targets[file] = (name.with_suffix('.mp4') if short_side
-                             else name).as_posix()
+            targets[file] = (name.with_suffix('.mp4') if short_side else name).as_posix()
             if write_line(targets[file], 0) is None:
                 left_out[name.as_posix()] = 'its name cannot stand in a list'
-    sources = sorted(file for file in targets
-                     if file.relative_to(videos).as_posix() not in left_out)
+    sources = sorted(file for file in targets if file.relative_to(videos).as_posix() not in left_out)
     if short_side:
-        tasks = [(file, root / targets[file], short_side, reader)
-                 for file in sources]
-        results = run_videos(reencode_video, tasks, 'Re-encoding', workers,
-                             min_frames, timeout, progress)
+        tasks = [(file, root / targets[file], short_side, reader) for file in sources]
+        results = run_videos(reencode_video, tasks, 'Re-encoding', workers, min_frames, timeout, progress)
     else:
         tasks = [(file, reader) for file in sources]
-        results = run_videos(check_video, tasks, 'Reading', workers,
-                             min_frames, timeout, progress)
+        results = run_videos(check_video, tasks, 'Reading', workers, min_frames, timeout, progress)
     for task, reason in zip(tasks, results):
         if reason:
             left_out[task[0].relative_to(videos).as_posix()] = reason
@@ -189,9 +190,10 @@ def write_preparation(videos, classes, lists, out, short_side=None,
     kept = {file for file, reason in zip(sources, results) if not reason}
 
     result = Preparation(root.resolve(), left_out=sorted(left_out.items()))
-    texts = {name: [write_line(targets[file], label)
-                    for _, file, label in entries if file in kept]
-             for name, entries in lists.items()}
+    texts = {
+        name: [write_line(targets[file], label) for _, file, label in entries if file in kept]
+        for name, entries in lists.items()
+    }
     for name, lines in texts.items():
         parse = parse_list('\n'.join(lines).encode())
         for fault in parse[1].values():
@@ -204,16 +206,13 @@ def write_preparation(videos, classes, lists, out, short_side=None,
         empty = [name for name in names if not texts[name]]
         if empty and (not allow_missing or len(empty) == 2):
             write_left_out(out / 'left_out.txt', result.left_out)
-            raise ValueError(
-                f'split {split}: no video remains for {" and ".join(empty)}, '
-                f'see {out / "left_out.txt"}')
+            raise ValueError(f'split {split}: no video remains for {" and ".join(empty)}, see {out / "left_out.txt"}')
         for name in empty:
             result.notes.append(f'no video remains for {name}: not written')
             del texts[name]
         both = set.intersection(*(set(texts.get(n, ())) for n in names))
         if both:
-            result.notes.append(f'split {split}: {len(both)} videos are both '
-                                'in train and in test')
+            result.notes.append(f'split {split}: {len(both)} videos are both in train and in test')
     write_left_out(out / 'left_out.txt', result.left_out)
     write_lines(out / 'classes.txt', classes)
     write_lines(out / 'video_root.txt', [str(result.video_root)])
@@ -225,13 +224,11 @@ def write_preparation(videos, classes, lists, out, short_side=None,
                 result.lists[file] = len(texts[name])
             else:
                 file.unlink(missing_ok=True)
-    result.notes.insert(0, f'{len(classes)} classes, labels 0 to '
-                        f'{len(classes) - 1}')
+    result.notes.insert(0, f'{len(classes)} classes, labels 0 to {len(classes) - 1}')
     return result
 
 
-def run_videos(function, tasks, description, workers=None, min_frames=1,
-               timeout=TIMEOUT, progress=True):
+def run_videos(function, tasks, description, workers=None, min_frames=1, timeout=TIMEOUT, progress=True):
     """Reason to leave out the video of each task, None where it is good.
 
     Args:
@@ -246,16 +243,25 @@ def run_videos(function, tasks, description, workers=None, min_frames=1,
     reasons = [None] * len(tasks)
     calls = run_isolated(function, tasks, workers, timeout)
     for index, frames, reason in track(
-            calls, description, len(tasks), disable=not progress,
-            console=Console(stderr=True)):
+        calls, description, len(tasks), disable=not progress, console=Console(stderr=True)
+    ):
         if reason is None and frames < min_frames:
             reason = f'too short: {frames} frames, min_frames {min_frames}'
         reasons[index] = reason
     return reasons
 
 
-def check_list(file, videos, out=None, num_classes=None, workers=None,
-               min_frames=1, timeout=TIMEOUT, progress=True, reader='decord'):
+def check_list(
+    file,
+    videos,
+    out=None,
+    num_classes=None,
+    workers=None,
+    min_frames=1,
+    timeout=TIMEOUT,
+    progress=True,
+    reader='decord',
+):
     """Check a list of `file label` lines by opening every video.
 
     Args:
@@ -278,8 +284,7 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
     """
     file, videos = Path(file), inner_folder(videos, 'videos', 'the videos')
     if not file.is_file():
-        raise FileNotFoundError(f'list: no file {file}; expected a list of '
-                                '"file label" lines')
+        raise FileNotFoundError(f'list: no file {file}; expected a list of "file label" lines')
     out = out and Path(out)
     if out and out.resolve() == file.resolve():
         raise ValueError(f'out: {out} is the list itself; give another name')
@@ -289,8 +294,7 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
     content = file.read_bytes()
     lines = dict(numbered_lines(content))
     good, reasons = parse_list(content, num_classes)
-    reasons.update((line, f'repeats the file of line {first}')
-                   for line, first in repeats(good).items())
+    reasons.update((line, f'repeats the file of line {first}') for line, first in repeats(good).items())
     entries = {}
     for entry in good:
         fault = reasons.get(entry.line) or file_fault(videos / entry.file)
@@ -299,37 +303,38 @@ def check_list(file, videos, out=None, num_classes=None, workers=None,
         else:
             entries[entry.line] = (entry.file, entry.label)
     if not entries:
-        found = '; '.join(f'line {number}: {reason}' for number, reason in
-                          sorted(reasons.items())[:1]) or 'it is empty'
-        raise ValueError(
-            f'{file}: no line names a video of {videos} ({found})')
+        found = '; '.join(f'line {number}: {reason}' for number, reason in sorted(reasons.items())[:1]) or 'it is empty'
+        raise ValueError(f'{file}: no line names a video of {videos} ({found})')
     numbers = sorted(entries)
     results = run_videos(
         check_video,
         [(videos / entries[number][0], reader) for number in numbers],
-        'Reading', workers, min_frames, timeout, progress)
-    reasons.update(
-        (n, reason) for n, reason in zip(numbers, results) if reason)
+        'Reading',
+        workers,
+        min_frames,
+        timeout,
+        progress,
+    )
+    reasons.update((n, reason) for n, reason in zip(numbers, results) if reason)
     good = [write_line(*entries[n]) for n in numbers if n not in reasons]
     result = Preparation(
-        videos.resolve(), {out or file: len(good)},
-        [(f'line {n}: {lines[n].strip()}', reasons[n])
-         for n in sorted(reasons)])
+        videos.resolve(),
+        {out or file: len(good)},
+        [(f'line {n}: {lines[n].strip()}', reasons[n]) for n in sorted(reasons)],
+    )
     used = {label for _, label in entries.values()}
     unused = sorted(set(range(max(used) + 1)) - used)
     if unused:
-        result.notes.append(f'labels go up to {max(used)} and {len(unused)} '
-                            f'below are unused, first {unused[0]}; labels '
-                            'count from 0')
+        result.notes.append(
+            f'labels go up to {max(used)} and {len(unused)} below are unused, first {unused[0]}; labels count from 0'
+        )
     if out:
         write_lines(out, good)
-        write_left_out(out.with_name(f'{out.stem}_left_out.txt'),
-                       result.left_out)
+        write_left_out(out.with_name(f'{out.stem}_left_out.txt'), result.left_out)
     return result
 
 
 def write_left_out(file, left_out):
     """Write `item<tab>reason` lines."""
     lines = [f'{item}\t{reason}' for item, reason in left_out]
-    write_lines(file, [line.encode('utf-8', 'backslashreplace').decode()
-                       for line in lines])
+    write_lines(file, [line.encode('utf-8', 'backslashreplace').decode() for line in lines])

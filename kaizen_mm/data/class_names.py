@@ -1,4 +1,5 @@
 """Names of classes, from files of one name a line."""
+
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -23,8 +24,10 @@ def read_class_names(path: str | Path, num_classes: Optional[int] = None) -> Lis
     if not names or not all(names):
         raise ValueError(f'{path} must hold one class name a line, line {names.index("") + 1 if names else 1} is empty')
     if num_classes is not None and len(names) != num_classes:
-        raise ValueError(f'{path} names {len(names)} classes, but there are {num_classes}; it must hold one name a line, '
-                         'in the order of the labels')
+        raise ValueError(
+            f'{path} names {len(names)} classes, but there are {num_classes}; it must hold one name a line, '
+            'in the order of the labels'
+        )
     return names
 
 

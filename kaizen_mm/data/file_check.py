@@ -1,4 +1,5 @@
 """Whether a file can be read and is whole, by its kind and its size alone: nothing is decoded here."""
+
 import os
 import stat
 import struct
@@ -62,7 +63,7 @@ def declared_frames(path: str | Path) -> Optional[int]:
         headers = file.read(length) if name == b'LIST' else b''
     counts, place = [], headers.find(b'strh')
     while place >= 0:
-        header = headers[place + 8:place + 44]
+        header = headers[place + 8 : place + 44]
         if header[:4] == b'vids' and len(header) == 36:
             counts.append(struct.unpack('<I', header[32:36])[0])
         place = headers.find(b'strh', place + 4)
@@ -98,7 +99,8 @@ def _end_of_boxes(file: BinaryIO, size: int) -> Optional[int]:
 
 
 def _end_of_segment(file: BinaryIO) -> Optional[int]:
-    """Elements are an identity, here of four bytes, a length whose first bits say how many bytes it has, and content."""
+    """Elements are an identity, here of four bytes, a length whose first bits say how many bytes it has, and
+    content."""
     for identity in (EBML, SEGMENT):
         found, first = file.read(4), file.read(1)
         if found != identity or not first or not first[0]:

@@ -1,4 +1,5 @@
 """Calls in processes that may die or hang, with one bad file costing one file."""
+
 import multiprocessing
 import os
 import re
@@ -62,8 +63,7 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkser
         RuntimeError: A worker process cannot be started at all.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(
-            os, 'sched_getaffinity') else os.cpu_count()
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     if workers < 1:
         raise ValueError(f'workers must be at least 1, not {workers}')
     if timeout <= 0:
@@ -79,8 +79,7 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkser
 
     def start():
         connection, remote = context.Pipe()
-        process = context.Process(
-            target=serve, args=(remote, function), daemon=True)
+        process = context.Process(target=serve, args=(remote, function), daemon=True)
         process.start()
         remote.close()
         running[connection] = [process, None, float('inf')]
@@ -107,7 +106,8 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkser
                         raise RuntimeError(
                             'a worker process ended before its first task '
                             f'(exit code {process.exitcode}); scripts must '
-                            "call this under `if __name__ == '__main__':`") from None
+                            "call this under `if __name__ == '__main__':`"
+                        ) from None
                     again = task not in retried
                     if again:
                         retried.add(task)
@@ -115,14 +115,11 @@ def run_isolated(function, tasks, workers=None, timeout=TIMEOUT, method='forkser
                     if waiting:
                         start()
                     if not again:
-                        yield task, None, (
-                            f'the reading process died (exit code '
-                            f'{process.exitcode})')
+                        yield task, None, (f'the reading process died (exit code {process.exitcode})')
                     continue
                 if waiting:
                     following = waiting.pop()
-                    running[connection][1:] = (
-                        following, time.monotonic() + timeout)
+                    running[connection][1:] = (following, time.monotonic() + timeout)
                     try:
                         connection.send(tasks[following])
                     except ConnectionError:

@@ -3,6 +3,7 @@
 A line is ``file label``. The label is the last field, an integer from 0; the file's name is what comes before it and
 may hold spaces. Blank lines are passed over. The same file with two labels is an error, whichever way it is written.
 """
+
 import posixpath
 import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
@@ -12,6 +13,7 @@ FORM = '"file label" with a label >= 0'
 
 class Entry(NamedTuple):
     """A line of a list."""
+
     line: int  # from 1
     file: str
     label: int
@@ -39,8 +41,9 @@ def read_list(content: bytes, source: str, num_classes: Optional[int] = None, de
     return entries
 
 
-def parse_list(content: bytes, num_classes: Optional[int] = None,
-               delimiter: str = ' ') -> Tuple[List[Entry], Dict[int, str]]:
+def parse_list(
+    content: bytes, num_classes: Optional[int] = None, delimiter: str = ' '
+) -> Tuple[List[Entry], Dict[int, str]]:
     """The good lines of a list, and what is wrong with the others by their number; see :func:`read_list`."""
     entries, faults = [], {}
     for number, line in numbered_lines(content):
@@ -76,8 +79,10 @@ def parse_line(line: str, num_classes: Optional[int] = None, delimiter: str = ' 
     if not name or not re.fullmatch('[0-9]+', label):
         raise ValueError(f'expected {FORM}, got {line!r}')
     if num_classes is not None and int(label) >= num_classes:
-        raise ValueError(f'label {int(label)} of {name} is out of range; num_classes is {num_classes}, so labels go '
-                         f'from 0 to {num_classes - 1}')
+        raise ValueError(
+            f'label {int(label)} of {name} is out of range; num_classes is {num_classes}, so labels go '
+            f'from 0 to {num_classes - 1}'
+        )
     return name, int(label)
 
 
@@ -97,8 +102,10 @@ def two_labels(entries: Iterable[Entry]) -> Dict[int, str]:
         for entry in same:
             other = next((e for e in same if e.label != entry.label), None)
             if other:
-                faults[entry.line] = (f'label {entry.label} of {entry.file}, which has label {other.label} in line '
-                                      f'{other.line}; a file has one label')
+                faults[entry.line] = (
+                    f'label {entry.label} of {entry.file}, which has label {other.label} in line '
+                    f'{other.line}; a file has one label'
+                )
     return faults
 
 

@@ -19,6 +19,7 @@ tells the two apart.
 
     >>> MovingDigits(seed=0).write('data/moving_digits')
 """
+
 from __future__ import annotations
 
 import json
@@ -98,6 +99,7 @@ class MovingDigits:
     Raises:
         ValueError: For a value that is not as said above.
     """
+
     num_train: int = 640
     num_val: int = 240
     num_frames: int = 24
@@ -111,32 +113,38 @@ class MovingDigits:
     speed: tuple[float, float] = (0.5, 1.25)
 
     def __post_init__(self):
-        for name, least in dict(num_train=1, num_val=1, num_frames=3,
-                                frame_rate=1, size=32, seed=0).items():
+        for name, least in dict(num_train=1, num_val=1, num_frames=3, frame_rate=1, size=32, seed=0).items():
             value = getattr(self, name)
             ok = isinstance(value, Integral) and not isinstance(value, bool)
-            _check(ok and value >= least, name, value,
-                   f'an integer of at least {least}')
+            _check(ok and value >= least, name, value, f'an integer of at least {least}')
             object.__setattr__(self, name, int(value))
-        _check(self.size % 2 == 0 and self.size not in UNREADABLE_SIZES,
-               'size', self.size, 'an even integer other than 48 and 72')
+        _check(
+            self.size % 2 == 0 and self.size not in UNREADABLE_SIZES,
+            'size',
+            self.size,
+            'an even integer other than 48 and 72',
+        )
         for name in ('clutter', 'distractor', 'noise'):
             value = getattr(self, name)
-            _check(isinstance(value, Real) and 0 <= value <= 1, name, value,
-                   'a number from 0 to 1')
+            _check(isinstance(value, Real) and 0 <= value <= 1, name, value, 'a number from 0 to 1')
             object.__setattr__(self, name, float(value))
-        ok = (isinstance(self.camera, Real) and not isinstance(self.camera, bool)
-              and 0 <= self.camera < math.inf)
+        ok = isinstance(self.camera, Real) and not isinstance(self.camera, bool) and 0 <= self.camera < math.inf
         _check(ok, 'camera', self.camera, 'a finite number of at least 0')
         object.__setattr__(self, 'camera', float(self.camera))
-        _check(self.clutter > 0 or not self.camera, 'clutter', self.clutter,
-               'more than 0 where the camera moves')
+        _check(self.clutter > 0 or not self.camera, 'clutter', self.clutter, 'more than 0 where the camera moves')
         highest = MAX_STEP * self.frame_rate / (1 + 2 * self.camera)
-        ok = (isinstance(self.speed, (tuple, list)) and len(self.speed) == 2
-              and all(isinstance(value, Real) for value in self.speed)
-              and 0 < self.speed[0] <= self.speed[1] <= highest)
-        _check(ok, 'speed', self.speed, 'a pair (low, high) with 0 < low <= '
-               f'high <= {highest:g} (frame_rate / 4 / (1 + 2 camera))')
+        ok = (
+            isinstance(self.speed, (tuple, list))
+            and len(self.speed) == 2
+            and all(isinstance(value, Real) for value in self.speed)
+            and 0 < self.speed[0] <= self.speed[1] <= highest
+        )
+        _check(
+            ok,
+            'speed',
+            self.speed,
+            f'a pair (low, high) with 0 < low <= high <= {highest:g} (frame_rate / 4 / (1 + 2 camera))',
+        )
         object.__setattr__(self, 'speed', tuple(map(float, self.speed)))
 
     def labels(self, split: str) -> np.ndarray:
@@ -154,19 +162,17 @@ class MovingDigits:
         """
         labels, index = self.labels(split), operator.index(index)
         if not 0 <= index < len(labels):
-            raise IndexError(f'index={index} is not in split {split!r}; '
-                             f'expected 0 to {len(labels) - 1}')
+            raise IndexError(f'index={index} is not in split {split!r}; expected 0 to {len(labels) - 1}')
         rng = self._rng(1, split, index)
         target = self._digit(rng, split, int(labels[index]), 1.0)
-        distractor = self._digit(rng, split, int(rng.integers(len(MOTIONS))),
-                                 DISTRACTOR_PEAK * self.distractor)
+        distractor = self._digit(rng, split, int(rng.integers(len(MOTIONS))), DISTRACTOR_PEAK * self.distractor)
         background = self._background(rng, split)
-        noise = NOISE_STD * self.noise * rng.standard_normal(
-            (self.num_frames, self.size, self.size), np.float32)
+        noise = NOISE_STD * self.noise * rng.standard_normal((self.num_frames, self.size, self.size), np.float32)
         steps = np.arange(self.num_frames) - (self.num_frames - 1) / 2
         times = steps / self.frame_rate
-        return Scene(target, distractor, background, noise, times,
-                     self._camera(split, index, times) if self.camera else None)
+        return Scene(
+            target, distractor, background, noise, times, self._camera(split, index, times) if self.camera else None
+        )
 
     def render(self, split: str, index: int) -> tuple[np.ndarray, int]:
         """Frames, uint8 RGB [T, H, W, 3], and label of one clip.
@@ -196,56 +202,59 @@ class MovingDigits:
         folder = Path(folder)
         self._claim(folder)
         (folder / 'videos').mkdir(exist_ok=True)
-        lists = {split: [(f'{split}_{index:05d}.mp4', label)
-                         for index, label in enumerate(self.labels(split))]
-                 for split in SPLITS}
-        missing = [(split, index, folder / 'videos' / name) for split in SPLITS
-                   for index, (name, _) in enumerate(lists[split])
-                   if not (folder / 'videos' / name).exists()]
+        lists = {
+            split: [(f'{split}_{index:05d}.mp4', label) for index, label in enumerate(self.labels(split))]
+            for split in SPLITS
+        }
+        missing = [
+            (split, index, folder / 'videos' / name)
+            for split in SPLITS
+            for index, (name, _) in enumerate(lists[split])
+            if not (folder / 'videos' / name).exists()
+        ]
         if missing:
-            for split, index, path in track(missing, 'Writing moving digits',
-                                            disable=not progress):
+            for split, index, path in track(missing, 'Writing moving digits', disable=not progress):
                 frames, _ = self.render(split, index)
                 write_video(path, frames, self.frame_rate)
         _write_missing(folder / 'classes.txt', CLASSES)
         for split in SPLITS:
-            _write_missing(folder / f'{split}.txt',
-                         [f'{name} {label}' for name, label in lists[split]])
+            _write_missing(folder / f'{split}.txt', [f'{name} {label}' for name, label in lists[split]])
 
     def _claim(self, folder: Path) -> None:
         """Write the parameters to `folder`, or raise if it is not for them."""
         # In this order, as another process may be writing the same data set.
-        present = [name for name in ('videos', 'classes.txt', 'train.txt',
-                                     'val.txt') if (folder / name).exists()]
+        present = [name for name in ('videos', 'classes.txt', 'train.txt', 'val.txt') if (folder / name).exists()]
         file = folder / 'moving_digits.json'
-        parameters = {'generator': GENERATOR, **asdict(self),
-                      'speed': list(self.speed)}
+        parameters = {'generator': GENERATOR, **asdict(self), 'speed': list(self.speed)}
         if file.exists():
             try:
                 found = dict(json.loads(file.read_bytes()))
             except (ValueError, TypeError) as error:
-                raise ValueError(f'{file} is damaged ({error}); expected that of '
-                                 'this data set, or another folder') from error
-            differ = [f'{name}={found.get(name)} (asked for: {value})'
-                      for name, value in parameters.items()
-                      if found.get(name, 0.0 if name == 'camera' else None) != value]
+                raise ValueError(
+                    f'{file} is damaged ({error}); expected that of this data set, or another folder'
+                ) from error
+            differ = [
+                f'{name}={found.get(name)} (asked for: {value})'
+                for name, value in parameters.items()
+                if found.get(name, 0.0 if name == 'camera' else None) != value
+            ]
             if differ:
                 raise FileExistsError(
                     f'folder={str(folder)!r} holds moving digits of other '
                     f'parameters: {", ".join(differ)}; expected the same '
-                    'parameters or another folder')
+                    'parameters or another folder'
+                )
         elif present:
             raise FileExistsError(
-                f'folder={str(folder)!r} holds {", ".join(present)} but no '
-                f'{file.name}; expected a new or empty folder')
+                f'folder={str(folder)!r} holds {", ".join(present)} but no {file.name}; expected a new or empty folder'
+            )
         else:
             folder.mkdir(parents=True, exist_ok=True)
             _write_missing(file, [json.dumps(parameters, indent=2)])
 
     def _rng(self, use: int, split: str, index: int = 0):
         # The seed comes last, since a large one fills more than one word.
-        return np.random.default_rng(
-            [use, SPLITS.index(split), index, self.seed])
+        return np.random.default_rng([use, SPLITS.index(split), index, self.seed])
 
     def _digit(self, rng, split: str, label: int, brightness: float) -> Digit:
         """Draw a digit; all classes use `rng` alike."""
@@ -257,10 +266,10 @@ class MovingDigits:
             image=brightness * scale(images[choice], self.size // 3),
             label=label,
             middle=tuple(rng.uniform(size=2)),
-            heading=(MOTIONS[label].heading
-                     or (math.cos(angle), math.sin(angle))),
+            heading=(MOTIONS[label].heading or (math.cos(angle), math.sin(angle))),
             speed=rng.uniform(*self.speed),
-            radius=rng.uniform(*ORBIT_RADIUS))
+            radius=rng.uniform(*ORBIT_RADIUS),
+        )
 
     def _camera(self, split: str, index: int, times: np.ndarray) -> np.ndarray:
         """The way of the scene across the frame, [T, 2] in frame sides."""
@@ -280,9 +289,8 @@ class MovingDigits:
         for _ in range(12):
             top, left = rng.integers(5, size=2)
             image = images[rng.integers(len(images))]
-            piece = scale(image[top:top + 4, left:left + 4], self.size // 6)
-            stamp(background, rng.uniform(0.5, 1) * piece,
-                   rng.uniform(0, self.size, size=2))
+            piece = scale(image[top : top + 4, left : left + 4], self.size // 6)
+            stamp(background, rng.uniform(0.5, 1) * piece, rng.uniform(0, self.size, size=2))
         return CLUTTER_PEAK * self.clutter * background
 
 
@@ -293,9 +301,7 @@ def write_video(path: Path, frames: np.ndarray, frame_rate: int) -> None:
     one thread, so that the bytes do not depend on the machine's load.
     """
     with whole_file(path) as part, av.open(str(part), 'w', format='mp4') as file:
-        stream = file.add_stream(
-            'libx264', rate=frame_rate,
-            options={'qp': str(QUANTISER), 'preset': 'veryfast'})
+        stream = file.add_stream('libx264', rate=frame_rate, options={'qp': str(QUANTISER), 'preset': 'veryfast'})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = 'yuv420p'
         codec = stream.codec_context

@@ -2,6 +2,7 @@
 
 The frame is a torus: what leaves on the right comes in on the left.
 """
+
 from __future__ import annotations
 
 import math
@@ -20,6 +21,7 @@ class Motion:
     screen, -1 for a counter-clockwise one; `gain` is 1 where the speed grows
     linearly, -1 where it falls, 0 where it is constant.
     """
+
     name: str
     reversal: str
     heading: tuple[float, float] | None = None
@@ -59,6 +61,7 @@ class Digit:
         speed: Mean over the clip, in sides per second.
         radius: Of the circle; of use to orbits only.
     """
+
     sample: int
     image: np.ndarray
     label: int
@@ -70,8 +73,7 @@ class Digit:
     def reversed(self) -> Digit:
         """The same path run backwards: a path of the paired class."""
         motion, (x, y) = MOTIONS[self.label], self.heading
-        return replace(self, label=CLASSES.index(motion.reversal),
-                       heading=(x, y) if motion.turn else (-x, -y))
+        return replace(self, label=CLASSES.index(motion.reversal), heading=(x, y) if motion.turn else (-x, -y))
 
     def positions(self, times: np.ndarray) -> np.ndarray:
         """Positions (x, y) [T, 2] before wrapping, at `times` [T] in seconds.
@@ -99,6 +101,7 @@ class Scene:
     `camera` [T, 2] is how far (x, y) the scene is moved across the frame, in
     frame sides; None for a camera at rest.
     """
+
     target: Digit
     distractor: Digit
     background: np.ndarray
@@ -112,10 +115,13 @@ class Scene:
 
     def reversed(self) -> Scene:
         """The scene of the paired class that shows these frames backwards."""
-        return replace(self, target=self.target.reversed(),
-                       distractor=self.distractor.reversed(),
-                       noise=self.noise[::-1],
-                       camera=None if self.camera is None else self.camera[::-1])
+        return replace(
+            self,
+            target=self.target.reversed(),
+            distractor=self.distractor.reversed(),
+            noise=self.noise[::-1],
+            camera=None if self.camera is None else self.camera[::-1],
+        )
 
     def frames(self) -> np.ndarray:
         """Pixels, uint8 RGB (grey) [T, H, W, 3]."""
@@ -137,8 +143,7 @@ class Scene:
 
 def scale(image: np.ndarray, side: int) -> np.ndarray:
     """Scale `image` [h, h] with values in [0, 1] to [side, side]."""
-    return cv2.resize(image, (side, side),
-                      interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
 
 
 def moved(image: np.ndarray, shift) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Re-encoding of videos to a small H.264 that every reader can seek in.
 
-A clip of training is read at a random place: what is decoded for it are the frames from the key frame before it on. With a key
-frame every :data:`KEY_FRAMES` frames that is at most half a clip too many; x264's own choice is one in 250.
+A clip of training is read at a random place: what is decoded for it are the frames from the key frame before it on.
+With a key frame every :data:`KEY_FRAMES` frames that is at most half a clip too many; x264's own choice is one in 250.
 """
+
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -91,10 +92,14 @@ def check_reencoded(path, size, frames, reader='decord'):
         raise ValueError(f're-encoded to {size[0]} x {size[1]}: {error}') from None
     found_size, apart = shown_size(path), key_frame_distance(path)
     if apart > KEY_FRAMES:
-        raise ValueError(f're-encoded with {apart} frames from one key frame to the next, expected at most {KEY_FRAMES}')
+        raise ValueError(
+            f're-encoded with {apart} frames from one key frame to the next, expected at most {KEY_FRAMES}'
+        )
     if (found_size, found) != (size, frames):
-        raise ValueError(f're-encoded to {found_size[0]} x {found_size[1]} and {found} frames, expected '
-                         f'{size[0]} x {size[1]} and {frames}')
+        raise ValueError(
+            f're-encoded to {found_size[0]} x {found_size[1]} and {found} frames, expected '
+            f'{size[0]} x {size[1]} and {frames}'
+        )
 
 
 def key_frame_distance(path):

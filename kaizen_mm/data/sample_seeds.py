@@ -7,6 +7,7 @@ the same with data workers and without.
 
 Covered is what draws from ``random``, ``numpy.random`` and ``torch``; not a generator that a transform keeps to itself.
 """
+
 import os
 import random
 from collections import Counter
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 class Draw(NamedTuple):
     """A sample as the sampler has drawn it: its index, and what its random numbers are made from."""
+
     index: int
     entropy: Tuple[int, ...]
 

@@ -20,6 +20,7 @@ Hence `check_video` compares the size that the container declares with that of t
 that of PyAV, and the frames at sought positions with those read in a row. Decoders hide what is damaged as well as they
 can; PyAV tells which frames it was. Such calls belong into a process of their own, see `isolation`.
 """
+
 import av
 import numpy as np
 
@@ -53,8 +54,13 @@ def check_video(path, reader='decord'):
     except UnreadableVideo as error:
         raise ValueError(error.reason) from None
     try:
-        found = np.concatenate([small(opened.get_batch(range(first, min(first + 32, len(opened)))).asnumpy())
-                                for first in range(0, len(opened), 32)] or [[]])
+        found = np.concatenate(
+            [
+                small(opened.get_batch(range(first, min(first + 32, len(opened)))).asnumpy())
+                for first in range(0, len(opened), 32)
+            ]
+            or [[]]
+        )
     except Exception as error:  # decord raises its own errors and plain RuntimeError
         count_frames(path)  # it may know the reason better
         raise ValueError(f'{reader} cannot decode it: {brief(error)}; {REMEDY}') from None
@@ -75,7 +81,8 @@ def compare(found, expected, reader):
     if abs(len(found) - len(expected)) > SPARE_PACKETS or repeated > SPARE_PACKETS:
         raise ValueError(
             f'{reader} gives {len(found)} frames, {repeats(found)} of them the same as the one before, where '
-            f'{len(expected)} are to be shown: cut without re-encoding, or damaged; {REMEDY}')
+            f'{len(expected)} are to be shown: cut without re-encoding, or damaged; {REMEDY}'
+        )
     shorter = min(len(found), len(expected))
     differing = int((differences(found[:shorter], expected[:shorter]) > TOLERANCE).sum())
     if differing:

@@ -1,9 +1,10 @@
 """The readers that training can decode videos with, behind one function.
 
-decord is the default, PyAV and torchcodec can be had instead. decord reads from a path here: from bytes in memory, as mmaction2's ``DecordInit`` has it read, a
-truncated ``.avi`` ends the process with a segmentation fault, while the same file opened by its path gives an error
-or its frames.
+decord is the default, PyAV and torchcodec can be had instead. decord reads from a path here: from bytes in memory, as
+mmaction2's ``DecordInit`` has it read, a truncated ``.avi`` ends the process with a segmentation fault, while the same
+file opened by its path gives an error or its frames.
 """
+
 import bisect
 import importlib
 import itertools
@@ -51,7 +52,8 @@ def open_video(path: str | Path, reader: str = 'decord', num_threads: int = 1):
 
     Raises:
         UnreadableVideo: There is no such file, it is no regular file, shorter or of fewer frames than its
-            container says, or the reader cannot open it; the message names the file, and the codec where that is the cause.
+            container says, or the reader cannot open it; the message names the file, and the codec where that is the
+            cause.
         ValueError, ImportError: See :func:`check_reader`.
     """
     check_reader(reader)
@@ -77,6 +79,7 @@ def _open_decord(path: str, num_threads: int):
         if file.read(4) == MPEG_PROGRAM:
             raise ValueError('it gives wrong frames of MPEG program streams, where it seeks')
     import decord
+
     return decord.VideoReader(path, num_threads=num_threads)
 
 
@@ -90,6 +93,7 @@ class TorchCodecReader:
 
     def __init__(self, path: str, num_threads: int = 1):
         from torchcodec.decoders import VideoDecoder
+
         self._decoder = VideoDecoder(path, dimension_order='NHWC', num_ffmpeg_threads=num_threads)
 
     def __len__(self) -> int:
@@ -105,8 +109,8 @@ class TorchCodecReader:
 class PyAVReader:
     """PyAV's decoder with decord's interface.
 
-    It decodes on from one wanted frame to the next, or seeks to the last key frame before it where that saves decoding, and
-    turns only wanted frames into RGB. Frames are counted in the order in which they are shown.
+    It decodes on from one wanted frame to the next, or seeks to the last key frame before it where that saves decoding,
+    and turns only wanted frames into RGB. Frames are counted in the order in which they are shown.
     """
 
     def __init__(self, path: str, num_threads: int = 1):
@@ -116,8 +120,11 @@ class PyAVReader:
             raise ValueError('cannot find video stream')
         stream.codec_context.thread_count = num_threads
         self._stream = stream
-        shown = [(packet.pts, packet.is_keyframe) for packet in self._container.demux(stream)
-                 if packet.size and not packet.is_discard]
+        shown = [
+            (packet.pts, packet.is_keyframe)
+            for packet in self._container.demux(stream)
+            if packet.size and not packet.is_discard
+        ]
         self._times = [time for time, _ in shown]
         known = None not in self._times and len(set(self._times)) == len(shown)
         if known:
@@ -200,8 +207,10 @@ def check_reader(reader: str) -> None:
         try:
             importlib.import_module('torchcodec.decoders')
         except Exception as error:  # RuntimeError where FFmpeg is missing
-            raise ImportError('reader "torchcodec" needs the package torchcodec (pip install torchcodec) and FFmpeg\'s '
-                              f'shared libraries (Debian: apt-get install ffmpeg): {brief(error)}') from error
+            raise ImportError(
+                'reader "torchcodec" needs the package torchcodec (pip install torchcodec) and FFmpeg\'s '
+                f'shared libraries (Debian: apt-get install ffmpeg): {brief(error)}'
+            ) from error
 
 
 def _codec(path: str) -> Optional[str]:

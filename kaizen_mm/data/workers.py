@@ -1,11 +1,13 @@
 """How many processes load data where a config does not say it."""
+
 import os
 
 MOST_WORKERS = 16  # of one process: each holds the program once more, and batches in advance
 
 
 def default_workers() -> int:
-    """Data workers of one process: the cores that it may use, shared with the other processes of ``torchrun`` on the machine.
+    """Data workers of one process: the cores that it may use, shared with the other processes of ``torchrun`` on the
+    machine.
 
     At least 1, so that a decoder that ends its process does not end the training without a message, and at most
     :data:`MOST_WORKERS`.

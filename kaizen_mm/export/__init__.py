@@ -1,4 +1,5 @@
 """Recurrent networks as graphs for other programs; needs torch, and for ONNX onnx, onnxscript and onnxruntime."""
+
 from kaizen_mm.export.formats import FORMATS, export_network
 from kaizen_mm.export.networks import Logits
 

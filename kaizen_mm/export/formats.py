@@ -1,4 +1,5 @@
 """``.pt2`` of ``torch.export`` and ONNX, checked against the network in Python before a file is written."""
+
 import io
 import os
 import warnings
@@ -16,12 +17,13 @@ TOLERANCE = 1e-5
 OPSET = 18
 
 
-def export_network(network: nn.Module, path: str | Path, input_size: Sequence[int], all_iterates: bool = False,
-                   batch: int = 2) -> float:
+def export_network(
+    network: nn.Module, path: str | Path, input_size: Sequence[int], all_iterates: bool = False, batch: int = 2
+) -> float:
     """Writes a network, in evaluation mode, as a graph that takes batches of any size.
 
-    Input ``x``; output ``logits``, or with ``all_iterates`` ``logits_1`` to ``logits_K``. What was written is read back and
-    run on batches of two sizes; a file stays only where it gives what the network gives.
+    Input ``x``; output ``logits``, or with ``all_iterates`` ``logits_1`` to ``logits_K``. What was written is read back
+    and run on batches of two sizes; a file stays only where it gives what the network gives.
 
     Args:
         network: See :class:`~kaizen_mm.export.Logits`. Its mode is put back.
@@ -34,8 +36,8 @@ def export_network(network: nn.Module, path: str | Path, input_size: Sequence[in
         The largest difference of a logit from the network's, relative to the largest logit where that is above 1.
 
     Raises:
-        ValueError: An argument that cannot be used; a network that cannot be exported; a graph that gives something else
-            than the network.
+        ValueError: An argument that cannot be used; a network that cannot be exported; a graph that gives something
+            else than the network.
         ImportError: What writes or runs ONNX is not installed.
         OSError: The file cannot be written.
     """
@@ -57,8 +59,10 @@ def export_network(network: nn.Module, path: str | Path, input_size: Sequence[in
     finally:
         network.train(training)
     if not difference <= TOLERANCE:
-        raise ValueError(f'the graph gives logits that differ by {difference:.2g} from the network\'s, more than {TOLERANCE}; '
-                         f'{path} was not written')
+        raise ValueError(
+            f"the graph gives logits that differ by {difference:.2g} from the network's, more than {TOLERANCE}; "
+            f'{path} was not written'
+        )
     write_bytes(path, content)
     return difference
 
@@ -86,12 +90,14 @@ def _onnx(module: nn.Module, x: Tensor, names: List[str]) -> Tuple[bytes, Callab
         import onnxruntime
         import onnxscript  # noqa: F401  what torch writes with
     except ImportError as error:
-        raise ImportError(f'ONNX needs the packages onnx, onnxscript and onnxruntime (pip install "kaizen-mm[export]"): '
-                          f'{error}') from error
+        raise ImportError(
+            f'ONNX needs the packages onnx, onnxscript and onnxruntime (pip install "kaizen-mm[export]"): {error}'
+        ) from error
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of what torch is going to change in its exporter
-        model = torch.onnx.export(_program(module, x), dynamo=True, opset_version=OPSET, input_names=['x'],
-                                  output_names=names, verbose=False)
+        model = torch.onnx.export(
+            _program(module, x), dynamo=True, opset_version=OPSET, input_names=['x'], output_names=names, verbose=False
+        )
     content = model.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
     return content, lambda x: [torch.from_numpy(y).to(x) for y in session.run(None, {'x': x.cpu().numpy()})]
@@ -102,11 +108,13 @@ FORMATS = {'.pt2': _pt2, '.onnx': _onnx}
 
 def _program(module: nn.Module, x: Tensor) -> torch.export.ExportedProgram:
     try:
-        return torch.export.export(module, (x, ), dynamic_shapes={'x': {0: torch.export.Dim('batch')}})
+        return torch.export.export(module, (x,), dynamic_shapes={'x': {0: torch.export.Dim('batch')}})
     except Exception as error:
         reason = ' '.join(str(error).split())
-        raise ValueError(f'{type(module.network).__name__} cannot be exported with a free batch size: {type(error).__name__}: '
-                         f'{reason[:300]}') from error
+        raise ValueError(
+            f'{type(module.network).__name__} cannot be exported with a free batch size: {type(error).__name__}: '
+            f'{reason[:300]}'
+        ) from error
 
 
 def _tensors(outputs) -> List[Tensor]:
@@ -116,5 +124,7 @@ def _tensors(outputs) -> List[Tensor]:
 def _difference(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     if [y.shape for y in outputs] != [y.shape for y in expected]:
         return float('inf')
-    return max(((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1)).item()
-               for a, b in zip(outputs, expected))
+    return max(
+        ((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1)).item()
+        for a, b in zip(outputs, expected)
+    )

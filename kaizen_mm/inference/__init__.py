@@ -1,4 +1,5 @@
 """Predictions of files, per iterate."""
+
 from kaizen_mm.extras import naming_extras
 
 with naming_extras():

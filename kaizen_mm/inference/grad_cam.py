@@ -4,6 +4,7 @@ Grad-CAM (Selvaraju et al., arXiv:1610.02391) weighs the maps of a layer by the 
 recurrent network a layer of the block, and each after it, runs once for each iterate; tools that put hooks on it mix
 the maps of one iterate with the gradient of another. Here one iterate's call is singled out.
 """
+
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
@@ -22,6 +23,7 @@ class CamLayer(nn.Identity):
     Attributes:
         path: Its name among the network's modules, what mmaction2's ``GradCAM`` takes as ``target_layer_name``.
     """
+
     path = 'grad_cam_layer'
 
 
@@ -38,7 +40,9 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
         while isinstance(module, TransparentWrapper) and part not in module._modules:
             module = module.wrapped
         if part not in module._modules:
-            known = [path.replace('wrapped.', '') for path, _ in network.named_modules() if not path.endswith('wrapped')]
+            known = [
+                path.replace('wrapped.', '') for path, _ in network.named_modules() if not path.endswith('wrapped')
+            ]
             raise ValueError(f'name: {type(network).__name__} has no submodule {name!r}; {nearest(name, known)}')
         module = module._modules[part]
     return module
@@ -48,8 +52,9 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
 def iterate_layer(network: nn.Module, name: str, iterate: Optional[int] = None) -> Iterator[CamLayer]:
     """A layer of one iterate of a recurrent network, for tools that put hooks on a layer.
 
-    In this context the network stops at that iterate, so that its scores are ``y_i``, and only the last call of the layer
-    in a forward pass, which is that of iterate i, goes through what is yielded. The network's weights stay as they are.
+    In this context the network stops at that iterate, so that its scores are ``y_i``, and only the last call of the
+    layer in a forward pass, which is that of iterate i, goes through what is yielded. The network's weights stay as
+    they are.
 
     Args:
         network: Any network with a recurrent block, or a recognizer or classifier that has one; it is called itself.
@@ -66,13 +71,18 @@ def iterate_layer(network: nn.Module, name: str, iterate: Optional[int] = None) 
     """
     blocks = [block for _, block in recurrent_blocks(network) if block.num_iterations > 1]
     if not blocks:
-        raise ValueError(f'network must have a recurrent block with num_iterations >= 2, {type(network).__name__} has none')
+        raise ValueError(
+            f'network must have a recurrent block with num_iterations >= 2, {type(network).__name__} has none'
+        )
     block, layer = blocks[-1], submodule(network, name)
     last = block.num_iterations
     iterate = last if iterate is None else iterate
     check_int('iterate', iterate, 1, last)
     calls = _Calls(name, needed=iterate if layer in set(block.wrapped.modules()) else 1)
-    handles = [network.register_forward_pre_hook(calls.count, with_kwargs=True), layer.register_forward_hook(calls.reroute)]
+    handles = [
+        network.register_forward_pre_hook(calls.count, with_kwargs=True),
+        layer.register_forward_hook(calls.reroute),
+    ]
     block.num_iterations = iterate
     network.add_module(CamLayer.path, calls.stand_in)
     try:
@@ -97,14 +107,18 @@ class _Calls:
         with torch.no_grad():
             network.forward(*args, **kwargs)
         if self.made < self.needed:
-            raise ValueError(f'name: {self.name!r} runs {self.made} times in a forward pass that has {self.needed} '
-                             'iterates; take the layer that h reads, or one after the block')
+            raise ValueError(
+                f'name: {self.name!r} runs {self.made} times in a forward pass that has {self.needed} '
+                'iterates; take the layer that h reads, or one after the block'
+            )
         self.made, self.expected = 0, self.made
 
     def reroute(self, layer, inputs, output):
         """After a call of the layer."""
         if not isinstance(output, Tensor):
-            raise TypeError(f'name: {self.name!r} must give a tensor, it gives a {type(output).__name__}; take a layer in it')
+            raise TypeError(
+                f'name: {self.name!r} must give a tensor, it gives a {type(output).__name__}; take a layer in it'
+            )
         self.made += 1
         if self.expected is not None and self.made == self.expected:
             return self.stand_in(output).clone()  # what follows may work in place

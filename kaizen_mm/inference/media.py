@@ -1,4 +1,5 @@
 """Image and video files: what a command line names, and whether a file can be read."""
+
 import glob
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple

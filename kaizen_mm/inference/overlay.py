@@ -1,4 +1,5 @@
 """Copies of images and videos with the top classes of each iterate as bars."""
+
 from pathlib import Path
 from typing import List
 
@@ -56,8 +57,13 @@ def _write_video(prediction, part, top):
                 # H.264 of this pixel format wants even sizes
                 stream.width, stream.height = image.width, image.height + below.height
                 stream.pix_fmt = 'yuv420p'
-            file.mux(stream.encode(av.VideoFrame.from_image(_stacked(image.resize((stream.width, stream.height - below.height)),
-                                                                     below))))
+            file.mux(
+                stream.encode(
+                    av.VideoFrame.from_image(
+                        _stacked(image.resize((stream.width, stream.height - below.height)), below)
+                    )
+                )
+            )
         file.mux(stream.encode())
 
 

@@ -7,6 +7,7 @@
     for prediction in predictor(['clip.mp4', 'folder']):
         print(prediction.file, prediction.error or prediction.top(3)[-1])
 """
+
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from kaizen_mm.inference.media import check_kind, find_files
 
 class Ranked(NamedTuple):
     """A class of a prediction: ``label`` from 0, its ``name``, and its ``probability``."""
+
     label: int
     name: str
     probability: float
@@ -43,12 +45,13 @@ class Prediction:
         error: Why the file could not be used; None where it could.
         annotated: The copy with its top classes, where one was asked for.
     """
+
     file: Path
     kind: str
     names: Sequence[str] = ()
     probabilities: Optional[np.ndarray] = None
     clips: Optional[np.ndarray] = None
-    seconds: float = 0.
+    seconds: float = 0.0
     error: Optional[str] = None
     annotated: Optional[Path] = None
 
@@ -64,10 +67,15 @@ class Prediction:
 
     def agreeing_clips(self) -> List[int]:
         """For each iterate, how many clips have the video's most probable class as theirs."""
-        return [int((clips.argmax(axis=1) == video.argmax()).sum()) for clips, video in zip(self.clips, self.probabilities)]
+        return [
+            int((clips.argmax(axis=1) == video.argmax()).sum()) for clips, video in zip(self.clips, self.probabilities)
+        ]
 
     def _ranked(self, scores, k):
-        return [Ranked(int(label), self.names[label], float(scores[label])) for label in np.argsort(-scores, kind='stable')[:k]]
+        return [
+            Ranked(int(label), self.names[label], float(scores[label]))
+            for label in np.argsort(-scores, kind='stable')[:k]
+        ]
 
 
 class Predictor(ABC):
@@ -81,15 +89,19 @@ class Predictor(ABC):
         check_videos: Whether each video is decoded whole before the network sees clips of it, so that a damaged one is
             an error rather than a wrong answer, a hang or a crash. Default True.
     """
+
     kind: str
     names: List[str]
     num_iterations: int
     network: torch.nn.Module
     check_videos = True
 
-    def __call__(self, inputs: str | Path | Sequence[str | Path],
-                 progress: Callable[[Iterator, int], Iterator] = lambda predictions, total: predictions,
-                 use: Callable[[Prediction], None] = lambda prediction: None) -> List[Prediction]:
+    def __call__(
+        self,
+        inputs: str | Path | Sequence[str | Path],
+        progress: Callable[[Iterator, int], Iterator] = lambda predictions, total: predictions,
+        use: Callable[[Prediction], None] = lambda prediction: None,
+    ) -> List[Prediction]:
         """Predictions of files, folders and glob patterns, in their order.
 
         A file that cannot be used is one with an ``error``; it does not stop the others.
@@ -118,7 +130,7 @@ class Predictor(ABC):
     def _predict(self, prediction):
         check_kind(prediction.file, self.kind)
         if self.kind == 'video' and self.check_videos:
-            for _, _, reason in run_isolated(check_video, [(prediction.file, )], workers=1, method='fork'):
+            for _, _, reason in run_isolated(check_video, [(prediction.file,)], workers=1, method='fork'):
                 if reason:
                     raise ValueError(reason)
         with torch.no_grad():
@@ -135,7 +147,9 @@ class Predictor(ABC):
         """Probabilities ``[K, clips, classes]`` of a file; of an image, one clip."""
 
 
-def class_names(num_classes: int, labels: Optional[str | Path] = None, known: Optional[Sequence[str]] = None) -> List[str]:
+def class_names(
+    num_classes: int, labels: Optional[str | Path] = None, known: Optional[Sequence[str]] = None
+) -> List[str]:
     """Names of the classes: those of a file, those that are known, or else numbers.
 
     Args:
@@ -144,7 +158,8 @@ def class_names(num_classes: int, labels: Optional[str | Path] = None, known: Op
         known: Of the checkpoint or the config; passed over where there are more or fewer than classes.
 
     Raises:
-        FileNotFoundError, ValueError: ``labels`` cannot be used, see :func:`~kaizen_mm.data.class_names.read_class_names`.
+        FileNotFoundError, ValueError: ``labels`` cannot be used, see
+            :func:`~kaizen_mm.data.class_names.read_class_names`.
     """
     if labels is not None:
         return read_class_names(labels, num_classes)

@@ -1,4 +1,5 @@
 """Predictions of files by a network of timm's names, without OpenMMLab."""
+
 from pathlib import Path
 from typing import Optional, Tuple
 
@@ -25,8 +26,8 @@ with naming_extras():
 class TimmPredictor(Predictor):
     """A network of one of timm's names, of ours among them, with the weights of a file.
 
-    Images are scaled and cropped as timm's own scripts do it. Of a video, clips of the network's frames are taken evenly
-    over its length; their short side is scaled to the network's, the middle is cropped.
+    Images are scaled and cropped as timm's own scripts do it. Of a video, clips of the network's frames are taken
+    evenly over its length; their short side is scaled to the network's, the middle is cropped.
 
     Args:
         name: As for ``timm.create_model``.
@@ -40,12 +41,20 @@ class TimmPredictor(Predictor):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names another
-            number of classes.
+        ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names
+            another number of classes.
     """
 
-    def __init__(self, name: str, weights: str | Path, labels: Optional[str | Path] = None,
-                 device: Optional[str | torch.device] = None, num_clips: int = 10, frame_interval: int = 2, **model):
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path,
+        labels: Optional[str | Path] = None,
+        device: Optional[str | torch.device] = None,
+        num_clips: int = 10,
+        frame_interval: int = 2,
+        **model,
+    ):
         check_int('num_clips', num_clips)
         check_int('frame_interval', frame_interval)
         if not Path(weights).is_file():
@@ -71,7 +80,7 @@ class TimmPredictor(Predictor):
 
     def _probabilities(self, path: Path) -> np.ndarray:
         inputs = self._clips(path) if self.kind == 'video' else self._image(path)
-        forward = getattr(self.network, 'forward_iterates', lambda x: (self.network(x), ))
+        forward = getattr(self.network, 'forward_iterates', lambda x: (self.network(x),))
         # [K, clips, 1, classes]
         logits = torch.stack([torch.stack(forward(x[None].to(self.device))) for x in inputs], dim=1)
         return logits.squeeze(2).double().softmax(dim=2).cpu().numpy()
@@ -111,4 +120,4 @@ def _cropped(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     size = [max(side, round(scale * s)) for side, s in zip((height, width), frame.shape[:2])]
     scaled = np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BILINEAR))
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return scaled[top:top + height, left:left + width]
+    return scaled[top : top + height, left : left + width]

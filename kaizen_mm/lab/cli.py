@@ -1,4 +1,5 @@
 """From command-line arguments to configs, for the commands that train and test."""
+
 import argparse
 import importlib
 import os
@@ -13,8 +14,9 @@ from kaizen_mm.openmmlab.training.trial import check_known, check_lengths, check
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds ``--launcher`` and the ``--local_rank`` that launchers pass."""
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='how the processes were started')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the processes were started'
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
@@ -95,14 +97,17 @@ def merge_options(cfg: Config, options: dict) -> None:
     for key in options:
         first, *others = key.split('.')
         if first in cfg and first not in (*RUNNER_ENTRIES, 'phase_one'):
-            raise ValueError(f'--cfg-options {key}: {first} is a variable of the config file, which has been read by now; set '
-                             'what the file makes of it, such as train_dataloader.dataset')
+            raise ValueError(
+                f'--cfg-options {key}: {first} is a variable of the config file, which has been read by now; set '
+                'what the file makes of it, such as train_dataloader.dataset'
+            )
         check_known([first], [*RUNNER_ENTRIES, 'phase_one'], '--cfg-options')
         if first == 'phase_one':
             check_known(others[:1], RUNNER_ENTRIES, f'--cfg-options {key}: phase_one')
         entry = cfg.get(first)
         for i, name in enumerate(others):
-            # what has a type refuses names that it does not know; those of paramwise_cfg are compared with the parameters
+            # what has a type refuses names that it does not know; those of paramwise_cfg are compared with the
+            # parameters
             if not isinstance(entry, dict) or 'type' in entry or 'paramwise_cfg' in others[:i]:
                 break
             similar = '' if name in entry else near(name, entry, cutoff=0.8)

@@ -1,4 +1,5 @@
 """What the networks of a table cost: multiply-adds of one sample, and samples a second."""
+
 import time
 from pathlib import Path
 from typing import Callable
@@ -17,8 +18,9 @@ from kaizen_mm.lab.tables import Table
 def cost(cfg: Config, batch_size: int = 64, repeats: int = 3) -> dict:
     """Multiply-adds and speed of a config's network, on the first samples of its test data.
 
-    The speed is that of whole training and test steps of the model on the CPU, without loading data, by the CPU time of the
-    process, so that other work on the machine matters little; the best of a few repeats. With one thread it is that of one core.
+    The speed is that of whole training and test steps of the model on the CPU, without loading data, by the CPU time of
+    the process, so that other work on the machine matters little; the best of a few repeats. With one thread it is that
+    of one core.
 
     Args:
         batch_size: Samples of a step. Default 64.

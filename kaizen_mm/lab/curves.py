@@ -1,4 +1,5 @@
 """The curves of trainings, read from the ``scalars.json`` files in their work directories."""
+
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -8,12 +9,14 @@ from mmengine.config import Config
 
 from kaizen_mm.openmmlab.log.by_iterate import by_iterate
 
-# name -> iterate (0 for what belongs to none) -> points (x, value); x in epochs, or in iterations where there are no epochs
+# name -> iterate (0 for what belongs to none) -> points (x, value); x in epochs, or in iterations where there are no
+# epochs
 Curves = Dict[str, Dict[int, List[Tuple[float, float]]]]
 
 
 class Phase(NamedTuple):
     """One training: what was logged in training, what in validation, and where both end on the x axis."""
+
     training: Curves
     validation: Curves
     end: float
@@ -22,6 +25,7 @@ class Phase(NamedTuple):
 
 class Run(NamedTuple):
     """A name, and the phases in the order in which they were trained."""
+
     name: str
     phases: List[Phase]
 
@@ -65,14 +69,17 @@ def _records_of(work_dir: Path) -> List[Path]:
 
 
 def _phase_one_of(folder: Path, files: List[Path]) -> Optional[Path]:
-    """Where phase one of a training is: below it, or where its config says; the folders may have been moved together."""
+    """Where phase one of a training is: below it, or where its config says; the folders may have been moved
+    together."""
     places, config = [folder / 'phase_one'], files[-1].with_name('config.py')
     if config.is_file():
         cfg = Config.fromfile(config, use_predefined_variables=False, import_custom_modules=False)
         named = (cfg.get('phase_one') or {}).get('work_dir')
         if named:
             places += [Path(named), folder.parent / Path(named).name]
-    return next((place.resolve() for place in places if _records_of(place) and place.resolve() != folder.resolve()), None)
+    return next(
+        (place.resolve() for place in places if _records_of(place) and place.resolve() != folder.resolve()), None
+    )
 
 
 def _phase(files: List[Path]) -> Optional[Phase]:
@@ -91,7 +98,9 @@ def _phase(files: List[Path]) -> Optional[Phase]:
         return None
     by_epoch = all('epoch' in row for row in training)
     # an epoch ends with a line of its own
-    length = max(row['iter'] / row['epoch'] for row in training if row['epoch'] == training[0]['epoch']) if by_epoch else 1
+    length = (
+        max(row['iter'] / row['epoch'] for row in training if row['epoch'] == training[0]['epoch']) if by_epoch else 1
+    )
     curves = [_curves(training, length), _curves(validation, 1)]
     ends = [training[-1]['iter'] / length, *(row['step'] for row in validation[-1:])]
     return Phase(*curves, max(ends), by_epoch)

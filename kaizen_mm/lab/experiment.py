@@ -2,6 +2,7 @@
 
 What is complete is not done again, what was interrupted is resumed.
 """
+
 import copy
 import json
 import logging
@@ -27,8 +28,14 @@ from kaizen_mm.openmmlab.training.settings import fingerprint, test_settings
 ROWS = ('phase_one', 'static_control', 'kaizen')
 
 
-def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] = (0, ),
-            announce: Callable[[str], None] = print, quiet: bool = False) -> dict:
+def compare(
+    kaizen: Config,
+    control: Config,
+    folder: str,
+    seeds: Sequence[int] = (0,),
+    announce: Callable[[str], None] = print,
+    quiet: bool = False,
+) -> dict:
     """Trains and tests all rows for all seeds; phase one is shared by the other two.
 
     Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_control``,
@@ -47,8 +54,8 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
 
     Returns:
         For each row ``clip_top1`` and ``video_top1``, or ``top1`` for images (percent; for ``kaizen`` a list, one
-        entry per iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the mean
-        over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
+        entry per iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the
+        mean over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
 
     Raises:
         ValueError: ``kaizen`` is not recurrent, ``control`` is, or one has no phase one; or the folder holds a row
@@ -57,8 +64,10 @@ def compare(kaizen: Config, control: Config, folder: str, seeds: Sequence[int] =
     for name, cfg, recurrent in (('kaizen', kaizen, True), ('control', control, False)):
         iterations = cfg.model.backbone.get('num_iterations')
         if cfg.get('phase_one') is None or not iterations or (iterations > 1) != recurrent:
-            raise ValueError(f'{name} must be a config with phase_one and num_iterations '
-                             f'{"of at least 2" if recurrent else "1"}, got num_iterations={iterations}')
+            raise ValueError(
+                f'{name} must be a config with phase_one and num_iterations '
+                f'{"of at least 2" if recurrent else "1"}, got num_iterations={iterations}'
+            )
     per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
     for seed in seeds:
         root = Path(folder, f'seed_{seed}')
@@ -90,8 +99,10 @@ def _accuracies(metrics: dict) -> dict:
             iterates = measure.iterates(metrics)
             result[key] = iterates if len(iterates) > 1 else iterates[0]
     if not result:
-        raise ValueError(f'the test must measure one of {[measure.name.format("") for measure in MEASURES.values()]}, its metrics are '
-                         f'{sorted(metrics)}')
+        raise ValueError(
+            f'the test must measure one of {[measure.name.format("") for measure in MEASURES.values()]}, its metrics '
+            f'are {sorted(metrics)}'
+        )
     return result
 
 
@@ -104,12 +115,13 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
             ``'nothing'``. The log files are the same.
 
     Returns:
-        ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs`` (None for a
-        training by iterations), ``tested`` (how many videos or images), ``seconds`` (of training and test, since the last interruption) and ``seconds_test``.
+        ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs`` (None
+        for a training by iterations), ``tested`` (how many videos or images), ``seconds`` (of training and test, since
+        the last interruption) and ``seconds_test``.
 
     Raises:
-        ValueError: The folder holds the training of another config, or one without a record; or ``result.json`` there is
-            damaged or was edited.
+        ValueError: The folder holds the training of another config, or one without a record; or ``result.json`` there
+            is damaged or was edited.
         RuntimeError: The training has not ended.
     """
     result_file = Path(cfg.work_dir, 'result.json')
@@ -136,7 +148,8 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         epochs=cfg.train_cfg.get('max_epochs'),
         tested=len(runner.test_loop.dataloader.dataset),
         seconds=time.time() - started,
-        seconds_test=time.time() - trained)
+        seconds_test=time.time() - trained,
+    )
     # the result counts for this training and this test alone
     write_result(result_file, dict(result, training=training, test=test))
     return result
@@ -188,8 +201,11 @@ def _mean(runs: List[dict]) -> dict:
 def markdown_table(results: dict) -> str:
     """Mean and standard error of every row and iterate, over seeds or, with a single one, over the tested samples."""
     measures = {key: measure for key, measure in MEASURES.items() if key in results[ROWS[0]]['per_seed'][0]}
-    lines = ['| network | parameters | ' + ''.join(f'{measure.title} ± standard error | ' for measure in measures.values()).rstrip(),
-             '| --- | --- |' + ' --- |' * len(measures)]
+    lines = [
+        '| network | parameters | '
+        + ''.join(f'{measure.title} ± standard error | ' for measure in measures.values()).rstrip(),
+        '| --- | --- |' + ' --- |' * len(measures),
+    ]
     for row in ROWS:
         values = {key: np.array([np.atleast_1d(run[key]) for run in results[row]['per_seed']]) for key in measures}
         iterates = next(iter(values.values())).shape[1]  # [seeds, iterates]
@@ -207,6 +223,7 @@ def _tested(results: dict, row: str) -> Optional[int]:
 def conclusion(results: dict) -> str:
     """One sentence on what :func:`compare` has found, on whole videos or on images."""
     key = [key for key in MEASURES if key in results[ROWS[0]]['per_seed'][0]][-1]
-    last, control = ([float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control'))
+    last, control = (
+        [float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control')
+    )
     return verdict(last, control, _tested(results, 'kaizen'))
-

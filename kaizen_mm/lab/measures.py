@@ -1,10 +1,12 @@
 """The accuracies that trainings are compared by."""
+
 from typing import List, NamedTuple
 
 
 class Measure(NamedTuple):
     """``title`` for plots and tables, ``name`` in an evaluator's metrics, with a place for ``iterate_2/``
     and so on, and the ``factor`` from there to percent."""
+
     title: str
     name: str
     factor: float

@@ -1,7 +1,9 @@
 """``model-index.yml`` and a metafile for each family of networks, in the format of OpenMMLab's packages.
 
-They name every config; accuracies, parameters and epochs come from the records of what was measured, ``results/*.json``.
+They name every config; accuracies, parameters and epochs come from the records of what was measured,
+``results/*.json``.
 """
+
 import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
@@ -13,7 +15,9 @@ from kaizen_mm.lab.tables import TABLES
 
 
 class Family(NamedTuple):
-    """Configs of one network: those whose names start so, after ``kaizen_`` and ``recurrent_``, or those of a folder."""
+    """Configs of one network: those whose names start so, after ``kaizen_`` and ``recurrent_``, or those of a
+    folder."""
+
     title: str
     starts: Tuple[str, ...]
     paper: str
@@ -25,17 +29,22 @@ _RESNET = ('https://arxiv.org/abs/1512.03385', 'Deep Residual Learning for Image
 _KAIZEN = ('https://arxiv.org/abs/1910.11105', 'Adaptive and Iteratively Improving Recurrent Lateral Connections')
 # a name belongs to the first family that takes it
 FAMILIES = {
-    'any_network': Family('Any network', ('any_network/', ), *_KAIZEN),
-    'comparators': Family('Comparators', ('comparators/', ), *_KAIZEN),
-    'mnist_cnn': Family('CNN of the MNIST experiments', ('mnist', ), *_KAIZEN),
-    'mfnet2d': Family('MFNet-2D', ('mfnet2d', ), *_MFNET),
-    'mfnet3d': Family('MFNet-3D', ('mfnet', ), *_MFNET),
+    'any_network': Family('Any network', ('any_network/',), *_KAIZEN),
+    'comparators': Family('Comparators', ('comparators/',), *_KAIZEN),
+    'mnist_cnn': Family('CNN of the MNIST experiments', ('mnist',), *_KAIZEN),
+    'mfnet2d': Family('MFNet-2D', ('mfnet2d',), *_MFNET),
+    'mfnet3d': Family('MFNet-3D', ('mfnet',), *_MFNET),
     'cifar_resnet': Family('ResNet of CIFAR-10', ('resnet8', 'resnet20'), *_RESNET),
     'resnet': Family('ResNet', ('resnet', 'timm_resnet'), *_RESNET),
-    'slowonly': Family('SlowOnly', ('slowonly', ), 'https://arxiv.org/abs/1812.03982',
-                       'SlowFast Networks for Video Recognition'),
-    'tsn': Family('TSN', ('tsn', ), 'https://arxiv.org/abs/1608.00859',
-                  'Temporal Segment Networks: Towards Good Practices for Deep Action Recognition'),
+    'slowonly': Family(
+        'SlowOnly', ('slowonly',), 'https://arxiv.org/abs/1812.03982', 'SlowFast Networks for Video Recognition'
+    ),
+    'tsn': Family(
+        'TSN',
+        ('tsn',),
+        'https://arxiv.org/abs/1608.00859',
+        'Temporal Segment Networks: Towards Good Practices for Deep Action Recognition',
+    ),
 }
 # by what the name of a config holds; the first one counts
 _DATA = {
@@ -69,8 +78,11 @@ def metafiles(root: Path) -> Dict[str, dict]:
         name = path.relative_to(configs).with_suffix('').as_posix()
         if not name.startswith('_base_/'):
             models[_family(name)].append(_model(name, results.get(name, [])))
-    files = {f'{FOLDER}/{family}.yml': {'Collections': [_collection(FAMILIES[family])], 'Models': entries}
-             for family, entries in models.items() if entries}
+    files = {
+        f'{FOLDER}/{family}.yml': {'Collections': [_collection(FAMILIES[family])], 'Models': entries}
+        for family, entries in models.items()
+        if entries
+    }
     return {'model-index.yml': {'Import': list(files)}, **files}
 
 
@@ -87,21 +99,37 @@ def _collection(family: Family) -> dict:
 
 
 def _model(name: str, results: List[Tuple[str, dict, dict]]) -> dict:
-    model = {'Name': name.replace('/', '_'), 'Config': f'configs/{name}.py', 'In Collection': FAMILIES[_family(name)].title}
+    model = {
+        'Name': name.replace('/', '_'),
+        'Config': f'configs/{name}.py',
+        'In Collection': FAMILIES[_family(name)].title,
+    }
     if not results:
         return {**model, 'Metadata': {'Training Resources': 'not run'}}
     _, row, record = results[0]
     data, task = next(found for part, found in _DATA.items() if part in name)
-    model['Metadata'] = {'Training Data': data, 'Epochs': row['epochs'], 'Parameters': row['parameters'],
-                         'Training Resources': record['hardware']}
+    model['Metadata'] = {
+        'Training Data': data,
+        'Epochs': row['epochs'],
+        'Parameters': row['parameters'],
+        'Training Resources': record['hardware'],
+    }
     model['Results'] = [
-        {'Task': task, 'Dataset': data, 'Metrics': {'Top 1 Accuracy': round(row['top1']['mean'], 2)}, 'Record': record_name,
-         'Seeds': len(record['seeds'])} for record_name, row, record in results]
+        {
+            'Task': task,
+            'Dataset': data,
+            'Metrics': {'Top 1 Accuracy': round(row['top1']['mean'], 2)},
+            'Record': record_name,
+            'Seeds': len(record['seeds']),
+        }
+        for record_name, row, record in results
+    ]
     return model
 
 
 def _results(folder: Path) -> Dict[str, List[Tuple[str, dict, dict]]]:
-    """By config: the record's path, the config's row in it, and the record. Rows of configs that are changed are left out."""
+    """By config: the record's path, the config's row in it, and the record. Rows of configs that are changed are left
+    out."""
     found: Dict[str, List[Tuple[str, dict, dict]]] = {}
     for table in TABLES:
         path = folder / f'{table}.json'

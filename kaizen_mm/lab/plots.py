@@ -1,4 +1,5 @@
 """Plots of results."""
+
 from pathlib import Path
 
 import matplotlib
@@ -20,14 +21,17 @@ def plot_iterates(results: dict, path: str) -> None:
         path: File to write.
     """
     titles = {key: measure.title for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
-    figure, axes = plt.subplots(1, len(titles), figsize=(4.5 * len(titles), 3.6), sharey=True, squeeze=False,
-                                layout='constrained')
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(4.5 * len(titles), 3.6), sharey=True, squeeze=False, layout='constrained'
+    )
     for axis, (key, title) in zip(axes[0], titles.items()):
         iterates = np.array([run[key] for run in results['kaizen']['per_seed']])  # [seeds, K]
         numbers = np.arange(1, iterates.shape[1] + 1)
         tested = results['kaizen']['per_seed'][0].get('tested')
         errors = [standard_error(values.tolist(), tested) for values in iterates.T]
-        axis.errorbar(numbers, iterates.mean(axis=0), None if None in errors else errors, marker='o', capsize=3, label='kaizen')
+        axis.errorbar(
+            numbers, iterates.mean(axis=0), None if None in errors else errors, marker='o', capsize=3, label='kaizen'
+        )
         for row, style in (('static_control', '--'), ('phase_one', ':')):
             values = [run[key] for run in results[row]['per_seed']]
             error, mean = standard_error(values, tested), np.mean(values)
@@ -56,8 +60,13 @@ def plot_table(rows: dict, path: str, title: str = '') -> None:
         title: Names the data set and the number of seeds.
     """
     recurrent = {name: row for name, row in rows.items() if len(row['per_iterate'][0]) > 1}
-    figure, axes = plt.subplots(1, 2 if recurrent else 1, figsize=(11 if recurrent else 6.5, 1.4 + 0.34 * max(len(rows), 6)),
-                                squeeze=False, layout='constrained')
+    figure, axes = plt.subplots(
+        1,
+        2 if recurrent else 1,
+        figsize=(11 if recurrent else 6.5, 1.4 + 0.34 * max(len(rows), 6)),
+        squeeze=False,
+        layout='constrained',
+    )
     _draw_rows(axes[0, 0], rows)
     if recurrent:
         _draw_iterates(axes[0, 1], recurrent)
@@ -70,7 +79,8 @@ def plot_table(rows: dict, path: str, title: str = '') -> None:
 
 
 def plot_costs(rows: dict, path: str, title: str = '') -> None:
-    """Accuracy against multiply-adds as a PNG, one point a row, with its standard deviation over seeds where there are several.
+    """Accuracy against multiply-adds as a PNG, one point a row, with its standard deviation over seeds where there are
+    several.
 
     Args:
         rows: What :func:`kaizen_mm.lab.reproduce.summary` returns, with :func:`kaizen_mm.lab.cost.add_costs`.
@@ -81,10 +91,23 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
     for name, row in rows.items():
         short = name.split('/')[-1].replace('_tiny_imagenet', '')
         kind = 'kaizen' if short.startswith('kaizen_') else 'recurrent' if len(row['per_iterate'][0]) > 1 else ''
-        axis.errorbar(row['multiply_adds'], row['top1']['mean'], yerr=row['top1']['std'], marker='o', capsize=3, linestyle='',
-                      color=_COLOURS[kind], label=_KINDS[kind])
-        axis.annotate(short, (row['multiply_adds'], row['top1']['mean']), xytext=(5, 3), textcoords='offset points',
-                      fontsize='x-small')
+        axis.errorbar(
+            row['multiply_adds'],
+            row['top1']['mean'],
+            yerr=row['top1']['std'],
+            marker='o',
+            capsize=3,
+            linestyle='',
+            color=_COLOURS[kind],
+            label=_KINDS[kind],
+        )
+        axis.annotate(
+            short,
+            (row['multiply_adds'], row['top1']['mean']),
+            xytext=(5, 3),
+            textcoords='offset points',
+            fontsize='x-small',
+        )
     handles = dict(zip(*axis.get_legend_handles_labels()[::-1]))
     axis.legend(handles.values(), handles, loc='lower right')
     axis.margins(x=0.15)
@@ -108,12 +131,22 @@ def _draw_rows(axis, rows: dict) -> None:
     for place, (name, row) in enumerate(rows.items()):
         color = _COLOURS[_kind(name)]
         axis.scatter(row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=color, alpha=0.35)
-        axis.errorbar(row['top1']['mean'], place, xerr=row['top1']['std'], marker='o', capsize=3, color=color,
-                      label=_KINDS[_kind(name)])
+        axis.errorbar(
+            row['top1']['mean'],
+            place,
+            xerr=row['top1']['std'],
+            marker='o',
+            capsize=3,
+            color=color,
+            label=_KINDS[_kind(name)],
+        )
         if row['paper_top1'] is not None:
             axis.plot(row['paper_top1'], place, marker='x', color='black', linestyle='', zorder=5, label='paper')
-    axis.set(xlabel='top-1 [%]', yticks=range(len(rows)),
-             yticklabels=[f'{name}  ({row["parameters"]:,})' for name, row in rows.items()])
+    axis.set(
+        xlabel='top-1 [%]',
+        yticks=range(len(rows)),
+        yticklabels=[f'{name}  ({row["parameters"]:,})' for name, row in rows.items()],
+    )
     axis.invert_yaxis()
     axis.grid(axis='x', alpha=0.3)
 
@@ -130,8 +163,14 @@ def _draw_iterates(axis, rows: dict) -> None:
         spread = iterates.std(axis=0, ddof=1) if len(iterates) > 1 else None
         numbers = np.arange(1, iterates.shape[1] + 1)
         # a little apart, or one would hide the other
-        axis.errorbar(numbers + 0.08 * (index - (len(largest) - 1) / 2), iterates.mean(axis=0), spread, marker='o', capsize=3,
-                      color=_COLOURS[kind])
+        axis.errorbar(
+            numbers + 0.08 * (index - (len(largest) - 1) / 2),
+            iterates.mean(axis=0),
+            spread,
+            marker='o',
+            capsize=3,
+            color=_COLOURS[kind],
+        )
         axis.set_xticks(numbers)
     axis.set(xlabel='iterate', ylabel='top-1 [%]', title=', '.join(name for name, _ in largest.values()))
     axis.title.set_fontsize('medium')

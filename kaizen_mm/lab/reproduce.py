@@ -3,6 +3,7 @@
 Everything is kept under one folder, ``seed_S/CONFIG``; the rows of two phases share the phase one of
 their seed, which is a row itself. What is complete is not done again, what was interrupted is resumed.
 """
+
 import json
 import multiprocessing
 import os
@@ -26,12 +27,14 @@ _TABLE = '<!-- table '  # a line of a page that begins with it, and goes on with
 # to what a table's rows are compared, seed by seed, and the titles of these columns
 _DIFFERENCES = {
     'difference': 'difference to the control ± standard error',
-    'difference_to_rival': 'difference to the static network of as many parameters ± standard error'}
+    'difference_to_rival': 'difference to the static network of as many parameters ± standard error',
+}
 
 
 class Run(NamedTuple):
     """One row of a table for one seed: the file of its config, where it is kept, what is changed, and
     its epochs."""
+
     row: str
     seed: int
     config: str
@@ -40,7 +43,9 @@ class Run(NamedTuple):
     epochs: int
 
 
-def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick: bool = False) -> Tuple[List[Run], List[Run]]:
+def plan(
+    table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick: bool = False
+) -> Tuple[List[Run], List[Run]]:
     """The runs that need no other, and those that need phase one of their seed."""
     independent, dependent = [], []
     for row in table.rows:
@@ -53,16 +58,23 @@ def plan(table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick:
                 options['phase_one.work_dir'] = str(folder / f'seed_{seed}' / table.phase_one)
             if quick:
                 options.update(table.quick)
-                for phase in ('', 'phase_one.')[:1 + two_phases]:
+                for phase in ('', 'phase_one.')[: 1 + two_phases]:
                     options.update({f'{phase}train_cfg.max_epochs': _QUICK_EPOCHS, f'{phase}train_cfg.val_interval': 1})
-            run = Run(row, seed, cfg.filename, str(folder / f'seed_{seed}' / row), options,
-                      options.get('train_cfg.max_epochs', cfg.train_cfg.max_epochs))
+            run = Run(
+                row,
+                seed,
+                cfg.filename,
+                str(folder / f'seed_{seed}' / row),
+                options,
+                options.get('train_cfg.max_epochs', cfg.train_cfg.max_epochs),
+            )
             (dependent if two_phases else independent).append(run)
     return independent, dependent
 
 
-def measure(stages: Sequence[Sequence[Run]], jobs: int,
-            done: Callable[[Run, dict], None]) -> Dict[Tuple[str, int], dict]:
+def measure(
+    stages: Sequence[Sequence[Run]], jobs: int, done: Callable[[Run, dict], None]
+) -> Dict[Tuple[str, int], dict]:
     """Trains and tests all runs, stage by stage, ``jobs`` at a time in processes of one thread each.
 
     Args:
@@ -96,8 +108,7 @@ def _result(future: Future, run: Run) -> dict:
     try:
         return future.result()
     except Exception as error:
-        raise RuntimeError(
-            f'{run.row}, seed {run.seed}, in {run.work_dir}: {type(error).__name__}: {error}') from error
+        raise RuntimeError(f'{run.row}, seed {run.seed}, in {run.work_dir}: {type(error).__name__}: {error}') from error
 
 
 def _start_worker() -> None:
@@ -125,8 +136,8 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
     Returns:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
         "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with
-        a control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs of
-        one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
+        a control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
+        of one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
         ``"changes"``.
     """
     rows = {}
@@ -140,7 +151,8 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             seconds=statistics.mean(run['seconds'] for run in runs),
             top1=dict(mean=statistics.mean(top1), std=statistics.stdev(top1) if len(top1) > 1 else None, per_seed=top1),
             per_iterate=per_iterate,
-            paper_top1=paper)
+            paper_top1=paper,
+        )
         if row in table.variants:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
     for key, other in (('difference', table.control), ('difference_to_rival', table.rival)):
@@ -153,7 +165,7 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
 def _paired(values: Sequence[float], control: Sequence[float]) -> dict:
     """Mean of the differences of pairs, and its standard error; None for a single pair."""
     differences = [value - other for value, other in zip(values, control)]
-    error = statistics.stdev(differences) / len(differences)**0.5 if len(differences) > 1 else None
+    error = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else None
     return dict(mean=statistics.mean(differences), standard_error=error, per_seed=differences)
 
 
@@ -161,23 +173,41 @@ _COSTS = ('multiply-adds', 'images/s, training', 'images/s, inference')
 
 
 def markdown(rows: dict) -> str:
-    """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control, or what the
-    networks cost (:mod:`kaizen_mm.lab.cost`)."""
+    """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control, or
+    what the networks cost (:mod:`kaizen_mm.lab.cost`)."""
     last = {key: title for key, title in _DIFFERENCES.items() if any(key in row for row in rows.values())}
     costs = any('multiply_adds' in row for row in rows.values())
-    head = ['config', 'parameters', *(_COSTS if costs else ()), 'top-1, mean ± std', 'per seed', 'mean per iterate',
-            *(last.values() or (() if costs else ['paper']))]
+    head = [
+        'config',
+        'parameters',
+        *(_COSTS if costs else ()),
+        'top-1, mean ± std',
+        'per seed',
+        'mean per iterate',
+        *(last.values() or (() if costs else ['paper'])),
+    ]
     lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(['---'] * len(head)) + ' |']
     for name, row in rows.items():
         top1 = row['top1']
         std = '' if top1['std'] is None else f' ± {top1["std"]:.2f}'
         means = [statistics.mean(values) for values in zip(*row['per_iterate'])]
-        lines.append(' | '.join([
-            f'| `{name}`' if 'changes' in row else f'| `{name}.py`', f'{row["parameters"]:,}', *(_cost(row) if costs else ()), f'{top1["mean"]:.2f}{std}',
-            ', '.join(f'{value:.2f}' for value in top1['per_seed']),
-            ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
-            *([_difference(row.get(key)) for key in last] or
-              ([] if costs else ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}']))]) + ' |')
+        lines.append(
+            ' | '.join(
+                [
+                    f'| `{name}`' if 'changes' in row else f'| `{name}.py`',
+                    f'{row["parameters"]:,}',
+                    *(_cost(row) if costs else ()),
+                    f'{top1["mean"]:.2f}{std}',
+                    ', '.join(f'{value:.2f}' for value in top1['per_seed']),
+                    ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
+                    *(
+                        [_difference(row.get(key)) for key in last]
+                        or ([] if costs else ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}'])
+                    ),
+                ]
+            )
+            + ' |'
+        )
     return '\n'.join(lines)
 
 
@@ -196,8 +226,8 @@ def _difference(difference: Optional[dict]) -> str:
 def fill_page(page: Path, results: Path) -> None:
     """Draws the tables of a page anew: what stands between ``<!-- table NAME -->`` and ``<!-- end -->``.
 
-    Each is the one of ``NAME.json`` in the folder ``results``, with its seeds and its cost; ``Not run.`` where there is none.
-    ``<!-- table hours -->`` is what the tables of the page have cost together.
+    Each is the one of ``NAME.json`` in the folder ``results``, with its seeds and its cost; ``Not run.`` where there is
+    none. ``<!-- table hours -->`` is what the tables of the page have cost together.
 
     Raises:
         ValueError: A table of the page has no end, or a name that is none of a table.
@@ -209,7 +239,9 @@ def fill_page(page: Path, results: Path) -> None:
         if line.startswith(_TABLE):
             name = next(following)
             if name not in (*TABLES, 'hours') or not kept:
-                raise ValueError(f'{page}: {line!r} must name one of {", ".join(TABLES)} and come after the end of the one before')
+                raise ValueError(
+                    f'{page}: {line!r} must name one of {", ".join(TABLES)} and come after the end of the one before'
+                )
             lines += [line, '', *(_hours(results, names) if name == 'hours' else _drawn(results / f'{name}.json')), '']
             kept = False
         kept = kept or line == '<!-- end -->'
@@ -222,7 +254,7 @@ def fill_page(page: Path, results: Path) -> None:
 
 def _hours(results: Path, names: Sequence[str]) -> List[str]:
     """How many trainings the records of these tables hold, and the hours of one core that they took."""
-    lines, total = ['| table | trainings | hours of one core |', '| --- | --- | --- |'], [0, 0.]
+    lines, total = ['| table | trainings | hours of one core |', '| --- | --- | --- |'], [0, 0.0]
     for path in (results / f'{name}.json' for name in names):
         if path.exists():
             record = json.loads(path.read_text(encoding='utf-8'))
@@ -237,7 +269,12 @@ def _drawn(path: Path) -> List[str]:
         return ['Not run.']
     content = json.loads(path.read_text(encoding='utf-8'))
     seeds = ', '.join(map(str, content['seeds']))
-    source = (f'Seed{"s" if len(content["seeds"]) > 1 else ""} {seeds}; `{content["command"]}`; {content["hardware"]}, torch '
-              f'{content["torch"]}, {content["core_hours"]:.1f} hours of one core, shared with other work.')
-    return [*markdown(content['rows']).splitlines(), '',
-            *textwrap.wrap(source, 100, break_long_words=False, break_on_hyphens=False)]
+    source = (
+        f'Seed{"s" if len(content["seeds"]) > 1 else ""} {seeds}; `{content["command"]}`; {content["hardware"]}, torch '
+        f'{content["torch"]}, {content["core_hours"]:.1f} hours of one core, shared with other work.'
+    )
+    return [
+        *markdown(content['rows']).splitlines(),
+        '',
+        *textwrap.wrap(source, 100, break_long_words=False, break_on_hyphens=False),
+    ]

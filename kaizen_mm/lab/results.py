@@ -1,4 +1,5 @@
 """The record of a tested training, ``result.json``: what is read back is checked."""
+
 import json
 from pathlib import Path
 
@@ -37,8 +38,11 @@ def read_result(path: Path) -> dict:
 def _check(result) -> None:
     if not isinstance(result, dict):
         raise ValueError(f'the record must be a dict, got {type(result).__name__}')
-    missing = [key for key in ('metrics', 'parameters', 'trained_parameters', 'epochs', 'seconds', 'seconds_test')
-               if key not in result]
+    missing = [
+        key
+        for key in ('metrics', 'parameters', 'trained_parameters', 'epochs', 'seconds', 'seconds_test')
+        if key not in result
+    ]
     if missing:
         raise ValueError(f'{missing[0]} is missing')
     check_int('parameters', result['parameters'])

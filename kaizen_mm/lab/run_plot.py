@@ -1,4 +1,5 @@
 """The curves of trainings as a picture."""
+
 from pathlib import Path
 from typing import List, Sequence
 
@@ -9,12 +10,14 @@ from kaizen_mm.lab.plots import plt
 # title, part of the training, names of which each run has one, factor
 _PANELS = (
     ('cross entropy, training', 'training', ('ce', 'criterion', 'loss'), 1),
-    ('accuracy, training [%]', 'training', ('top1_acc', ), 100),
-    *((f'{measure.title}, validation [%]', 'validation', (measure.name.format(''), ), measure.factor)
-      for measure in MEASURES.values()),
-    ('worse than the iterate before [% of batches]', 'training', ('worse', ), 100),
-    ('change of the weights', 'training', ('weight_change', ), 1),
-    ('change of the logits', 'training', ('logit_change', ), 1),
+    ('accuracy, training [%]', 'training', ('top1_acc',), 100),
+    *(
+        (f'{measure.title}, validation [%]', 'validation', (measure.name.format(''),), measure.factor)
+        for measure in MEASURES.values()
+    ),
+    ('worse than the iterate before [% of batches]', 'training', ('worse',), 100),
+    ('change of the weights', 'training', ('weight_change',), 1),
+    ('change of the logits', 'training', ('logit_change',), 1),
 )
 _STYLES = ('-', '--', '-.', ':')
 
@@ -31,7 +34,9 @@ def plot_runs(runs: Sequence, path: Path) -> None:
     panels = [panel for panel in _PANELS if any(_found(phase, panel) for run in runs for phase in run.phases)]
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.1 * rows + 0.6), squeeze=False, layout='constrained')
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4.6 * columns, 3.1 * rows + 0.6), squeeze=False, layout='constrained'
+    )
     labels = {}
     for axis, panel in zip(axes.flat, panels):
         for number, run in enumerate(runs):
@@ -39,11 +44,13 @@ def plot_runs(runs: Sequence, path: Path) -> None:
         axis.set_title(panel[0], fontsize='medium')
         axis.grid(alpha=0.25)
         axis.set_xlabel('epoch' if all(phase.by_epoch for run in runs for phase in run.phases) else 'iteration')
-    for axis in axes.flat[len(panels):]:
+    for axis in axes.flat[len(panels) :]:
         axis.axis('off')
     if len(runs) == 1:
         figure.suptitle(runs[0].name, fontsize='medium')
-    figure.legend(labels.values(), labels.keys(), loc='outside lower center', ncols=min(len(labels), 5), fontsize='small')
+    figure.legend(
+        labels.values(), labels.keys(), loc='outside lower center', ncols=min(len(labels), 5), fontsize='small'
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         figure.savefig(part, dpi=110, format='png')
@@ -57,13 +64,17 @@ def _found(phase, panel):
 
 def _draw(axis, panel, run, color) -> dict:
     """One run in one panel; returns the lines for the legend by their labels."""
-    start, lines = 0., {}
+    start, lines = 0.0, {}
     for phase in run.phases:
-        found = {iterate: curve for iterate, curve in _found(phase, panel).items() if iterate or len(_found(phase, panel)) == 1}
+        found = {
+            iterate: curve
+            for iterate, curve in _found(phase, panel).items()
+            if iterate or len(_found(phase, panel)) == 1
+        }
         for iterate, points in found.items():
             x, y = zip(*((start + x, panel[3] * y) for x, y in points))
             marker = 'o' if len(x) == 1 else None
-            line, = axis.plot(x, y, marker=marker, markersize=4, linewidth=1.4, **_look(iterate, max(found), color))
+            (line,) = axis.plot(x, y, marker=marker, markersize=4, linewidth=1.4, **_look(iterate, max(found), color))
             lines[_label(run, iterate, color)] = line
         start += phase.end
         if phase is not run.phases[-1]:

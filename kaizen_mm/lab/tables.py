@@ -1,4 +1,5 @@
 """The tables that ``tools/reproduce.py`` measures."""
+
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from kaizen_mm.lab.measures import MEASURES, Measure
@@ -10,9 +11,11 @@ class Table(NamedTuple):
     ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
     all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
     compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
-    difference to it, seed by seed; and to ``rival``, a static network of as many parameters. A row that is in ``variants`` is no config but one with some of its options changed.
-    With ``costs``, multiply-adds and speed are measured as well.
+    difference to it, seed by seed; and to ``rival``, a static network of as many parameters. A row that is in
+    ``variants`` is no config but one with some of its options changed. With ``costs``, multiply-adds and speed are
+    measured as well.
     """
+
     title: str
     phase_one: str
     rows: Dict[str, Optional[float]]
@@ -25,24 +28,39 @@ class Table(NamedTuple):
 
 
 _TINY_IMAGENET_QUICK = {
-    'train_dataloader.dataset.indices': 64, 'val_dataloader.dataset.indices': 20, 'test_dataloader.dataset.indices': 20}
+    'train_dataloader.dataset.indices': 64,
+    'val_dataloader.dataset.indices': 20,
+    'test_dataloader.dataset.indices': 20,
+}
 _MNIST_QUICK = {
-    'train_dataloader.batch_size': 64, 'train_dataloader.dataset.max_images': 512,
-    'val_dataloader.dataset.max_images': 200, 'test_dataloader.dataset.max_images': 200}
-_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
-    ('train', 256), ('val', 100), ('test', 100))}
-# feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of it
+    'train_dataloader.batch_size': 64,
+    'train_dataloader.dataset.max_images': 512,
+    'val_dataloader.dataset.max_images': 200,
+    'test_dataloader.dataset.max_images': 200,
+}
+_CIFAR10_QUICK = {
+    f'{loader}_dataloader.dataset.max_images': count for loader, count in (('train', 256), ('val', 100), ('test', 100))
+}
+# feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of
+# it
 _CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
-_LAST = {f'model.backbone.{key}': value for key, value in dict(
-    block='layer3.0', dynamic='conv1', feedback='bn2', input_shape=(3, 32, 32)).items()}
+_LAST = {
+    f'model.backbone.{key}': value
+    for key, value in dict(block='layer3.0', dynamic='conv1', feedback='bn2', input_shape=(3, 32, 32)).items()
+}
 _FACTORS = {
     'last_block': _LAST,
-    'last_block_rows_shared': {**_LAST, 'model.backbone.adapter': 'paper', 'model.backbone.pool_kernel': 4,
-                               'model.backbone.pool_stride': 4, 'model.backbone.alpha': 0.1},
+    'last_block_rows_shared': {
+        **_LAST,
+        'model.backbone.adapter': 'paper',
+        'model.backbone.pool_kernel': 4,
+        'model.backbone.pool_stride': 4,
+        'model.backbone.alpha': 0.1,
+    },
     'k3': {'model.backbone.num_iterations': 3},
     'w1_frozen': {'model.backbone.freeze_dynamic': True},
-    'gammas_near_1': {'model.head.loss.gamma_first': 1., 'model.head.loss.gamma_others': 1.},
-    'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.},
+    'gammas_near_1': {'model.head.loss.gamma_first': 1.0, 'model.head.loss.gamma_others': 1.0},
+    'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.0},
     'phase_two_short': {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2},
 }
 # looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
@@ -64,9 +82,9 @@ _HALF_SCAN = {
     'static': (_HALF, {}),
     'static_24610': (_HALF, _widths(8, 18, 36)),
     'h4_r1': (_HALF_K2, _adapter(4, 1)),
-    'h4_r1_alpha4': (_HALF_K2, _adapter(4, 1, alpha=4.)),
+    'h4_r1_alpha4': (_HALF_K2, _adapter(4, 1, alpha=4.0)),
 }
-_GAMMA1 = {'model.head.loss.gamma_first': 1.}
+_GAMMA1 = {'model.head.loss.gamma_first': 1.0}
 _RATE2, _RATE4 = ({'optim_wrapper.optimizer.lr': rate} for rate in (0.2, 0.4))
 _SMALL_SCAN = {
     'static': (_SMALL, {}),
@@ -92,12 +110,19 @@ _SMALL_CHOSEN = {
 }
 
 
-# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for K = 4
-_FIT = {'train_dataloader.dataset.split': 'fit', 'val_dataloader.dataset.split': 'val', 'test_dataloader.dataset.split': 'val'}
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for K =
+# 4
+_FIT = {
+    'train_dataloader.dataset.split': 'fit',
+    'val_dataloader.dataset.split': 'val',
+    'test_dataloader.dataset.split': 'val',
+}
 _H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
 _LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
 _EMA = {  # in phase two alone
-    'phase_one.custom_hooks': [], 'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)]}
+    'phase_one.custom_hooks': [],
+    'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
+}
 
 
 def _units(channels: tuple, units: int) -> dict:
@@ -107,7 +132,7 @@ def _units(channels: tuple, units: int) -> dict:
 _MNIST_CHEAP = {
     'control': ('mnist_control', {}),
     'static_1314': ('mnist', _units((4, 4), 11)),
-    'h8_r2_k2': ('kaizen_mnist_k2', {**_adapter(8, 2, adapter='global'), _H_RATE: 1.}),
+    'h8_r2_k2': ('kaizen_mnist_k2', {**_adapter(8, 2, adapter='global'), _H_RATE: 1.0}),
     'h8_r2_k2_rate10': ('kaizen_mnist_k2', _adapter(8, 2, adapter='global')),
 }
 _MNIST_K4 = {
@@ -128,7 +153,8 @@ def _mnist_scan(variants: dict, **others) -> Table:
         quick=_MNIST_QUICK,
         control='control',
         variants={name: (config, {**options, **_FIT}) for name, (config, options) in variants.items()},
-        **others)
+        **others,
+    )
 
 
 def _scan(title: str, phase_one: str, variants: dict) -> Table:
@@ -139,64 +165,121 @@ def _scan(title: str, phase_one: str, variants: dict) -> Table:
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
         control='static',
-        variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()})
+        variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()},
+    )
 
 
 # the networks of the paper's table 4, Zamir's and MFNet-2D; the recurrent ones also with the kaizen loss
 _COMPARATORS = [
-    'resnet18', 'resnet152', 'googlenet', 'shufflenet_2x', 'mobilenet_1', 'squeezenet', 'sharesnet34', 'iamnn_1', 'iamnn',
-    'kaizen_iamnn', 'cornet_s', 'kaizen_cornet_s', 'feedback_net', 'kaizen_feedback_net', 'conv_rnn', 'kaizen_conv_rnn', 'mfnet2d']
+    'resnet18',
+    'resnet152',
+    'googlenet',
+    'shufflenet_2x',
+    'mobilenet_1',
+    'squeezenet',
+    'sharesnet34',
+    'iamnn_1',
+    'iamnn',
+    'kaizen_iamnn',
+    'cornet_s',
+    'kaizen_cornet_s',
+    'feedback_net',
+    'kaizen_feedback_net',
+    'conv_rnn',
+    'kaizen_conv_rnn',
+    'mfnet2d',
+]
 TABLES = {
     'table1': Table(
         title='MNIST',
         phase_one='mnist',
         rows={
-            'mnist': 96.50, 'mnist_big': 98.07, 'mnist_control': None,
-            'recurrent_mnist_k2': 98.03, 'recurrent_mnist_k3': 98.15, 'recurrent_mnist_k4': 98.16,
-            'kaizen_mnist_k2': 98.16, 'kaizen_mnist_k3': 98.32, 'kaizen_mnist_k4': 98.43,
+            'mnist': 96.50,
+            'mnist_big': 98.07,
+            'mnist_control': None,
+            'recurrent_mnist_k2': 98.03,
+            'recurrent_mnist_k3': 98.15,
+            'recurrent_mnist_k4': 98.16,
+            'kaizen_mnist_k2': 98.16,
+            'kaizen_mnist_k3': 98.32,
+            'kaizen_mnist_k4': 98.43,
         },
         measure=MEASURES['top1'],
-        quick=_MNIST_QUICK),
+        quick=_MNIST_QUICK,
+    ),
     'tiny_imagenet': Table(
         title='MFNet-2D, 20 classes of Tiny ImageNet',
         phase_one='mfnet2d_tiny_imagenet',
-        rows=dict.fromkeys([
-            'mfnet2d_tiny_imagenet', 'mfnet2d_tiny_imagenet_control', 'recurrent_mfnet2d_tiny_imagenet_k2',
-            'recurrent_mfnet2d_tiny_imagenet_k3', 'kaizen_mfnet2d_tiny_imagenet_k2', 'kaizen_mfnet2d_tiny_imagenet_k3']),
+        rows=dict.fromkeys(
+            [
+                'mfnet2d_tiny_imagenet',
+                'mfnet2d_tiny_imagenet_control',
+                'recurrent_mfnet2d_tiny_imagenet_k2',
+                'recurrent_mfnet2d_tiny_imagenet_k3',
+                'kaizen_mfnet2d_tiny_imagenet_k2',
+                'kaizen_mfnet2d_tiny_imagenet_k3',
+            ]
+        ),
         measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
+        quick=_TINY_IMAGENET_QUICK,
+    ),
     'tiny_imagenet_resnet18': Table(
         title='ResNet-18 (mmpretrain), 20 classes of Tiny ImageNet',
         phase_one='resnet18_tiny_imagenet',
-        rows=dict.fromkeys([
-            'resnet18_tiny_imagenet', 'resnet18_tiny_imagenet_control', 'kaizen_resnet18_tiny_imagenet_k3',
-            'kaizen_resnet18_tiny_imagenet_k3_shared']),
+        rows=dict.fromkeys(
+            [
+                'resnet18_tiny_imagenet',
+                'resnet18_tiny_imagenet_control',
+                'kaizen_resnet18_tiny_imagenet_k3',
+                'kaizen_resnet18_tiny_imagenet_k3_shared',
+            ]
+        ),
         measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
+        quick=_TINY_IMAGENET_QUICK,
+    ),
     'tiny_imagenet_timm_resnet18': Table(
         title='ResNet-18 (timm), 20 classes of Tiny ImageNet',
         phase_one='timm_resnet18_tiny_imagenet',
-        rows=dict.fromkeys([
-            'timm_resnet18_tiny_imagenet', 'timm_resnet18_tiny_imagenet_control', 'kaizen_timm_resnet18_tiny_imagenet_k3']),
+        rows=dict.fromkeys(
+            [
+                'timm_resnet18_tiny_imagenet',
+                'timm_resnet18_tiny_imagenet_control',
+                'kaizen_timm_resnet18_tiny_imagenet_k3',
+            ]
+        ),
         measure=MEASURES['top1'],
-        quick=_TINY_IMAGENET_QUICK),
+        quick=_TINY_IMAGENET_QUICK,
+    ),
     'cifar10_from_start': Table(
         title='ResNet-8, CIFAR-10, from the start',
         phase_one='resnet8_cifar10',
-        rows=dict.fromkeys([
-            'resnet8_cifar10', 'kaizen_resnet8_cifar10_k2', 'resnet8_cifar10_parameters', 'resnet8_cifar10_multiply_adds']),
+        rows=dict.fromkeys(
+            [
+                'resnet8_cifar10',
+                'kaizen_resnet8_cifar10_k2',
+                'resnet8_cifar10_parameters',
+                'resnet8_cifar10_multiply_adds',
+            ]
+        ),
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
-        control='resnet8_cifar10'),
+        control='resnet8_cifar10',
+    ),
     'cifar10_half_from_start': Table(
         title='ResNet-8 of half the width, CIFAR-10, from the start',
         phase_one='resnet8_half_cifar10',
-        rows=dict.fromkeys([
-            'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2', 'resnet8_half_cifar10_parameters',
-            'resnet8_half_cifar10_multiply_adds']),
+        rows=dict.fromkeys(
+            [
+                'resnet8_half_cifar10',
+                'kaizen_resnet8_half_cifar10_k2',
+                'resnet8_half_cifar10_parameters',
+                'resnet8_half_cifar10_multiply_adds',
+            ]
+        ),
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
-        control='resnet8_half_cifar10'),
+        control='resnet8_half_cifar10',
+    ),
     'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
     'mnist_k4': _mnist_scan(_MNIST_K4),
     'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
@@ -209,7 +292,8 @@ TABLES = {
         quick=_CIFAR10_QUICK,
         control='static',
         rival='parameters',
-        variants=_SMALL_CHOSEN),
+        variants=_SMALL_CHOSEN,
+    ),
     'cifar10_half_factors': Table(
         title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
         phase_one='resnet8_half_cifar10',
@@ -217,22 +301,33 @@ TABLES = {
         measure=MEASURES['top1'],
         quick=_CIFAR10_QUICK,
         control='control',
-        variants={'control': (_CENTRE, {'model.backbone.num_iterations': 1}),
-                  **{name: (_CENTRE, options) for name, options in _FACTORS.items()}}),
+        variants={
+            'control': (_CENTRE, {'model.backbone.num_iterations': 1}),
+            **{name: (_CENTRE, options) for name, options in _FACTORS.items()},
+        },
+    ),
     'moving_digits_camera': Table(
         title='MFNet-3D, moving digits',
         phase_one='mfnet_digits',
-        rows=dict.fromkeys(['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']),
+        rows=dict.fromkeys(
+            ['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']
+        ),
         measure=MEASURES['video_top1'],
         quick={f'{loader}_dataloader.dataset.indices': 8 for loader in ('train', 'val', 'test')},
-        control='mfnet_digits_control'),
+        control='mfnet_digits_control',
+    ),
     'comparators_tiny_imagenet': Table(
         title='20 classes of Tiny ImageNet at 32 px',
         phase_one='comparators/mfnet2d_tiny_imagenet',
-        rows=dict.fromkeys([
-            *(f'comparators/{name}_tiny_imagenet' for name in _COMPARATORS), 'comparators/mfnet2d_tiny_imagenet_control',
-            'comparators/kaizen_mfnet2d_tiny_imagenet_k3']),
+        rows=dict.fromkeys(
+            [
+                *(f'comparators/{name}_tiny_imagenet' for name in _COMPARATORS),
+                'comparators/mfnet2d_tiny_imagenet_control',
+                'comparators/kaizen_mfnet2d_tiny_imagenet_k3',
+            ]
+        ),
         measure=MEASURES['top1'],
         quick=_TINY_IMAGENET_QUICK,
-        costs=True),
+        costs=True,
+    ),
 }

@@ -1,4 +1,5 @@
 """How sure an accuracy is, and whether one is better than another."""
+
 import math
 import statistics
 from typing import Optional, Sequence
@@ -34,8 +35,8 @@ def with_error(values: Sequence[float], samples: Optional[int] = None) -> str:
 def verdict(values: Sequence[float], control: Sequence[float], samples: Optional[int] = None) -> str:
     """One sentence: whether the recurrent network is better than its control, worse, or not to be told from it.
 
-    With several seeds the differences of pairs count. With one, the two tests are taken for independent; as they are of the same
-    samples, the difference may be surer than said.
+    With several seeds the differences of pairs count. With one, the two tests are taken for independent; as they are of
+    the same samples, the difference may be surer than said.
 
     Args:
         values, control: Accuracies of the last iterate and of the static control in percent, one per seed.
@@ -50,7 +51,15 @@ def verdict(values: Sequence[float], control: Sequence[float], samples: Optional
     if error is None:
         word, sure = 'not to be told from', 'the number of tested samples is not known'
     else:
-        word = ('not to be told from' if abs(difference) <= SURE * error else 'better than' if difference > 0 else 'worse than')
+        word = (
+            'not to be told from'
+            if abs(difference) <= SURE * error
+            else 'better than'
+            if difference > 0
+            else 'worse than'
+        )
         sure = f'its standard error is {error:.1f}, and {SURE} of them count as a difference'
-    return (f'The last iterate of the recurrent network ({with_error(values, samples)} %) is {word} the static control '
-            f'({with_error(control, samples)} %): the difference is {difference:+.1f} points, {sure}.')
+    return (
+        f'The last iterate of the recurrent network ({with_error(values, samples)} %) is {word} the static control '
+        f'({with_error(control, samples)} %): the difference is {difference:+.1f} points, {sure}.'
+    )

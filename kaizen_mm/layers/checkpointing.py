@@ -1,4 +1,5 @@
 """Gradient checkpointing that counts no batch twice in running statistics."""
+
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Callable, Iterable, Iterator
@@ -16,12 +17,14 @@ def checkpointed(function: Callable, module: nn.Module, *inputs, **kwargs):
     computation, so that statistics and gradients are those without checkpointing.
     """
     at_rest = _BuffersAtRest(module)
-    return checkpoint(partial(function, **kwargs), *inputs, use_reentrant=False,
-                      context_fn=lambda: (nullcontext(), at_rest))
+    return checkpoint(
+        partial(function, **kwargs), *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), at_rest)
+    )
 
 
 def checkpoint_children(module: nn.Module, x):
-    """Runs the children of ``module`` one after the other, as in :class:`torch.nn.Sequential`, each :func:`checkpointed`."""
+    """Runs the children of ``module`` one after the other, as in :class:`torch.nn.Sequential`, each
+    :func:`checkpointed`."""
     for child in module.children():
         x = checkpointed(child, child, x)
     return x

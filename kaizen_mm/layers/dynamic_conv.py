@@ -13,6 +13,7 @@ one convolution with ``A^T`` that all samples share, then a small matrix product
 per sample. No tensor of the size of N weights is formed. This holds for every
 kernel size, stride, padding, dilation and number of groups.
 """
+
 import warnings
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
@@ -48,8 +49,7 @@ class LowRankIncrement:
             very same input tensor again, ``W_1 * x`` and ``A^T * x`` are taken from it.
     """
 
-    def __init__(self, rows: Optional[Tensor], basis: Tensor, scale: float,
-                 cache: Optional[dict] = None):
+    def __init__(self, rows: Optional[Tensor], basis: Tensor, scale: float, cache: Optional[dict] = None):
         self.rows, self.basis, self.scale = rows, basis, scale
         self.cache = {} if cache is None else cache
 
@@ -162,8 +162,10 @@ class DynamicLayer(_Layer):
         """
         each = _entries_per_sample(x.shape[0], increment.shape[0])
         if each == 0:
-            raise ValueError(f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
-                             f'weight increment for {increment.shape[0]} samples')
+            raise ValueError(
+                f'{type(self).__name__} {self.label!r} got an input of batch size {x.shape[0]} and a '
+                f'weight increment for {increment.shape[0]} samples'
+            )
         return increment if each == 1 else increment.repeat_interleave(each, dim=0)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
@@ -181,7 +183,6 @@ def _entries_per_sample(batch: int, samples: int) -> int:
 
 
 class _DynamicConv(DynamicLayer, _Conv):
-
     def plain_forward(self, x: Tensor) -> Tensor:
         """The layer with ``W_1``."""
         return self._conv_forward(x, self.weight, self.bias)
@@ -197,8 +198,12 @@ class _DynamicConv(DynamicLayer, _Conv):
         """``base + scale * P (A^T * x)``, group by group; shape and memory format of ``base``."""
         groups = self.groups
         if groups == 1 and base.dim() > 3 and base.stride(1) == 1:  # channels last, as is the result: [N, S, R]
-            mixed = torch.baddbmm(base.flatten(2).transpose(1, 2), projected.flatten(2).transpose(1, 2),
-                                  rows.flatten(2).transpose(1, 2), alpha=scale)
+            mixed = torch.baddbmm(
+                base.flatten(2).transpose(1, 2),
+                projected.flatten(2).transpose(1, 2),
+                rows.flatten(2).transpose(1, 2),
+                alpha=scale,
+            )
             return mixed.transpose(1, 2).reshape(base.shape)
         batch = base.shape[0] * groups
         # [N, R, *S] -> [N * groups, R / groups, S]
@@ -206,7 +211,8 @@ class _DynamicConv(DynamicLayer, _Conv):
             base.reshape(batch, base.shape[1] // groups, -1),
             rows.reshape(batch, rows.shape[1] // groups, -1),
             projected.reshape(batch, projected.shape[1] // groups, -1),
-            alpha=scale)
+            alpha=scale,
+        )
         return mixed.reshape(base.shape)
 
     def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -216,8 +222,15 @@ class _DynamicConv(DynamicLayer, _Conv):
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
         conv = (F.conv1d, F.conv2d, F.conv3d)[len(self.kernel_size) - 1]
-        y = conv(x.reshape(1, -1, *x.shape[2:]), weight.flatten(0, 1), None, self.stride,
-                 padding, self.dilation, x.shape[0] * self.groups)
+        y = conv(
+            x.reshape(1, -1, *x.shape[2:]),
+            weight.flatten(0, 1),
+            None,
+            self.stride,
+            padding,
+            self.dilation,
+            x.shape[0] * self.groups,
+        )
         y = y.reshape(x.shape[0], -1, *y.shape[2:])
         return y if self.bias is None else y + self.bias.view(-1, *[1] * (y.dim() - 2))
 
@@ -253,7 +266,8 @@ class DynamicLinear(DynamicLayer, nn.Linear):
             base.reshape(n, -1, base.shape[-1]),
             projected.reshape(n, -1, projected.shape[-1]),
             rows.transpose(1, 2),
-            alpha=scale)
+            alpha=scale,
+        )
         return mixed.reshape(base.shape)
 
     def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -297,13 +311,16 @@ def dynamic_kind(layer: nn.Module, name: str = 'layer') -> type:
     for plain, dynamic in _DYNAMIC.items():
         if isinstance(layer, plain) and _computes_like(kind, plain) and 'weight' in layer._parameters:
             return dynamic  # a parametrized weight is none of the parameters
-    raise TypeError(f'{name} is a {kind.__module__}.{kind.__qualname__}; a dynamic layer must be a torch.nn '
-                    f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward or a '
-                    'parametrization of its own')
+    raise TypeError(
+        f'{name} is a {kind.__module__}.{kind.__qualname__}; a dynamic layer must be a torch.nn '
+        f'{", ".join(plain.__name__ for plain in _DYNAMIC)}, or a subclass without a forward or a '
+        'parametrization of its own'
+    )
 
 
 def _computes_like(kind: type, plain: type) -> bool:
     # mmcv's wrappers differ from torch's layers on empty inputs under torch < 1.5 alone
     # (mmcv/cnn/bricks/wrappers.py)
     return kind.__module__ == 'mmcv.cnn.bricks.wrappers' or all(
-        getattr(kind, method, None) is getattr(plain, method, None) for method in ('forward', '_conv_forward'))
+        getattr(kind, method, None) is getattr(plain, method, None) for method in ('forward', '_conv_forward')
+    )

@@ -1,4 +1,5 @@
 """A look at what a network does, after which it is as it was."""
+
 from contextlib import contextmanager
 from typing import Iterator
 

@@ -2,6 +2,7 @@
 
 Battash & Wolf, arXiv:1910.11105, section 3.1: phase two starts from the network of phase one.
 """
+
 import warnings
 from typing import List
 
@@ -18,8 +19,11 @@ def untrained_first_weights(network: nn.Module) -> List[str]:
     Nothing is known to have done so where no state dict had the weight since the layer was made dynamic, and every
     norm of the network still has the scales (0 or 1) and shifts (0) that norms start with.
     """
-    names = ['.'.join(part for part in name.split('.') if part != 'wrapped') for name, module in network.named_modules()
-             if isinstance(module, DynamicLayer) and not module.loaded and not module.weight.requires_grad]
+    names = [
+        '.'.join(part for part in name.split('.') if part != 'wrapped')
+        for name, module in network.named_modules()
+        if isinstance(module, DynamicLayer) and not module.loaded and not module.weight.requires_grad
+    ]
     return [] if any(_is_trained(module) for module in network.modules()) else names
 
 
@@ -35,13 +39,19 @@ def warn_of_untrained_first_weights(network: nn.Module) -> None:
 
     A network has this called at the start of each of its forward passes.
     """
-    if not network.training or '_first_weights_checked' in network.__dict__ or torch.compiler.is_compiling() \
-            or not torch.is_grad_enabled():
+    if (
+        not network.training
+        or '_first_weights_checked' in network.__dict__
+        or torch.compiler.is_compiling()
+        or not torch.is_grad_enabled()
+    ):
         return
     network.__dict__['_first_weights_checked'] = True
     names = untrained_first_weights(network)
     if names:
         warnings.warn(
-            f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they stay random. Load those of the trained '
-            'plain network first, or take freeze_dynamic=False. If it was trained before it was made recurrent, '
-            'network.load_state_dict(network.state_dict()) says so', stacklevel=3)
+            f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they stay random. Load those '
+            'of the trained plain network first, or take freeze_dynamic=False. If it was trained before it was made '
+            'recurrent, network.load_state_dict(network.state_dict()) says so',
+            stacklevel=3,
+        )

@@ -4,6 +4,7 @@ What such a block is made of is reached from outside: its dynamic layers carry t
 statistics of an iterate in place of their own, and in the place of the calls of the module that ``h`` reads stands a
 function that keeps the output.
 """
+
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -54,8 +55,10 @@ class ForeignCall:
         else:
             y, z = self._iterate(index, increments, read)
         if version(self._u) != self._version:
-            raise RuntimeError(f'{type(self._block).__name__} changes its input in place, but each iteration needs it '
-                               'as it was; set inplace=False where the block begins')
+            raise RuntimeError(
+                f'{type(self._block).__name__} changes its input in place, but each iteration needs it '
+                'as it was; set inplace=False where the block begins'
+            )
         return y, z
 
     def _iterate(self, index, increments, read):
@@ -81,8 +84,10 @@ class ForeignCall:
                 yield
             for name, layer in self._layers.items():
                 if layer.calls != 1:
-                    raise RuntimeError(f'dynamic: the block must call {name!r} once per pass, it did so '
-                                       f'{layer.calls} times; take a layer that it calls once')
+                    raise RuntimeError(
+                        f'dynamic: the block must call {name!r} once per pass, it did so '
+                        f'{layer.calls} times; take a layer that it calls once'
+                    )
         finally:
             for layer in self._layers.values():
                 layer.increment = None
@@ -103,8 +108,9 @@ class _Feedback:
     @property
     def value(self) -> Tensor:
         if len(self._outputs) != 1:
-            raise RuntimeError(f'feedback: the block must call {self.name!r} once per pass, '
-                               f'it did so {len(self._outputs)} times')
+            raise RuntimeError(
+                f'feedback: the block must call {self.name!r} once per pass, it did so {len(self._outputs)} times'
+            )
         return self._outputs[0]
 
 
@@ -118,5 +124,7 @@ def block_output(output) -> Tensor:
     while isinstance(first, (tuple, list, Mapping)) and len(first):
         first = next(iter(first.values() if isinstance(first, Mapping) else first))
     if not isinstance(first, Tensor):
-        raise TypeError(f'feedback must be read from a module whose (first) output is a tensor, got {type(first).__name__}')
+        raise TypeError(
+            f'feedback must be read from a module whose (first) output is a tensor, got {type(first).__name__}'
+        )
     return first

@@ -7,9 +7,10 @@ bottleneck turns the vector of all channels into the rows ``P_n`` of every dynam
 
 A kernel that is made per sample from the globally pooled input is that of CondConv (Yang et al., arXiv:1904.04971), its
 low-rank form that of dynamic convolution decomposition (Li et al., arXiv:2103.08756), and a low-rank change that starts
-at zero, so that training begins at the network that was there, that of LoRA (Hu et al., arXiv:2106.09685). What they read is
-the input of the layer; ``h`` reads what the block has made of it.
+at zero, so that training begins at the network that was there, that of LoRA (Hu et al., arXiv:2106.09685). What they
+read is the input of the layer; ``h`` reads what the block has made of it.
 """
+
 import math
 from typing import List, Mapping, Optional, Sequence
 
@@ -24,16 +25,17 @@ class GlobalRows(nn.Module):
     """``z -> P_n`` for every dynamic layer: pooling over all positions, then a bottleneck per layer.
 
     Average and maximum of each channel are brought to mean 0 and variance 1 per sample, since the scale of activations
-    differs from block to block; then come a linear layer to ``hidden`` values, ReLU, and a linear layer to ``rows x rank``
-    values. At the start ``P_n`` has a Frobenius norm of about one, so that a step of ``A`` moves the weight by at most about as
-    much as the same step of the weight itself would: the rate of the rest is safe for it, with SGD as well.
+    differs from block to block; then come a linear layer to ``hidden`` values, ReLU, and a linear layer to
+    ``rows x rank`` values. At the start ``P_n`` has a Frobenius norm of about one, so that a step of ``A`` moves the
+    weight by at most about as much as the same step of the weight itself would: the rate of the rest is safe for it,
+    with SGD as well.
 
     Args:
         channels: ``C`` of the feedback map.
         weight_shapes: Shape of each dynamic layer's weight, by layer name.
         hidden: Width of the bottleneck; None (default) for a quarter of the layer's rows, at least 8 and at most 64.
-        rank: ``F``, columns of ``P_n``; None (default) for a quarter of the smaller one of the layer's rows and fan-in, at
-            least 1 and at most 8.
+        rank: ``F``, columns of ``P_n``; None (default) for a quarter of the smaller one of the layer's rows and fan-in,
+            at least 1 and at most 8.
 
     Shape:
         ``[N, C, *spatial]`` of any size, or ``[N, C]``; result: one ``[N, rows, rank]`` per layer.
@@ -42,8 +44,13 @@ class GlobalRows(nn.Module):
         ValueError: ``hidden`` or ``rank`` is no int of at least 1.
     """
 
-    def __init__(self, channels: int, weight_shapes: Mapping[str, Sequence[int]], hidden: Optional[int] = None,
-                 rank: Optional[int] = None):
+    def __init__(
+        self,
+        channels: int,
+        weight_shapes: Mapping[str, Sequence[int]],
+        hidden: Optional[int] = None,
+        rank: Optional[int] = None,
+    ):
         super().__init__()
         for argument, value in (('hidden', hidden), ('rank', rank)):
             if value is not None:
@@ -54,7 +61,7 @@ class GlobalRows(nn.Module):
             width = min(max(rows // 4, 8), 64) if hidden is None else hidden
             columns = min(max(min(rows, math.prod(others)) // 4, 1), 8) if rank is None else rank
             last = nn.Linear(width, rows * columns)
-            nn.init.normal_(last.weight, std=(width * rows * columns)**-0.5)
+            nn.init.normal_(last.weight, std=(width * rows * columns) ** -0.5)
             nn.init.zeros_(last.bias)
             first = nn.Linear(2 * channels, width)
             nn.init.kaiming_normal_(first.weight, nonlinearity='relu')

@@ -15,6 +15,7 @@ Code that knows of the iterates calls its norms with an index (:func:`make_norms
 that does not, the statistics of an iterate are put in place of the norm's own for the duration of
 one pass (:func:`iterate_statistics`).
 """
+
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Sequence
 
@@ -87,7 +88,8 @@ def has_running_statistics(module: nn.Module) -> bool:
 
 
 def restore_iterate_statistics(module: nn.Module, *_, **__) -> None:
-    """Puts statistics back under norms that have been exchanged since :func:`add_iterate_statistics` was called on ``module``.
+    """Puts statistics back under norms that have been exchanged since :func:`add_iterate_statistics` was called on
+    ``module``.
 
     Raises:
         RuntimeError: What stands in the place of a norm has no running statistics, as after folding it into a
@@ -101,9 +103,11 @@ def restore_iterate_statistics(module: nn.Module, *_, **__) -> None:
         if _CHILD in norm._modules:
             continue
         if getattr(norm, 'running_mean', None) is None:
-            raise RuntimeError(f'the batch norm {name!r} has running statistics for each iterate, but it has become a '
-                               f'{type(norm).__name__} without any, so that those are lost; leave it in place, or build the '
-                               "network with norm_statistics='shared'")
+            raise RuntimeError(
+                f'the batch norm {name!r} has running statistics for each iterate, but it has become a '
+                f'{type(norm).__name__} without any, so that those are lost; leave it in place, or build the '
+                "network with norm_statistics='shared'"
+            )
         norm.add_module(_CHILD, rows.to(norm.running_mean))
 
 

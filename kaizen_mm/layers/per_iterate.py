@@ -1,4 +1,5 @@
 """What follows a recurrent block, applied to each of its iterates."""
+
 from typing import Callable, Optional, Sequence
 
 from torch import nn
@@ -54,7 +55,8 @@ class PerIterate(TransparentWrapper):
         return tuple(self.per_iterate(lambda y: self.wrapped(y, **kwargs), iterates))
 
     def per_iterate(self, function: Callable, iterates: Sequence, last_only: bool = False) -> list:
-        """What a function that calls the wrapped module gives for each iterate, with that iterate's statistics in place.
+        """What a function that calls the wrapped module gives for each iterate, with that iterate's statistics in
+        place.
 
         Args:
             function: Takes one iterate.
@@ -63,8 +65,10 @@ class PerIterate(TransparentWrapper):
         """
         if self.num_iterations is None and self.norm_statistics == 'per_iterate' and len(iterates) > 1:
             if has_running_statistics(self.wrapped):
-                raise ValueError(f'num_iterations must be given to {type(self).__name__}: its {type(self.wrapped).__name__} has '
-                                 f'batch norm and there are {len(iterates)} iterates')
+                raise ValueError(
+                    f'num_iterations must be given to {type(self).__name__}: its {type(self.wrapped).__name__} has '
+                    f'batch norm and there are {len(iterates)} iterates'
+                )
         results = []
         for i in range(len(iterates) - 1 if last_only else 0, len(iterates)):
             with iterate_statistics(self.wrapped, i):

@@ -4,6 +4,7 @@ On a CPU the pools of PyTorch are vectorized over the channels, and that only wh
 three-dimensional average is not even then. So maps are brought into that layout first, and the average of windows of a
 clip is that of frames, then that of positions.
 """
+
 from typing import List
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 
 def channels_last_on_cpu(x: Tensor) -> Tensor:
-    """``x``, which is ``[N, C, H, W]`` or ``[N, C, T, H, W]``, with the channels last in memory where it is on a CPU; any other
-    tensor as it is."""
+    """``x``, which is ``[N, C, H, W]`` or ``[N, C, T, H, W]``, with the channels last in memory where it is on a CPU;
+    any other tensor as it is."""
     if x.device.type != 'cpu':
         return x
     if x.dim() == 4:
@@ -38,15 +39,20 @@ def average_windows(z: Tensor, kernel: List[int], stride: List[int]) -> Tensor:
         return F.avg_pool3d(z, kernel, stride).flatten(2)
     samples, channels, size = z.shape[0], z.shape[1], list(z.shape[3:])
     every = torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
-    inside = (F.avg_pool1d(every, kernel[:1], stride[:1]) > 0).to(z.dtype).t()  # [T', T], which frames are in which window
+    inside = (
+        (F.avg_pool1d(every, kernel[:1], stride[:1]) > 0).to(z.dtype).t()
+    )  # [T', T], which frames are in which window
     frames = torch.matmul(inside, z.permute(0, 2, 3, 4, 1).flatten(2))  # [N, T, H * W * C] -> [N, T', H * W * C]
     frames = frames.reshape([-1] + size + [channels]).permute(0, 3, 1, 2)  # [N * T', C, H, W]
-    windows = F.avg_pool2d(frames, kernel[1:], stride[1:], divisor_override=kernel[0] * kernel[1] * kernel[2]).flatten(2)
+    windows = F.avg_pool2d(frames, kernel[1:], stride[1:], divisor_override=kernel[0] * kernel[1] * kernel[2]).flatten(
+        2
+    )
     return windows.reshape([samples, -1] + list(windows.shape[1:])).transpose(1, 2).flatten(2)
 
 
 def maximum_windows(z: Tensor, kernel: List[int], stride: List[int]) -> Tensor:
-    """The maximum of each window: ``[N, C, *spatial] -> [N, C, positions]``; arguments as of :func:`average_windows`."""
+    """The maximum of each window: ``[N, C, *spatial] -> [N, C, positions]``; arguments as of
+    :func:`average_windows`."""
     if len(kernel) == 1:
         return F.max_pool1d(z, kernel, stride)
     if len(kernel) == 2:

@@ -10,6 +10,7 @@ arXiv:1910.11105, section 3. A block of a feed-forward network is split into a d
 
 for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; by default it is frozen.
 """
+
 import difflib
 import inspect
 from typing import Any, List, Sequence, Tuple, Union
@@ -26,8 +27,13 @@ from kaizen_mm.layers.weight_adapter import WeightAdapter
 
 NORM_STATISTICS = ('per_iterate', 'shared')
 MAX_ITERATIONS = 1000  # each has memory and norm statistics of its own: more must be a slip
-_TRANSFORMER_LAYERS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.TransformerEncoder,
-                       nn.TransformerDecoder)
+_TRANSFORMER_LAYERS = (
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+    nn.TransformerEncoder,
+    nn.TransformerDecoder,
+)
 
 
 class AdaptiveRecurrentBlock(TransparentWrapper):
@@ -55,8 +61,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         norm_statistics: ``'per_iterate'`` (default): batch norms of the block keep running
             statistics for each iterate, affine parameters being shared; ``'shared'``:
             one set for all, as in the authors' released code.
-        freeze_dynamic: Whether ``W_1`` keeps the values that it has, as in the paper's second phase (default); False lets
-            it train along, or from the start.
+        freeze_dynamic: Whether ``W_1`` keeps the values that it has, as in the paper's second phase (default); False
+            lets it train along, or from the start.
         adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
             ``pool_kernel``, ...
 
@@ -79,15 +85,17 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     __jit_unused_properties__ = ['num_iterations']
     __jit_ignored_attributes__ = ['_increments_seen', '_adapter_at_start']
 
-    def __init__(self,
-                 block: nn.Module,
-                 dynamic: Sequence[str],
-                 feedback_shape: Sequence[int],
-                 feedback: str = '',
-                 num_iterations: int = 2,
-                 norm_statistics: str = 'per_iterate',
-                 freeze_dynamic: bool = True,
-                 **adapter):
+    def __init__(
+        self,
+        block: nn.Module,
+        dynamic: Sequence[str],
+        feedback_shape: Sequence[int],
+        feedback: str = '',
+        num_iterations: int = 2,
+        norm_statistics: str = 'per_iterate',
+        freeze_dynamic: bool = True,
+        **adapter,
+    ):
         super().__init__(block)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
@@ -97,7 +105,9 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         known = dict(block.named_modules())
         for argument, name in [('dynamic', n) for n in names] + [('feedback', feedback)]:
             if name not in known:
-                raise ValueError(f'{argument}: {type(block).__name__} has no submodule {name!r}; {nearest(name, known)}')
+                raise ValueError(
+                    f'{argument}: {type(block).__name__} has no submodule {name!r}; {nearest(name, known)}'
+                )
         self.dynamic, self.feedback = tuple(names), feedback
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
@@ -108,8 +118,12 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             # nothing of the block is changed before all arguments are known to be good
             for name in names:
                 dynamic_kind(known[name], f'dynamic layer {name!r}')
-            self.add_own_module('adapter', WeightAdapter(
-                feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(known[names[0]].weight))
+            self.add_own_module(
+                'adapter',
+                WeightAdapter(feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(
+                    known[names[0]].weight
+                ),
+            )
             self._adapter_at_start = [p.detach().clone() for p in self.adapter.parameters()]
             for name in names:
                 layer = make_dynamic(known[name], name)
@@ -130,8 +144,10 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     def num_iterations(self, value: int):
         check_num_iterations(value)
         if value > 1 and 'adapter' not in self._modules:
-            raise ValueError(f'num_iterations cannot become {value}: the block was built with '
-                             'num_iterations=1 and has no adapter; build it with at least 2')
+            raise ValueError(
+                f'num_iterations cannot become {value}: the block was built with '
+                'num_iterations=1 and has no adapter; build it with at least 2'
+            )
         self._extend_statistics(value)
         self._num_iterations = value
 
@@ -142,7 +158,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
     def forward(self, u: Tensor, *args, **kwargs) -> tuple:
         if self.num_iterations == 1:
             self._increments_seen = []
-            return (self.wrapped(u, *args, **kwargs), )
+            return (self.wrapped(u, *args, **kwargs),)
         call: Any = ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)
         return tuple(self._iterates(call))
 
@@ -207,11 +223,14 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         """Whether ``h`` still has the weights that it was made with: neither trained nor loaded."""
         return self.num_iterations > 1 and all(
             torch.equal(now.detach().cpu(), start.to(now.dtype).cpu())
-            for now, start in zip(self.adapter.parameters(), self._adapter_at_start))
+            for now, start in zip(self.adapter.parameters(), self._adapter_at_start)
+        )
 
     def extra_repr(self) -> str:
-        return (f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='
-                f'{self.num_iterations}, norm_statistics={self.norm_statistics!r}')
+        return (
+            f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='
+            f'{self.num_iterations}, norm_statistics={self.norm_statistics!r}'
+        )
 
 
 def _keep_from_fused_kernel(module, inputs):
@@ -230,15 +249,21 @@ def _check_batch_first(block: nn.Module) -> None:
         if isinstance(block, kind) and type(block).forward is kind.forward:
             attention = next((m for m in block.modules() if isinstance(m, nn.MultiheadAttention)), None)
             if attention is not None and not attention.batch_first:
-                raise ValueError(f'block: {type(block).__name__} has batch_first=False, so that tokens, not samples, are in the '
-                                 'first dimension and samples would mix; build it with batch_first=True')
+                raise ValueError(
+                    f'block: {type(block).__name__} has batch_first=False, so that tokens, not samples, are in the '
+                    'first dimension and samples would mix; build it with batch_first=True'
+                )
 
 
 def dynamic_names(dynamic: Union[str, Sequence[str]], block: str = 'the block') -> List[str]:
     """The names of the dynamic layers; raises ValueError unless there is one or more and none twice."""
     names = [dynamic] if isinstance(dynamic, str) else dynamic
-    if not isinstance(names, (tuple, list)) or not names or not all(isinstance(name, str) for name in names) \
-            or len(set(names)) < len(names):
+    if (
+        not isinstance(names, (tuple, list))
+        or not names
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+    ):
         raise ValueError(f'dynamic must name at least one layer of {block} and none twice, got {dynamic!r}')
     return list(names)
 

@@ -4,6 +4,7 @@ The wrapped module is registered under one name, and that name is left out of
 the keys on saving and put back on loading, so that a checkpoint of the plain
 network loads into the wrapped one and the other way round.
 """
+
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Iterator, cast
 
@@ -42,15 +43,16 @@ class TransparentWrapper(nn.Module):
         """
         taken = {key.split('.')[0] for key in self.wrapped.state_dict()}
         if name in taken:
-            raise ValueError(f'the wrapped {type(self.wrapped).__name__} has state under the name '
-                             f'{name!r} already; rename it there')
+            raise ValueError(
+                f'the wrapped {type(self.wrapped).__name__} has state under the name {name!r} already; rename it there'
+            )
         self.add_module(name, module)
 
 
 def _hide_wrapped(module, state_dict, prefix, local_metadata):
     long = f'{prefix}wrapped.'
     for key in [k for k in state_dict if k.startswith(long)]:
-        state_dict[prefix + key[len(long):]] = state_dict.pop(key)
+        state_dict[prefix + key[len(long) :]] = state_dict.pop(key)
     return state_dict
 
 
@@ -58,7 +60,7 @@ def _address_wrapped(module, state_dict, prefix, *args):
     own = tuple(f'{prefix}{name}.' for name in module._modules if name != 'wrapped')
     for key in [k for k in state_dict if k.startswith(prefix)]:
         if not key.startswith(own):
-            state_dict[f'{prefix}wrapped.{key[len(prefix):]}'] = state_dict.pop(key)
+            state_dict[f'{prefix}wrapped.{key[len(prefix) :]}'] = state_dict.pop(key)
 
 
 class DelegatingWrapper(TransparentWrapper):

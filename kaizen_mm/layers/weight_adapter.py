@@ -12,6 +12,7 @@ to all weights, as in the paper's MNIST network.
 ``adapter='global'`` chooses another ``h``, which fits any layer and any size of input
 (:mod:`kaizen_mm.layers.global_adapter`).
 """
+
 import math
 from typing import Any, List, Mapping, Optional, Sequence, Union
 
@@ -74,11 +75,11 @@ class WeightAdapter(nn.Module):
         weight_shapes: Shape of each dynamic layer's weight, by layer name.
         adapter: ``'paper'`` (default), or ``'global'``: ``z`` is pooled over all positions, average and maximum, a
             bottleneck turns the ``2 C`` values into the rows ``P_n`` of each layer, and the increment is
-            ``alpha P_n A^T``. Every row sees every channel, and rows, size of the input and length of the clip may be any.
-            ``A`` starts at zero: at first all iterates are the plain network exactly, and ``h`` trains with the optimizer
-            and the rate of the rest. It has, for each layer,
-            ``(2 C + 1) hidden + (hidden + 1) rows rank + fan_in rank`` parameters. Of the arguments below it takes ``alpha``,
-            ``feedback_layout``, ``hidden`` and ``rank``.
+            ``alpha P_n A^T``. Every row sees every channel, and rows, size of the input and length of the clip may be
+            any. ``A`` starts at zero: at first all iterates are the plain network exactly, and ``h`` trains with the
+            optimizer and the rate of the rest. It has, for each layer,
+            ``(2 C + 1) hidden + (hidden + 1) rows rank + fan_in rank`` parameters. Of the arguments below it takes
+            ``alpha``, ``feedback_layout``, ``hidden`` and ``rank``.
         alpha: Step size of eq. 2. None (default) for 1e-3, as in the paper, and for 1 with ``adapter='global'``.
         pool_kernel, pool_stride, pool_padding: Of the parallel max and average pooling, in
             pixels (and frames); an int or one value per spatial dimension. ``pool_kernel=None``
@@ -93,29 +94,31 @@ class WeightAdapter(nn.Module):
             into rows, as the authors' released ResNet-20 does.
         bias: Whether the linear layers have a bias. Default False.
         bound: ``'tanh'`` bounds the increment before ``alpha``; None (default) does not.
-        hidden, rank: With ``adapter='global'``: width of the bottleneck and rank of the increment. Defaults from the layer's
-            size, see :class:`~kaizen_mm.layers.global_adapter.GlobalRows`.
+        hidden, rank: With ``adapter='global'``: width of the bottleneck and rank of the increment. Defaults from the
+            layer's size, see :class:`~kaizen_mm.layers.global_adapter.GlobalRows`.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 feedback_shape: Sequence[int],
-                 weight_shapes: Mapping[str, Sequence[int]],
-                 *,
-                 adapter: str = 'paper',
-                 alpha: Optional[float] = None,
-                 pool_kernel: Union[int, Sequence[int], None] = None,
-                 pool_stride: Union[int, Sequence[int]] = 1,
-                 pool_padding: Union[int, Sequence[int]] = 0,
-                 feedback_layout: str = 'channels_first',
-                 shared_rows: bool = True,
-                 row_layout: str = 'channel',
-                 bias: bool = False,
-                 bound: Optional[str] = None,
-                 hidden: Optional[int] = None,
-                 rank: Optional[int] = None):
+    def __init__(
+        self,
+        feedback_shape: Sequence[int],
+        weight_shapes: Mapping[str, Sequence[int]],
+        *,
+        adapter: str = 'paper',
+        alpha: Optional[float] = None,
+        pool_kernel: Union[int, Sequence[int], None] = None,
+        pool_stride: Union[int, Sequence[int]] = 1,
+        pool_padding: Union[int, Sequence[int]] = 0,
+        feedback_layout: str = 'channels_first',
+        shared_rows: bool = True,
+        row_layout: str = 'channel',
+        bias: bool = False,
+        bound: Optional[str] = None,
+        hidden: Optional[int] = None,
+        rank: Optional[int] = None,
+    ):
         super().__init__()
         check_choice('adapter', adapter, tuple(_ALPHA))
         check_choice('bound', bound, _BOUNDS)
@@ -126,11 +129,15 @@ class WeightAdapter(nn.Module):
         check_flag('shared_rows', shared_rows)
         check_flag('bias', bias)
         if not isinstance(weight_shapes, Mapping) or not weight_shapes:
-            raise ValueError(f'weight_shapes must map the name of at least one dynamic layer to its shape, got {weight_shapes!r}')
+            raise ValueError(
+                f'weight_shapes must map the name of at least one dynamic layer to its shape, got {weight_shapes!r}'
+            )
         self.feedback_shape = check_shape('feedback_shape', feedback_shape, '(C, *spatial) of one sample')
         self._sizes = list(self.feedback_shape)  # TorchScript compares no tuples with shapes
-        self.weight_shapes = {name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
-                              for name, shape in weight_shapes.items()}
+        self.weight_shapes = {
+            name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
+            for name, shape in weight_shapes.items()
+        }
         self.adapter, self.alpha = adapter, float(alpha)
         self.feedback_layout = feedback_layout
         self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
@@ -138,9 +145,16 @@ class WeightAdapter(nn.Module):
         self.linears: Any = nn.ModuleList()  # A of each layer, in the order of weight_shapes
         self.global_rows: Optional[GlobalRows] = None
         if adapter == 'global':
-            _check_left('adapter is "global"', pool_kernel=(pool_kernel, None), pool_stride=(pool_stride, 1),
-                        pool_padding=(pool_padding, 0), shared_rows=(shared_rows, True),
-                        row_layout=(row_layout, 'channel'), bias=(bias, False), bound=(bound, None))
+            _check_left(
+                'adapter is "global"',
+                pool_kernel=(pool_kernel, None),
+                pool_stride=(pool_stride, 1),
+                pool_padding=(pool_padding, 0),
+                shared_rows=(shared_rows, True),
+                row_layout=(row_layout, 'channel'),
+                bias=(bias, False),
+                bound=(bound, None),
+            )
             self._build_global(hidden, rank)
         else:
             _check_left('adapter is "paper"', hidden=(hidden, None), rank=(rank, None))
@@ -175,18 +189,28 @@ class WeightAdapter(nn.Module):
             if values % rows:
                 raise ValueError(
                     f'layer {name!r} has {rows} rows (output channels), which do not divide the '
-                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; choose a pooling that leaves '
-                    f'a multiple of {rows // math.gcd(rows, per_position)} positions, not {positions}, or set shared_rows=False')
-            self.linears.append(IncrementLinear(values // rows, rows, shape, bias, self.low_rank, self.bound is not None))
+                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; choose a pooling that '
+                    f'leaves a multiple of {rows // math.gcd(rows, per_position)} positions, not {positions}, or set '
+                    f'shared_rows=False'
+                )
+            self.linears.append(
+                IncrementLinear(values // rows, rows, shape, bias, self.low_rank, self.bound is not None)
+            )
 
     def _per_dim(self, argument, value, dims):
         if value is None and argument == 'pool_kernel':
             return None
-        sizes = (value, ) * dims if is_int(value) else value
+        sizes = (value,) * dims if is_int(value) else value
         low = 0 if argument == 'pool_padding' else 1
-        if not isinstance(sizes, (tuple, list)) or len(sizes) != dims or not all(is_int(s) and low <= s < 2**31 for s in sizes):
-            raise ValueError(f'{argument} must be an int >= {low} or {dims} of them, one per spatial '
-                             f'dimension of the feedback map, got {value!r}')
+        if (
+            not isinstance(sizes, (tuple, list))
+            or len(sizes) != dims
+            or not all(is_int(s) and low <= s < 2**31 for s in sizes)
+        ):
+            raise ValueError(
+                f'{argument} must be an int >= {low} or {dims} of them, one per spatial '
+                f'dimension of the feedback map, got {value!r}'
+            )
         return tuple(sizes)
 
     def _pooled_size(self) -> tuple:
@@ -194,14 +218,19 @@ class WeightAdapter(nn.Module):
         if self.pool_kernel is None:
             return spatial
         if any(2 * p > k for p, k in zip(self.pool_padding, self.pool_kernel)):
-            raise ValueError(f'pool_padding must be at most half of pool_kernel {self.pool_kernel}, '
-                             f'got {self.pool_padding}')
-        size = tuple((s + 2 * p - k) // t + 1 for s, k, t, p in zip(
-            spatial, self.pool_kernel, self.pool_stride, self.pool_padding))
+            raise ValueError(
+                f'pool_padding must be at most half of pool_kernel {self.pool_kernel}, got {self.pool_padding}'
+            )
+        size = tuple(
+            (s + 2 * p - k) // t + 1
+            for s, k, t, p in zip(spatial, self.pool_kernel, self.pool_stride, self.pool_padding)
+        )
         if min(size) < 1:
-            raise ValueError(f'pool_kernel {self.pool_kernel} with pool_padding {self.pool_padding} does '
-                             f'not fit into a feedback map of size {spatial}; use a larger input, a '
-                             'smaller pool_kernel or a larger pool_padding')
+            raise ValueError(
+                f'pool_kernel {self.pool_kernel} with pool_padding {self.pool_padding} does '
+                f'not fit into a feedback map of size {spatial}; use a larger input, a '
+                'smaller pool_kernel or a larger pool_padding'
+            )
         return size
 
     def initial(self) -> List[Union[LowRankIncrement, DenseIncrement]]:
@@ -254,11 +283,15 @@ class WeightAdapter(nn.Module):
     def _check(self, shape: List[int]) -> None:
         if self.adapter == 'global':
             if shape[0] != self._sizes[0]:
-                raise ValueError(f'the feedback map has {shape[0]} channels, but the adapter was built for {self._sizes[0]}')
+                raise ValueError(
+                    f'the feedback map has {shape[0]} channels, but the adapter was built for {self._sizes[0]}'
+                )
         elif list(shape) != self._sizes:
             given, own = ', '.join([str(s) for s in shape]), ', '.join([str(s) for s in self._sizes])
-            raise ValueError(f'the feedback map has shape ({given}) per sample, but the adapter was built for '
-                             f'({own}); build the network for the input size that it gets')
+            raise ValueError(
+                f'the feedback map has shape ({given}) per sample, but the adapter was built for '
+                f'({own}); build the network for the input size that it gets'
+            )
 
     def _pool(self, z: Tensor) -> Tensor:
         """``[N, C, *spatial] -> [N, values]`` in row order."""
@@ -278,12 +311,16 @@ class WeightAdapter(nn.Module):
 
     def extra_repr(self) -> str:
         if self.global_rows is not None:
-            return (f'feedback_shape={self.feedback_shape}, adapter={self.adapter!r}, alpha={self.alpha}, '
-                    f'feedback_layout={self.feedback_layout!r}')
-        return (f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
-                f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
-                f'pool_padding={self.pool_padding}, feedback_layout={self.feedback_layout!r}, shared_rows={self.shared_rows}, '
-                f'row_layout={self.row_layout!r}, bound={self.bound!r}')
+            return (
+                f'feedback_shape={self.feedback_shape}, adapter={self.adapter!r}, alpha={self.alpha}, '
+                f'feedback_layout={self.feedback_layout!r}'
+            )
+        return (
+            f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
+            f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
+            f'pool_padding={self.pool_padding}, feedback_layout={self.feedback_layout!r}, '
+            f'shared_rows={self.shared_rows}, row_layout={self.row_layout!r}, bound={self.bound!r}'
+        )
 
 
 def _check_left(reason: str, **given) -> None:

@@ -6,6 +6,7 @@ Battash & Wolf, arXiv:1910.11105, eq. 5. With ``L_i`` the cross entropy of itera
 
 The last sum is the kaizen loss: no iterate may be worse than the one before.
 """
+
 from typing import Optional, Sequence, Tuple
 
 import torch
@@ -43,18 +44,24 @@ class KaizenLoss(nn.Module):
             :func:`torch.nn.functional.cross_entropy` leaves samples out.
     """
 
-    def __init__(self,
-                 gamma_first: float = 3e-3,
-                 gamma_others: float = 1e-3,
-                 gammas: Optional[Sequence[float]] = None,
-                 kaizen_weight: float = 0.1,
-                 label_smoothing: float = 0.0,
-                 class_weight: Optional[Sequence[float]] = None,
-                 hinge: str = 'batch'):
+    def __init__(
+        self,
+        gamma_first: float = 3e-3,
+        gamma_others: float = 1e-3,
+        gammas: Optional[Sequence[float]] = None,
+        kaizen_weight: float = 0.1,
+        label_smoothing: float = 0.0,
+        class_weight: Optional[Sequence[float]] = None,
+        hinge: str = 'batch',
+    ):
         super().__init__()
         check_choice('hinge', hinge, HINGES)
         check_number('label_smoothing', label_smoothing, 0, 1)
-        for name, value in (('gamma_first', gamma_first), ('gamma_others', gamma_others), ('kaizen_weight', kaizen_weight)):
+        for name, value in (
+            ('gamma_first', gamma_first),
+            ('gamma_others', gamma_others),
+            ('kaizen_weight', kaizen_weight),
+        ):
             check_number(name, value)
         if gammas is not None:
             check_numbers('gammas', gammas, 'one for each iterate but the last')
@@ -96,17 +103,26 @@ class KaizenLoss(nn.Module):
     def _cross_entropy(self, logits, target, reduction):
         _check_batch(logits, target)
         # float32 whatever the autocast type: the differences of iterates are small
-        return torch.stack([
-            F.cross_entropy(iterate if iterate.dtype == torch.float64 else iterate.float(), target,
-                            weight=self._class_weight(iterate), reduction=reduction,
-                            label_smoothing=self.label_smoothing) for iterate in logits])
+        return torch.stack(
+            [
+                F.cross_entropy(
+                    iterate if iterate.dtype == torch.float64 else iterate.float(),
+                    target,
+                    weight=self._class_weight(iterate),
+                    reduction=reduction,
+                    label_smoothing=self.label_smoothing,
+                )
+                for iterate in logits
+            ]
+        )
 
     def _class_weight(self, logits: Tensor) -> Optional[Tensor]:
         if self.class_weight is None:
             return None
         if len(self.class_weight) != logits.shape[1]:
-            raise ValueError(f'class_weight must have one value for each of {logits.shape[1]} classes, '
-                             f'got {len(self.class_weight)}')
+            raise ValueError(
+                f'class_weight must have one value for each of {logits.shape[1]} classes, got {len(self.class_weight)}'
+            )
         return self.class_weight.to(logits.dtype if logits.dtype == torch.float64 else torch.float)
 
     def _sample_mean(self, values: Tensor, target: Tensor) -> Tensor:
@@ -117,10 +133,12 @@ class KaizenLoss(nn.Module):
 
     def _gammas(self, num_iterations: int) -> Tuple[float, ...]:
         if self.gammas is None:
-            return (self.gamma_first, ) + (self.gamma_others, ) * (num_iterations - 2)
+            return (self.gamma_first,) + (self.gamma_others,) * (num_iterations - 2)
         if len(self.gammas) != num_iterations - 1:
-            raise ValueError(f'gammas must have one value for each iterate but the last, '
-                             f'{num_iterations - 1} here, got {len(self.gammas)}: {self.gammas}')
+            raise ValueError(
+                f'gammas must have one value for each iterate but the last, '
+                f'{num_iterations - 1} here, got {len(self.gammas)}: {self.gammas}'
+            )
         return self.gammas
 
     def extra_repr(self) -> str:
@@ -131,8 +149,10 @@ class KaizenLoss(nn.Module):
 def _check_batch(logits: Sequence[Tensor], target: Tensor) -> None:
     """Raises ValueError unless ``logits`` and ``target`` are what :class:`KaizenLoss` takes."""
     if (isinstance(logits, Tensor) and logits.dim() != 3) or not len(logits):
-        raise ValueError('logits must be a sequence of tensors [N, C], one for each of at least one iterate, got '
-                         f'{tuple(logits.shape) if isinstance(logits, Tensor) else logits!r}')
+        raise ValueError(
+            'logits must be a sequence of tensors [N, C], one for each of at least one iterate, got '
+            f'{tuple(logits.shape) if isinstance(logits, Tensor) else logits!r}'
+        )
     shapes = {tuple(iterate.shape) for iterate in logits}
     if len(shapes) > 1 or len(logits[0].shape) != 2:
         raise ValueError(f'logits must have one shape [N, C] in all iterates, got {[tuple(y.shape) for y in logits]}')
@@ -141,16 +161,22 @@ def _check_batch(logits: Sequence[Tensor], target: Tensor) -> None:
         raise ValueError(f'target must be a tensor, got {type(target).__name__}')
     if target.is_floating_point():
         if target.shape != logits[0].shape:
-            raise ValueError(f'target: probabilities must have the shape {(samples, classes)} of the logits, got '
-                             f'{tuple(target.shape)}')
+            raise ValueError(
+                f'target: probabilities must have the shape {(samples, classes)} of the logits, got '
+                f'{tuple(target.shape)}'
+            )
         return
-    if target.dtype != torch.int64 or target.shape != (samples, ):
-        raise ValueError(f'target must be {samples} class indices (int64), or probabilities [N, C], got '
-                         f'{target.dtype} of shape {tuple(target.shape)}')
+    if target.dtype != torch.int64 or target.shape != (samples,):
+        raise ValueError(
+            f'target must be {samples} class indices (int64), or probabilities [N, C], got '
+            f'{target.dtype} of shape {tuple(target.shape)}'
+        )
     wrong = (target < 0) | (target >= classes)
     if not torch.compiler.is_compiling() and wrong.any():
-        raise ValueError(f'target: labels must be from 0 to {classes - 1}, got {sorted(set(target[wrong].tolist()))[:5]}; '
-                         'none is left out, not that of -100: take such samples out of the batch')
+        raise ValueError(
+            f'target: labels must be from 0 to {classes - 1}, got {sorted(set(target[wrong].tolist()))[:5]}; '
+            'none is left out, not that of -100: take such samples out of the batch'
+        )
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:

@@ -1,19 +1,30 @@
 """Networks; needs torch alone."""
+
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import (
-                                    MFNet,
-                                    kaizen_mfnet2d,
-                                    kaizen_mfnet2d_n9,
-                                    kaizen_mfnet3d_n9,
-                                    mfnet2d,
-                                    mfnet2d_n9,
-                                    mfnet3d,
-                                    mfnet3d_n9,
+    MFNet,
+    kaizen_mfnet2d,
+    kaizen_mfnet2d_n9,
+    kaizen_mfnet3d_n9,
+    mfnet2d,
+    mfnet2d_n9,
+    mfnet3d,
+    mfnet3d_n9,
 )
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
 from kaizen_mm.models.surgery import RecurrentNetwork
 
 __all__ = [
-    'CifarResNet', 'MFNet', 'MnistCNN', 'MnistCNNBig', 'RecurrentNetwork', 'kaizen_mfnet2d', 'kaizen_mfnet2d_n9',
-    'kaizen_mfnet3d_n9', 'mfnet2d', 'mfnet2d_n9', 'mfnet3d', 'mfnet3d_n9'
+    'CifarResNet',
+    'MFNet',
+    'MnistCNN',
+    'MnistCNNBig',
+    'RecurrentNetwork',
+    'kaizen_mfnet2d',
+    'kaizen_mfnet2d_n9',
+    'kaizen_mfnet3d_n9',
+    'mfnet2d',
+    'mfnet2d_n9',
+    'mfnet3d',
+    'mfnet3d_n9',
 ]

@@ -1,10 +1,11 @@
 """The residual networks for 32 px images of He et al., arXiv:1512.03385, section 4.2.
 
 Three stages of 16, 32 and 64 channels, 3x3 convolutions, and shortcuts without parameters (option A:
-every second pixel, new channels filled with zeros) or, where the shape changes, of a 1x1 convolution (option B). Battash & Wolf's released image code makes the
-first convolution of the last block of the 20-layer network dynamic
+every second pixel, new channels filled with zeros) or, where the shape changes, of a 1x1 convolution (option B).
+Battash & Wolf's released image code makes the first convolution of the last block of the 20-layer network dynamic
 (:func:`kaizen_mm.models.convert.released_resnet20`).
 """
+
 from typing import TYPE_CHECKING, Sequence
 
 import torch.nn.functional as F
@@ -24,7 +25,9 @@ class CifarBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.stride, self.new_channels = stride, channels - in_channels
         if shortcut == 'B' and (stride > 1 or in_channels != channels):
-            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -32,7 +35,7 @@ class CifarBlock(nn.Module):
             x = self.shortcut(x)
         elif self.stride > 1 or self.new_channels:
             before = self.new_channels // 2
-            x = F.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, before, self.new_channels - before))
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
         return F.relu(z + x)
 
 
@@ -58,8 +61,14 @@ class CifarResNet(nn.Module):
         layer2: nn.Module
         layer3: nn.Module
 
-    def __init__(self, depth: int = 20, num_classes: int = 10, drop_rate: float = 0.0,
-                 widths: Sequence[int] = (16, 32, 64), shortcut: str = 'A'):
+    def __init__(
+        self,
+        depth: int = 20,
+        num_classes: int = 10,
+        drop_rate: float = 0.0,
+        widths: Sequence[int] = (16, 32, 64),
+        shortcut: str = 'A',
+    ):
         super().__init__()
         if not is_int(depth) or depth < 8 or (depth - 2) % 6:
             raise ValueError(f'depth must be 6 n + 2 with n >= 1, such as 20 or 56, got {depth!r}')

@@ -1,17 +1,20 @@
 """Published checkpoints, under our names."""
+
 import re
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from torch import Tensor
 
-_MFNET_NAMES = re.compile(r'(conv1\.(conv|bn)|conv[2-5]\.B\d\d\.conv_(i1|i2|m1|m2|w1)\.(conv|bn)|tail\.bn|classifier)\.\w+')
+_MFNET_NAMES = re.compile(
+    r'(conv1\.(conv|bn)|conv[2-5]\.B\d\d\.conv_(i1|i2|m1|m2|w1)\.(conv|bn)|tail\.bn|classifier)\.\w+'
+)
 _CIFAR_NAMES = re.compile(r'(conv1|bn1|layer[123]\.\d+\.(conv|bn)[12]|linear)\.\w+')
 _RELEASED_H = 'layer3.block3.block3_conv1_create_dy_w'
 
 
 def without_prefix(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """Without the ``module.`` that data-parallel training puts before names, as in the releases of MFNet."""
-    return {name[len('module.'):] if name.startswith('module.') else name: value for name, value in state_dict.items()}
+    return {name[len('module.') :] if name.startswith('module.') else name: value for name, value in state_dict.items()}
 
 
 def released_mfnet(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
@@ -24,7 +27,8 @@ def released_mfnet(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def base_resnet20(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """The plain CIFAR-10 ResNet-20 that Battash & Wolf started from (``resnet20-12fca82f.th``), or one of another depth.
+    """The plain CIFAR-10 ResNet-20 that Battash & Wolf started from (``resnet20-12fca82f.th``), or one of another
+    depth.
 
     For :class:`~kaizen_mm.models.CifarResNet`: phase one of ``configs/kaizen_resnet20_cifar10.py``.
 
@@ -60,10 +64,11 @@ def released_resnet20(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 class Release(NamedTuple):
     """A kind of published checkpoint.
 
-    ``title``: what it is; ``convert``: to our names; ``needs``: names that it has; ``names``: what all of its names match,
-    None where that is not known; ``prefix``: what ``tools/convert_checkpoint.py`` is to put before them for ``load_from``
-    of a config, None where it does not fit there.
+    ``title``: what it is; ``convert``: to our names; ``needs``: names that it has; ``names``: what all of its names
+    match, None where that is not known; ``prefix``: what ``tools/convert_checkpoint.py`` is to put before them for
+    ``load_from`` of a config, None where it does not fit there.
     """
+
     title: str
     convert: Callable[[Mapping[str, Tensor]], Dict[str, Tensor]]
     needs: Sequence[str]
@@ -72,13 +77,25 @@ class Release(NamedTuple):
 
 
 RELEASES = {
-    'mfnet': Release('MFNet of the original release', released_mfnet,
-                     ('conv1.conv.weight', 'conv5.B01.conv_i1.conv.weight', 'tail.bn.weight'), _MFNET_NAMES),
-    'resnet20': Release("the paper's authors' CIFAR-10 ResNet-20", released_resnet20,
-                        ('w', f'{_RELEASED_H}.weight', f'{_RELEASED_H}.bias', 'linear.weight'), prefix='backbone.'),
-    'resnet20_base': Release('the plain CIFAR-10 ResNet-20 that the paper\'s authors started from', base_resnet20,
-                             ('conv1.weight', 'layer1.0.conv1.weight', 'layer3.0.conv2.weight', 'linear.weight'), _CIFAR_NAMES,
-                             prefix='backbone.'),
+    'mfnet': Release(
+        'MFNet of the original release',
+        released_mfnet,
+        ('conv1.conv.weight', 'conv5.B01.conv_i1.conv.weight', 'tail.bn.weight'),
+        _MFNET_NAMES,
+    ),
+    'resnet20': Release(
+        "the paper's authors' CIFAR-10 ResNet-20",
+        released_resnet20,
+        ('w', f'{_RELEASED_H}.weight', f'{_RELEASED_H}.bias', 'linear.weight'),
+        prefix='backbone.',
+    ),
+    'resnet20_base': Release(
+        "the plain CIFAR-10 ResNet-20 that the paper's authors started from",
+        base_resnet20,
+        ('conv1.weight', 'layer1.0.conv1.weight', 'layer3.0.conv2.weight', 'linear.weight'),
+        _CIFAR_NAMES,
+        prefix='backbone.',
+    ),
 }
 
 
@@ -97,8 +114,10 @@ def _checked(kind: str, state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     if missing or foreign:
         other = release_of(state_dict)
         wrong = f'{missing} are missing' if missing else f'it has {foreign[:3]}, which none of them has'
-        raise ValueError(f'the checkpoint is none of {kind} ({release.title}): {wrong}. '
-                         + (f'It is one of {other} ({RELEASES[other].title})' if other else f'Its names: {sorted(source)[:5]}, ...'))
+        raise ValueError(
+            f'the checkpoint is none of {kind} ({release.title}): {wrong}. '
+            + (f'It is one of {other} ({RELEASES[other].title})' if other else f'Its names: {sorted(source)[:5]}, ...')
+        )
     return source
 
 

@@ -3,6 +3,7 @@
 A 2D kernel is repeated along time and divided by its length there, so that a video of one
 repeated frame gives what the image gives (Carreira & Zisserman, arXiv:1705.07750, section 2.4).
 """
+
 from typing import Dict, Mapping
 
 from torch import Tensor
@@ -20,17 +21,20 @@ def inflate_state_dict(source: Mapping[str, Tensor], target: Mapping[str, Tensor
     """
     inflated = {}
     for name, weight in source.items():
-        name = name[len('module.'):] if name.startswith('module.') else name
+        name = name[len('module.') :] if name.startswith('module.') else name
         if name not in target:
             continue
         shape, given = target[name].shape, tuple(weight.shape)
         if weight.dim() == 4 and len(shape) == 5:
             weight = weight.unsqueeze(2).repeat(1, 1, shape[2], 1, 1) / shape[2]
         if weight.shape != shape:
-            raise ValueError(f'{name} has shape {given} and cannot be inflated to '
-                             f'{tuple(shape)}; for 3D weights set pretrained2d=False')
+            raise ValueError(
+                f'{name} has shape {given} and cannot be inflated to '
+                f'{tuple(shape)}; for 3D weights set pretrained2d=False'
+            )
         inflated[name] = weight
     if not inflated:
-        raise ValueError(f'no name in common: the checkpoint has {sorted(source)[:3]}, ..., the network '
-                         f'{sorted(target)[:3]}, ...')
+        raise ValueError(
+            f'no name in common: the checkpoint has {sorted(source)[:3]}, ..., the network {sorted(target)[:3]}, ...'
+        )
     return inflated

@@ -1,4 +1,5 @@
 """What networks are called with."""
+
 import inspect
 import math
 import warnings
@@ -23,9 +24,11 @@ def arguments(example_input) -> Tuple[tuple, dict]:
     if isinstance(example_input, (tuple, list)):
         return tuple(example_input), {}
     if not isinstance(example_input, Tensor):
-        raise ValueError('example_input must be a tensor, a sequence of positional or a mapping of keyword arguments, got '
-                         f'{type(example_input).__name__}')
-    return (example_input, ), {}
+        raise ValueError(
+            'example_input must be a tensor, a sequence of positional or a mapping of keyword arguments, got '
+            f'{type(example_input).__name__}'
+        )
+    return (example_input,), {}
 
 
 def is_flag(value: Any) -> bool:

@@ -1,4 +1,5 @@
 """The multi-fiber unit of MFNet (Chen et al., ECCV 2018) and what it is made of."""
+
 from typing import Callable, Dict, Sequence, Tuple, Union
 
 import torch
@@ -24,8 +25,9 @@ class NormActConv(nn.Module):
         super().__init__()
         self.bn = NORM[dims](in_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv = CONV[dims](in_channels, out_channels, kernel, stride,
-                               padding=tuple(k // 2 for k in kernel), groups=groups, bias=False)
+        self.conv = CONV[dims](
+            in_channels, out_channels, kernel, stride, padding=tuple(k // 2 for k in kernel), groups=groups, bias=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(self.relu(self.bn(x)))
@@ -43,8 +45,9 @@ class MFUnit(nn.Module):
             1x1(x1) kernel and no groups, and its shortcut is a convolution.
     """
 
-    def __init__(self, dims: int, in_channels: int, channels: int, groups: int,
-                 stride: Union[int, Sequence[int]], first: bool):
+    def __init__(
+        self, dims: int, in_channels: int, channels: int, groups: int, stride: Union[int, Sequence[int]], first: bool
+    ):
         super().__init__()
         point = size(dims, 1, 1)
         self.conv_i1 = NormActConv(dims, in_channels, channels // 4, point)

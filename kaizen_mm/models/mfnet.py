@@ -8,6 +8,7 @@ turn its last unit recurrent: ``f`` is its two 1x1(x1) convolutions, ``g`` the r
 All variants come from one description, :class:`MFNet`; they stand at the end of the file. Its
 methods are those that timm expects of a network; :mod:`kaizen_mm.timm_models` registers the names.
 """
+
 import copy
 import inspect
 from collections import OrderedDict
@@ -30,7 +31,10 @@ from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_
 torch.fx.wrap('channels_last_on_cpu')  # it asks where its input is, which a graph decides when it runs
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 # of h, by the network's dimensions: arXiv:1910.11105, sections 4.2 and 4.3
-_POOLING: Dict[int, Dict[str, Any]] = {2: dict(pool_kernel=3, pool_stride=1), 3: dict(pool_kernel=(5, 3, 3), pool_stride=(4, 1, 1))}
+_POOLING: Dict[int, Dict[str, Any]] = {
+    2: dict(pool_kernel=3, pool_stride=1),
+    3: dict(pool_kernel=(5, 3, 3), pool_stride=(4, 1, 1)),
+}
 
 
 class MFNet(TimmMethods, nn.Module):
@@ -71,20 +75,22 @@ class MFNet(TimmMethods, nn.Module):
         conv5: Any
         tail: Any
 
-    def __init__(self,
-                 dims: int,
-                 widths: Sequence[int] = (96, 192, 384, 768),
-                 units: Sequence[int] = (3, 4, 6, 3),
-                 groups: int = 16,
-                 num_classes: int = 1000,
-                 in_chans: int = 3,
-                 global_pool: str = 'avg',
-                 drop_rate: float = 0.0,
-                 num_iterations: Optional[int] = None,
-                 input_size: Optional[Sequence[int]] = None,
-                 norm_statistics: str = 'per_iterate',
-                 freeze_dynamic: bool = True,
-                 **adapter):
+    def __init__(
+        self,
+        dims: int,
+        widths: Sequence[int] = (96, 192, 384, 768),
+        units: Sequence[int] = (3, 4, 6, 3),
+        groups: int = 16,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        global_pool: str = 'avg',
+        drop_rate: float = 0.0,
+        num_iterations: Optional[int] = None,
+        input_size: Optional[Sequence[int]] = None,
+        norm_statistics: str = 'per_iterate',
+        freeze_dynamic: bool = True,
+        **adapter,
+    ):
         super().__init__()
         _check_description(dims, widths, units, groups, in_chans, drop_rate)
         check_head(num_classes, global_pool)
@@ -96,12 +102,17 @@ class MFNet(TimmMethods, nn.Module):
         self.input_size = check_input_size(dims, input_size)
         self.grad_checkpointing = False
         stem = 16
-        self.feature_info = [dict(num_chs=channels, reduction=2**(index + 1), module=STAGES[index])
-                             for index, channels in enumerate((stem, *widths))]
-        self.conv1 = nn.Sequential(OrderedDict(
-            conv=CONV[dims](in_chans, stem, size(dims, 3, 5), size(dims, 1, 2), size(dims, 1, 2), bias=False),
-            bn=NORM[dims](stem),
-            relu=nn.ReLU(inplace=True)))
+        self.feature_info = [
+            dict(num_chs=channels, reduction=2 ** (index + 1), module=STAGES[index])
+            for index, channels in enumerate((stem, *widths))
+        ]
+        self.conv1 = nn.Sequential(
+            OrderedDict(
+                conv=CONV[dims](in_chans, stem, size(dims, 3, 5), size(dims, 1, 2), size(dims, 1, 2), bias=False),
+                bn=NORM[dims](stem),
+                relu=nn.ReLU(inplace=True),
+            )
+        )
         self.maxpool = _MAX_POOL[dims](size(dims, 1, 3), size(dims, 1, 2), size(dims, 0, 1))
         channels = stem
         for index, (width, count) in enumerate(zip(widths, units)):
@@ -109,8 +120,9 @@ class MFNet(TimmMethods, nn.Module):
             stride = size(dims, 2, 1) if index == 0 else size(dims, 1, 2)
             stage: OrderedDict[str, nn.Module] = OrderedDict()
             for unit in range(count):
-                stage[f'B{unit + 1:02d}'] = MFUnit(dims, channels, width, groups,
-                                                   stride if unit == 0 else 1, first=unit == 0)
+                stage[f'B{unit + 1:02d}'] = MFUnit(
+                    dims, channels, width, groups, stride if unit == 0 else 1, first=unit == 0
+                )
                 channels = width
             self.add_module(STAGES[index + 1], nn.Sequential(stage))
         self.tail = nn.Sequential(OrderedDict(bn=NORM[dims](channels), relu=nn.ReLU(inplace=True)))
@@ -129,8 +141,13 @@ class MFNet(TimmMethods, nn.Module):
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, freeze_dynamic, **adapter):
         name, unit = list(self.conv5.named_children())[-1]
         block = RecurrentMFUnit(
-            unit, feedback_shape=self._feature_shape(), num_iterations=num_iterations, norm_statistics=norm_statistics,
-            freeze_dynamic=freeze_dynamic, **adapter)
+            unit,
+            feedback_shape=self._feature_shape(),
+            num_iterations=num_iterations,
+            norm_statistics=norm_statistics,
+            freeze_dynamic=freeze_dynamic,
+            **adapter,
+        )
         self.conv5.add_module(name, block)
         self.tail = RecurrentTail(self.tail, num_iterations, norm_statistics)
         self.is_recurrent = True
@@ -155,8 +172,9 @@ class MFNet(TimmMethods, nn.Module):
     @num_iterations.setter
     def num_iterations(self, value: int):
         if not self.is_recurrent:
-            raise ValueError(f'num_iterations cannot become {value!r}: this network is plain; build '
-                             'it with num_iterations')
+            raise ValueError(
+                f'num_iterations cannot become {value!r}: this network is plain; build it with num_iterations'
+            )
         assert self.recurrent_block is not None
         self.recurrent_block.num_iterations = value
         self.tail.num_iterations = value
@@ -181,7 +199,7 @@ class MFNet(TimmMethods, nn.Module):
     def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         """The feature maps ``[N, C, (T,) H, W]`` of every iterate; of a plain network a tuple of one."""
         features = self.tail(self._stages(x))
-        return features if self.is_recurrent else (features, )
+        return features if self.is_recurrent else (features,)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The feature map ``[N, C, (T,) H, W]`` of the last iterate."""
@@ -219,23 +237,28 @@ def _check_description(dims, widths, units, groups, in_chans, drop_rate):
     check_shape('widths', widths, 'one per stage', length=4)
     check_shape('units', units, 'one per stage', length=4)
     # the first group convolution of a stage has the stage's input channels
-    if not (is_int(groups) and groups > 0) or any(c % groups for c in (16, *widths)) \
-            or any(w % 4 for w in widths):
-        raise ValueError(f'groups must divide 16 (channels of the stem) and all widths, and 4 must divide '
-                         f'all widths; got groups={groups!r}, widths={tuple(widths)}')
+    if not (is_int(groups) and groups > 0) or any(c % groups for c in (16, *widths)) or any(w % 4 for w in widths):
+        raise ValueError(
+            f'groups must divide 16 (channels of the stem) and all widths, and 4 must divide '
+            f'all widths; got groups={groups!r}, widths={tuple(widths)}'
+        )
     check_int('in_chans', in_chans)
     check_number('drop_rate', drop_rate, 0, 1)
 
 
 def _check_adapter(adapter, num_iterations):
     """Of the arguments that MFNet does not have itself, those of WeightAdapter are left."""
-    known = [name for name, parameter in inspect.signature(WeightAdapter).parameters.items()
-             if parameter.kind is parameter.KEYWORD_ONLY]
+    known = [
+        name
+        for name, parameter in inspect.signature(WeightAdapter).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
     unknown = sorted(set(adapter) - set(known))
     if unknown:
         own = [name for name in inspect.signature(MFNet).parameters if name != 'adapter']
-        raise TypeError(f'unknown arguments {unknown}; MFNet takes {", ".join(own)}, and with num_iterations '
-                        f'{", ".join(known)}')
+        raise TypeError(
+            f'unknown arguments {unknown}; MFNet takes {", ".join(own)}, and with num_iterations {", ".join(known)}'
+        )
     if adapter and num_iterations is None:
         raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
 
@@ -243,17 +266,18 @@ def _check_adapter(adapter, num_iterations):
 def check_input_size(dims: int, input_size: Optional[Sequence[int]]) -> Tuple[int, ...]:
     """``(H, W)`` or ``(T, H, W)``, by default 224x224 with 16 frames; raises ValueError for anything else."""
     value = size(dims, 16, 224) if input_size is None else input_size
-    if not isinstance(value, (tuple, list)) or len(value) != dims \
-            or not all(is_int(v) and v > 0 for v in value):
-        raise ValueError(f'input_size must be {dims} positive ints, {"(H, W)" if dims == 2 else "(T, H, W)"}, '
-                         f'got {input_size!r}')
+    if not isinstance(value, (tuple, list)) or len(value) != dims or not all(is_int(v) and v > 0 for v in value):
+        raise ValueError(
+            f'input_size must be {dims} positive ints, {"(H, W)" if dims == 2 else "(T, H, W)"}, got {input_size!r}'
+        )
     return tuple(value)
 
 
 def _init_weights(module):
     """Xavier's normal initialization on all weights.
 
-    The original release has Xavier's uniform one, of the same variance; the results of this repository were measured with this one.
+    The original release has Xavier's uniform one, of the same variance; the results of this repository were measured
+    with this one.
     """
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         nn.init.xavier_normal_(module.weight)

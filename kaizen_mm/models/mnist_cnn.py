@@ -5,6 +5,7 @@ is made recurrent as a whole (``f`` is the layer, ``g`` the identity, ``h`` one 
 10 -> 480), and a fully connected classifier; no biases. The enlarged baseline has five
 convolutions and two fully connected layers and as many parameters as the recurrent network.
 """
+
 from typing import Optional, Sequence, Tuple
 
 from torch import Tensor, nn
@@ -36,8 +37,14 @@ class MnistCNN(nn.Module):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self, num_classes: int = 10, num_iterations: Optional[int] = None, channels: Sequence[int] = (3, 3),
-                 units: int = 10, **adapter):
+    def __init__(
+        self,
+        num_classes: int = 10,
+        num_iterations: Optional[int] = None,
+        channels: Sequence[int] = (3, 3),
+        units: int = 10,
+        **adapter,
+    ):
         super().__init__()
         check_int('num_classes', num_classes)
         first, second = check_shape('channels', channels, 'channels of the convolutions', length=2)
@@ -48,9 +55,13 @@ class MnistCNN(nn.Module):
         self.fc1: nn.Module = nn.Linear(16 * second, units, bias=False)
         self.fc2 = nn.Linear(units, num_classes, bias=False)
         if num_iterations is not None:
-            self.fc1 = AdaptiveRecurrentBlock(self.fc1, dynamic=[''], feedback_shape=(units, ),
-                                              num_iterations=num_iterations,
-                                              **{'shared_rows': adapter.get('adapter') == 'global', **adapter})
+            self.fc1 = AdaptiveRecurrentBlock(
+                self.fc1,
+                dynamic=[''],
+                feedback_shape=(units,),
+                num_iterations=num_iterations,
+                **{'shared_rows': adapter.get('adapter') == 'global', **adapter},
+            )
         elif adapter:
             raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
 
@@ -58,7 +69,7 @@ class MnistCNN(nn.Module):
         """The logits of every iterate; of a plain network a tuple of one."""
         x = self.pool2(self.conv2(self.pool1(self.conv1(x)))).flatten(1)
         z = self.fc1(x)
-        return tuple(self.fc2(iterate.relu()) for iterate in (z if isinstance(z, tuple) else (z, )))
+        return tuple(self.fc2(iterate.relu()) for iterate in (z if isinstance(z, tuple) else (z,)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_iterates(x)[-1]
@@ -84,13 +95,22 @@ class MnistCNNBig(nn.Module):
         check_int('num_classes', num_classes)
         self.num_classes = num_classes
         self.layers = nn.Sequential(
-            _conv(1, 5), _conv(5, 5, padding=2), nn.MaxPool2d(2),  # [N, 5, 12, 12]
-            _conv(5, 5), _conv(5, 5, padding=2), _conv(5, 5, padding=2), nn.MaxPool2d(2),  # [N, 5, 4, 4]
-            nn.Flatten(), nn.Linear(80, 34, bias=False), nn.ReLU(), nn.Linear(34, num_classes, bias=False))
+            _conv(1, 5),
+            _conv(5, 5, padding=2),
+            nn.MaxPool2d(2),  # [N, 5, 12, 12]
+            _conv(5, 5),
+            _conv(5, 5, padding=2),
+            _conv(5, 5, padding=2),
+            nn.MaxPool2d(2),  # [N, 5, 4, 4]
+            nn.Flatten(),
+            nn.Linear(80, 34, bias=False),
+            nn.ReLU(),
+            nn.Linear(34, num_classes, bias=False),
+        )
 
     def forward_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         """The logits, as a tuple of one."""
-        return (self.layers(x), )
+        return (self.layers(x),)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -4,6 +4,7 @@ They know their parts, so that the recurrence is plain calls, with the increment
 iterate passed along. The same code runs in Python, under ``torch.compile`` and ``torch.export``, and as
 TorchScript, which takes the number of iterations at the time of scripting.
 """
+
 import math
 from typing import TYPE_CHECKING, List, Tuple
 
@@ -16,7 +17,8 @@ from kaizen_mm.models.mf_unit import MFUnit, NormActConv
 
 
 class RecurrentMFUnit(AdaptiveRecurrentBlock):
-    """A recurrent :class:`~kaizen_mm.models.mf_unit.MFUnit`: ``f`` is its two 1x1(x1) convolutions, ``h`` reads ``conv_m2``.
+    """A recurrent :class:`~kaizen_mm.models.mf_unit.MFUnit`: ``f`` is its two 1x1(x1) convolutions, ``h`` reads
+    ``conv_m2``.
 
     Args:
         unit: The unit; changed in place.
@@ -35,8 +37,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         self._forms_weights = self._cheaper_formed()
 
     def _cheaper_formed(self) -> List[bool]:
-        """Whether ``dW_n = P_n A^T`` itself takes fewer multiply-adds than ``P_n (A^T x)``, by dynamic layer; the first one's
-        ``A^T x`` serves all iterates."""
+        """Whether ``dW_n = P_n A^T`` itself takes fewer multiply-adds than ``P_n (A^T x)``, by dynamic layer; the first
+        one's ``A^T x`` serves all iterates."""
         if 'adapter' not in self._modules or not self.adapter.low_rank:
             return [False, False]
         positions, later = math.prod(self.adapter.feedback_shape[1:]), self.num_iterations - 1
@@ -73,7 +75,9 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         none: List[Tensor] = []
         return none
 
-    def _iterate(self, index: int, increments: List[Tensor], more: bool, prepared: List[Tensor]) -> Tuple[Tensor, Tensor]:
+    def _iterate(
+        self, index: int, increments: List[Tensor], more: bool, prepared: List[Tensor]
+    ) -> Tuple[Tensor, Tensor]:
         u, shortcut, y, seen = prepared
         unit = self.wrapped
         scale = self.adapter.alpha if self.adapter.low_rank else 1.0

@@ -4,6 +4,7 @@ The first pass keeps the outputs of the modules that run before the block; in la
 modules give what was kept. No tracing and no knowledge of the network's code is needed: of the code
 between modules, only that of the containers around the block runs again.
 """
+
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -32,8 +33,10 @@ class EmbeddedRecurrentBlock(AdaptiveRecurrentBlock, DelegatingWrapper):
         if self._held is None:
             if not torch.compiler.is_compiling():
                 if self._was_held and torch._C._current_graph_task_id() != -1:  # in a backward pass
-                    raise RuntimeError('a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
-                                       'what lies around it, checkpoint by grad_checkpointing or with_cp alone')
+                    raise RuntimeError(
+                        'a gradient checkpoint around a recurrent block cannot compute an iterate again; of '
+                        'what lies around it, checkpoint by grad_checkpointing or with_cp alone'
+                    )
                 self._was_held = False
             return super().forward(u, *args, **kwargs)[self.index]
         if not self._held:

@@ -1,7 +1,9 @@
-"""Several consecutive submodules of a network as one block: ``f`` in the early ones, ``h`` reading the last one's output.
+"""Several consecutive submodules of a network as one block: ``f`` in the early ones, ``h`` reading the last one's
+output.
 
 Battash & Wolf (arXiv:1910.11105) leave such feedback, from later to earlier blocks, to future work.
 """
+
 from collections import OrderedDict
 from functools import partial
 from typing import Mapping, Sequence
@@ -33,11 +35,15 @@ class Span(nn.Sequential):
         names = tuple(names)
         known = dict(network.named_modules())
         if len(names) < 2 or len(set(names)) < len(names):
-            raise ValueError('block must be the name of a submodule, or a mapping of names to arguments, or a sequence of two or '
-                             f'more different names, got {list(names)!r}')
+            raise ValueError(
+                'block must be the name of a submodule, or a mapping of names to arguments, or a sequence of two or '
+                f'more different names, got {list(names)!r}'
+            )
         for name in names:
             if name not in known or not name:
-                raise ValueError(f'block: {type(network).__name__} has no submodule {name!r}; {nearest(str(name), known)}')
+                raise ValueError(
+                    f'block: {type(network).__name__} has no submodule {name!r}; {nearest(str(name), known)}'
+                )
         parents = {name.rpartition('.')[0] for name in names}
         if len(parents) > 1:
             raise ValueError(f'block: the submodules of a sequence must lie side by side, got {list(names)!r}')
@@ -57,13 +63,16 @@ class Span(nn.Sequential):
                 found = tensors(network(*args, **kwargs))
             same = len(found) == len(expected) and all(
                 a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True)
-                for a, b in zip(found, expected))
+                for a, b in zip(found, expected)
+            )
         except Exception:  # of whatever kind the network raises where another map comes than it reads
             same = False
         if not same:
             self.dissolve(network)
-            raise ValueError(f'block: {type(network).__name__} uses what one of {list(names)!r} gives in another place than '
-                             'the next one; a sequence must lie where nothing else reads what is between')
+            raise ValueError(
+                f'block: {type(network).__name__} uses what one of {list(names)!r} gives in another place than '
+                'the next one; a sequence must lie where nothing else reads what is between'
+            )
 
     def put(self, network: nn.Module, block: nn.Module) -> None:
         """Puts ``block``, which is or holds this module, in the place of the first submodule."""
@@ -90,12 +99,16 @@ class InSpan(nn.Identity):
 def _check_calls(record: CallRecord, names: Sequence[str]) -> None:
     for name in names:
         if len(record.calls[name]) != 1:
-            raise ValueError(f'block: {name!r} must run once in a forward pass, it runs {len(record.calls[name])} times')
+            raise ValueError(
+                f'block: {name!r} must run once in a forward pass, it runs {len(record.calls[name])} times'
+            )
     for before, after in zip(names, names[1:]):
         inputs = record.calls[after][0][0]
         if len(inputs) != 1 or inputs[0] is not record.calls[before][0][1]:
-            raise ValueError(f'block: {after!r} must take what {before!r} gives and nothing else; a sequence must name '
-                             'submodules that follow one another, in their order')
+            raise ValueError(
+                f'block: {after!r} must take what {before!r} gives and nothing else; a sequence must name '
+                'submodules that follow one another, in their order'
+            )
 
 
 def _hide_span(long_names, wrapper, state_dict, prefix, local_metadata):
@@ -104,8 +117,11 @@ def _hide_span(long_names, wrapper, state_dict, prefix, local_metadata):
 
 def _address_span(long_names, wrapper, state_dict, prefix, *args):
     prefix, first = f'{prefix}wrapped.', next(iter(long_names))
-    _rename(state_dict, {f'{prefix}{name}.': f'{prefix}{long}.' for name, long in long_names.items()},
-            but=f'{prefix}{first}.adapter.')
+    _rename(
+        state_dict,
+        {f'{prefix}{name}.': f'{prefix}{long}.' for name, long in long_names.items()},
+        but=f'{prefix}{first}.adapter.',
+    )
 
 
 def _rename(state_dict: dict, prefixes: Mapping[str, str], but: str = '\0') -> None:
@@ -114,6 +130,6 @@ def _rename(state_dict: dict, prefixes: Mapping[str, str], but: str = '\0') -> N
         value = state_dict.pop(key)
         for old, new in prefixes.items():
             if key.startswith(old) and not key.startswith(but):
-                key = new + key[len(old):]
+                key = new + key[len(old) :]
                 break
         state_dict[key] = value

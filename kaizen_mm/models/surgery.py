@@ -3,6 +3,7 @@
 Battash & Wolf, arXiv:1910.11105, section 3, with any number R of recurrent blocks: each takes the
 final iterate of the one before, and the last one gives its iterates to what follows and to the loss.
 """
+
 import inspect
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
@@ -38,8 +39,8 @@ class RecurrentNetwork(DelegatingWrapper):
     methods such as ``forward_features`` are those of the last iterate.
 
     The network is changed in place, or left as it was where an argument cannot be used. It is run a few times on
-    ``example_input``, in evaluation mode and without gradients, to learn shapes and the order of its modules, and once on
-    twice as many samples, to see that they stand in the first dimension and do not influence one another.
+    ``example_input``, in evaluation mode and without gradients, to learn shapes and the order of its modules, and once
+    on twice as many samples, to see that they stand in the first dimension and do not influence one another.
 
     Where modules checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in timm), the recurrent block
     checkpoints each iterate, and containers around the last one leave it to what they hold. Checkpoints of other
@@ -48,8 +49,8 @@ class RecurrentNetwork(DelegatingWrapper):
     Args:
         network: Any network. A block must run once in each of its forward passes.
         block: Name of the block, such as ``'layer4.1'``; or a sequence of consecutive submodules that make up one
-            block, such as ``['layer3', 'layer4']``, whose parts are then called ``'layer3.0.conv1'`` and so on, and whose
-            state dict keeps its names; or, for R > 1, a mapping of several blocks' names to their own arguments
+            block, such as ``['layer3', 'layer4']``, whose parts are then called ``'layer3.0.conv1'`` and so on, and
+            whose state dict keeps its names; or, for R > 1, a mapping of several blocks' names to their own arguments
             (``dynamic``, ``feedback`` and those of ``adapter``), which come before the ones given here.
         example_input: Input of the network, a sequence of its positional or a mapping of its keyword arguments, of
             the size that it will get, on its device. Batches may be of another size.
@@ -68,16 +69,18 @@ class RecurrentNetwork(DelegatingWrapper):
         TypeError: A dynamic layer that is no convolution or linear layer, or an unknown argument.
     """
 
-    def __init__(self,
-                 network: nn.Module,
-                 block: Union[str, Mapping[str, dict]],
-                 example_input: Union[Tensor, Sequence, Mapping],
-                 dynamic: Union[str, Sequence[str], None] = None,
-                 feedback: str = '',
-                 num_iterations: int = 3,
-                 norm_statistics: str = 'per_iterate',
-                 freeze_dynamic: bool = True,
-                 **adapter):
+    def __init__(
+        self,
+        network: nn.Module,
+        block: Union[str, Mapping[str, dict]],
+        example_input: Union[Tensor, Sequence, Mapping],
+        dynamic: Union[str, Sequence[str], None] = None,
+        feedback: str = '',
+        num_iterations: int = 3,
+        norm_statistics: str = 'per_iterate',
+        freeze_dynamic: bool = True,
+        **adapter,
+    ):
         super().__init__(network)
         check_num_iterations(num_iterations)
         check_norm_statistics(norm_statistics)
@@ -162,18 +165,20 @@ class RecurrentNetwork(DelegatingWrapper):
             RuntimeError: The network changes in place what it computed before the block.
         """
         if self.num_iterations == 1:
-            return (self.wrapped(*args, **kwargs), )
+            return (self.wrapped(*args, **kwargs),)
         outputs: List[Any] = []
         block = self.recurrent_block
         replay = Replay(self.wrapped, self.block_names[-1], self._upstream, self._copied)
         with block.held():
             for block.index in range(self.num_iterations):
-                with self._pass(block.index), (replay.later_pass() if outputs else replay.first_pass()):
+                with self._pass(block.index), replay.later_pass() if outputs else replay.first_pass():
                     outputs.append(self.wrapped(*args, **kwargs))
                 if replay.changed():
-                    raise RuntimeError(f'block: {type(self.wrapped).__name__} changes the output of {replay.changed()[0]!r} in '
-                                       f'place, but each iterate of {self.block_names[-1]!r} needs it as it was; set '
-                                       'inplace=False there, where it has such a switch, or take another block')
+                    raise RuntimeError(
+                        f'block: {type(self.wrapped).__name__} changes the output of {replay.changed()[0]!r} in '
+                        f'place, but each iterate of {self.block_names[-1]!r} needs it as it was; set '
+                        'inplace=False there, where it has such a switch, or take another block'
+                    )
         return tuple(outputs)
 
     @contextmanager
@@ -218,9 +223,13 @@ class RecurrentNetwork(DelegatingWrapper):
 def _settings(block, common: dict) -> Dict[str, dict]:
     """The arguments of each block."""
     if not isinstance(block, (str, Mapping)) or not block:
-        raise ValueError('block must be the name of a submodule, or a mapping of names to arguments, or a sequence of names, got '
-                         f'{block!r}')
-    if isinstance(block, Mapping) and not all(isinstance(n, str) and isinstance(own, Mapping) for n, own in block.items()):
+        raise ValueError(
+            'block must be the name of a submodule, or a mapping of names to arguments, or a sequence of names, got '
+            f'{block!r}'
+        )
+    if isinstance(block, Mapping) and not all(
+        isinstance(n, str) and isinstance(own, Mapping) for n, own in block.items()
+    ):
         raise ValueError(f'block must map names of submodules to their arguments, got {block!r}')
     settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}
     for name in settings:
@@ -250,32 +259,42 @@ def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: di
     """The shape ``(C, *spatial)`` of one sample's feedback map; raises what is wrong with the calls."""
     block, *layers, feedback = (record.calls[part] for part in parts)
     if len(block) != 1:
-        raise ValueError(f'block: {name!r} must run once in a forward pass, it runs {len(block)} times; take a block that '
-                         'runs once')
+        raise ValueError(
+            f'block: {name!r} must run once in a forward pass, it runs {len(block)} times; take a block that runs once'
+        )
     for part, calls in zip(parts[1:], [*layers, feedback]):
         if len(calls) != 1:
             argument = 'feedback' if part == parts[-1] else 'dynamic'
-            raise ValueError(f'{argument}: block {name!r} must call {part!r} once, it does so {len(calls)} times; take one '
-                             'that it calls once')
+            raise ValueError(
+                f'{argument}: block {name!r} must call {part!r} once, it does so {len(calls)} times; take one '
+                'that it calls once'
+            )
     if not block[0][0] or not isinstance(block[0][0][0], Tensor):
-        raise ValueError(f'block: {name!r} must get a tensor as its first positional argument, it gets '
-                         f'{[type(value).__name__ for value in block[0][0]]}')
+        raise ValueError(
+            f'block: {name!r} must get a tensor as its first positional argument, it gets '
+            f'{[type(value).__name__ for value in block[0][0]]}'
+        )
     samples, z = len(block[0][0][0]), block_output(feedback[0][1])
     for part, calls in zip(parts[1:], layers):
         if len(calls[0][0][0]) % samples:
-            raise ValueError(f'dynamic: {part!r} gets a batch of {len(calls[0][0][0])} for {samples} samples of the block; '
-                             'take a layer that gets one entry, or as many entries, per sample')
+            raise ValueError(
+                f'dynamic: {part!r} gets a batch of {len(calls[0][0][0])} for {samples} samples of the block; '
+                'take a layer that gets one entry, or as many entries, per sample'
+            )
     if len(z) != samples:
-        raise ValueError(f'feedback: {parts[-1]!r} gives a batch of {len(z)} for {samples} samples of the block; take a '
-                         'module that gives one entry per sample')
+        raise ValueError(
+            f'feedback: {parts[-1]!r} gives a batch of {len(z)} for {samples} samples of the block; take a '
+            'module that gives one entry per sample'
+        )
     return tuple((z.movedim(-1, 1) if options.get('feedback_layout') == 'channels_last' else z).shape[1:])
 
 
 def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:
     """Raises what is wrong with the arguments of an adapter, before anything of the network is changed."""
     with torch.device('meta'):
-        layers: Dict[str, Any] = {layer: network.get_submodule(f'{name}.{layer}' if layer else name)
-                                  for layer in dynamic_names(dynamic)}
+        layers: Dict[str, Any] = {
+            layer: network.get_submodule(f'{name}.{layer}' if layer else name) for layer in dynamic_names(dynamic)
+        }
         WeightAdapter(feedback_shape, {layer: module.weight.shape for layer, module in layers.items()}, **adapter)
 
 
@@ -305,13 +324,18 @@ def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tu
             _put(network, probe, plain[name])
     for name, probe in probes.items():
         if not probe.has_run:
-            raise ValueError(f'block: {type(network).__name__} does not call {name!r} by its place among the submodules, but '
-                             'by a reference of its own, such as a list; no other module can be put there')
+            raise ValueError(
+                f'block: {type(network).__name__} does not call {name!r} by its place among the submodules, but '
+                'by a reference of its own, such as a list; no other module can be put there'
+            )
     if len(again) != len(expected) or not all(
-            torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in zip(again, expected)):
-        raise ValueError(f'block: {type(network).__name__} cannot go on from {blocks[-1]!r}: a pass that begins there gives '
-                         'something else than a whole one. It changes outputs of its modules in place, or draws random '
-                         'numbers in evaluation mode')
+        torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in zip(again, expected)
+    ):
+        raise ValueError(
+            f'block: {type(network).__name__} cannot go on from {blocks[-1]!r}: a pass that begins there gives '
+            'something else than a whole one. It changes outputs of its modules in place, or draws random '
+            'numbers in evaluation mode'
+        )
     return copied[1:]
 
 

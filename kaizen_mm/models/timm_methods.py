@@ -1,4 +1,5 @@
 """What timm expects of a network beyond its forward; needs torch alone."""
+
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from torch import Tensor, nn
@@ -58,7 +59,8 @@ class TimmMethods(_Network):
         group a unit, or with ``coarse`` one a stage."""
         return dict(
             stem=r'^conv1\.',
-            blocks=[(r'^conv([2-5])\.' if coarse else r'^conv([2-5])\.B(\d+)\.', None), (r'^tail\.', (99999, ))])
+            blocks=[(r'^conv([2-5])\.' if coarse else r'^conv([2-5])\.B(\d+)\.', None), (r'^tail\.', (99999,))],
+        )
 
     def no_weight_decay(self) -> Set[str]:
         """Names of the parameters of ``h``: they are no weights but make increments of weights."""
@@ -66,14 +68,15 @@ class TimmMethods(_Network):
         own = {id(p) for p in block.adapter.parameters()} if hasattr(block, 'adapter') else set()
         return {name for name, parameter in self.named_parameters() if id(parameter) in own}
 
-    def forward_intermediates(self,
-                              x: Tensor,
-                              indices: Union[int, Sequence[int], None] = None,
-                              norm: bool = False,
-                              stop_early: bool = False,
-                              output_fmt: str = 'NCHW',
-                              intermediates_only: bool = False
-                              ) -> Union[List[Tensor], Tuple[Tensor, List[Tensor]]]:
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: Union[int, Sequence[int], None] = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = 'NCHW',
+        intermediates_only: bool = False,
+    ) -> Union[List[Tensor], Tuple[Tensor, List[Tensor]]]:
         """The maps after the stem and after each of the four stages. The last one of a recurrent network
         is its last iterate's.
 
@@ -92,7 +95,7 @@ class TimmMethods(_Network):
         Raises:
             ValueError: An argument that cannot be used, named with what would be accepted.
         """
-        check_choice('output_fmt', output_fmt, ('NCHW', ))
+        check_choice('output_fmt', output_fmt, ('NCHW',))
         for name, value in (('norm', norm), ('stop_early', stop_early), ('intermediates_only', intermediates_only)):
             check_flag(name, value)
         take = take_indices(indices)
@@ -111,10 +114,9 @@ class TimmMethods(_Network):
         taken = [maps[index] for index in sorted(take)]
         return taken if intermediates_only else (x, taken)
 
-    def prune_intermediate_layers(self,
-                                  indices: Union[int, Sequence[int], None] = 1,
-                                  prune_norm: bool = False,
-                                  prune_head: bool = True) -> List[int]:
+    def prune_intermediate_layers(
+        self, indices: Union[int, Sequence[int], None] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> List[int]:
         """Removes what :meth:`forward_intermediates` does not need for some maps.
 
         Args:
@@ -132,7 +134,7 @@ class TimmMethods(_Network):
         if end < 4:
             self.is_recurrent, self._num_iterations = False, None
             self.num_features = self.head_hidden_size = self.feature_info[end]['num_chs']
-        for name in STAGES[end + 1:]:
+        for name in STAGES[end + 1 :]:
             setattr(self, name, nn.Identity())
         if end == 0:
             self.maxpool = nn.Identity()
@@ -150,7 +152,11 @@ def take_indices(indices: Union[int, Sequence[int], None]) -> List[int]:
         if not 0 < indices <= count:
             raise ValueError(f'indices must be at most the {count} maps that there are and at least 1, got {indices}')
         return list(range(count - indices, count))
-    if not isinstance(indices, (tuple, list)) or not indices or not all(is_int(i) and -count <= i < count for i in indices):
+    if (
+        not isinstance(indices, (tuple, list))
+        or not indices
+        or not all(is_int(i) and -count <= i < count for i in indices)
+    ):
         raise ValueError(f'indices must be ints from {-count} to {count - 1}, at least one, got {indices!r}')
     return [i % count for i in indices]
 
@@ -160,8 +166,10 @@ def check_head(num_classes: int, global_pool: str) -> None:
     check_int('num_classes', num_classes, 0)
     check_choice('global_pool', global_pool, GLOBAL_POOLS)
     if num_classes and not global_pool:
-        raise ValueError(f"global_pool='' keeps the map and needs num_classes=0, got num_classes={num_classes}; "
-                         f'with a classifier it must be one of {GLOBAL_POOLS[:-1]}')
+        raise ValueError(
+            f"global_pool='' keeps the map and needs num_classes=0, got num_classes={num_classes}; "
+            f'with a classifier it must be one of {GLOBAL_POOLS[:-1]}'
+        )
 
 
 def make_classifier(channels: int, num_classes: int) -> nn.Module:

@@ -1,4 +1,5 @@
 """Whether the weights of a checkpoint are those of a network, told before anything of them is loaded."""
+
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ class WeightsDifference(NamedTuple):
     ``adapters``: names of ``h`` that it lacks; ``unknown``: names that the network lacks. Norm statistics of later
     iterates are in none of them.
     """
+
     missing: List[str]
     shapes: Dict[str, tuple]
     adapters: List[str]
@@ -21,8 +23,9 @@ class WeightsDifference(NamedTuple):
 
     def __str__(self) -> str:
         shapes = [f'{name} {theirs} for {ours}' for name, (theirs, ours) in self.shapes.items()]
-        return (f'{len(self.missing)} tensors are missing {self.missing[:3]}, {len(shapes)} have another shape '
-                f'{shapes[:3]}')
+        return (
+            f'{len(self.missing)} tensors are missing {self.missing[:3]}, {len(shapes)} have another shape {shapes[:3]}'
+        )
 
 
 def weights_difference(network: nn.Module, state_dict: Mapping[str, Tensor]) -> WeightsDifference:
@@ -41,7 +44,9 @@ def weights_difference(network: nn.Module, state_dict: Mapping[str, Tensor]) -> 
                 missing.append(key)
         elif loaded[key].shape != value.shape and not statistics:
             shapes[key] = (tuple(loaded[key].shape), tuple(value.shape))
-    return WeightsDifference(missing, shapes, adapters, [key for key in loaded if key not in own and not _is_statistic(key)])
+    return WeightsDifference(
+        missing, shapes, adapters, [key for key in loaded if key not in own and not _is_statistic(key)]
+    )
 
 
 def _is_statistic(key):
@@ -69,8 +74,9 @@ def trained_iterations(state_dict: Mapping[str, Tensor], meta: Mapping = {}) -> 
     return None if any('.adapter.' in key for key in state_dict) else 1
 
 
-def check_trained_weights(network: nn.Module, state_dict: Mapping[str, Tensor], meta: Mapping = {},
-                          source: str = 'the checkpoint') -> None:
+def check_trained_weights(
+    network: nn.Module, state_dict: Mapping[str, Tensor], meta: Mapping = {}, source: str = 'the checkpoint'
+) -> None:
     """Raises ValueError unless the weights are those of a training of this very network, ``h`` and ``K`` included.
 
     Args:
@@ -83,9 +89,13 @@ def check_trained_weights(network: nn.Module, state_dict: Mapping[str, Tensor], 
     ours, theirs = num_iterations(network), trained_iterations(state_dict, meta)
     of_adapters = [key for key in difference.unknown if '.adapter.' in key]
     if difference.missing or difference.shapes or (difference.unknown and not of_adapters):
-        raise ValueError(f'{source} is of another network: {difference}, {len(difference.unknown)} are unknown '
-                         f'{difference.unknown[:3]}; give the config, and the number of classes, that it was trained with')
+        raise ValueError(
+            f'{source} is of another network: {difference}, {len(difference.unknown)} are unknown '
+            f'{difference.unknown[:3]}; give the config, and the number of classes, that it was trained with'
+        )
     if (theirs is not None and theirs != ours) or difference.adapters or of_adapters:
         known = 'another number of' if theirs is None else theirs
-        raise ValueError(f'{source} was trained with {known} iteration{"" if theirs == 1 else "s"}, but the network has '
-                         f'num_iterations={ours}; they must be the same')
+        raise ValueError(
+            f'{source} was trained with {known} iteration{"" if theirs == 1 else "s"}, but the network has '
+            f'num_iterations={ours}; they must be the same'
+        )

@@ -3,6 +3,7 @@
 Importing it registers what needs mmengine alone; :mod:`~kaizen_mm.openmmlab.video` registers with mmaction2,
 :mod:`~kaizen_mm.openmmlab.image` with mmpretrain.
 """
+
 from kaizen_mm.extras import naming_extras
 from kaizen_mm.multiply_adds import count_with_mmengine
 

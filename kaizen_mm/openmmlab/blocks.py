@@ -1,4 +1,5 @@
 """The adaptive recurrent block and the kaizen loss in mmengine's registry, where all of OpenMMLab finds them."""
+
 from contextlib import contextmanager
 from typing import Optional, Sequence, Union
 
@@ -34,8 +35,8 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
 
     Args:
         backbone: Config of the backbone.
-        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``. With ``adapter='global'``, which
-            takes any, it may be left out: then the backbone is tried with a few usual shapes.
+        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``. With ``adapter='global'``,
+            which takes any, it may be left out: then the backbone is tried with a few usual shapes.
         input_batch: How many inputs are tried at construction. Default 1; for backbones that want frames in the
             batch (TSM) a multiple of the number of frames.
         num_iterations: ``K``. With 1 it is the plain backbone.
@@ -46,25 +47,34 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 input_shape: Optional[Sequence[int]] = None,
-                 num_iterations: int = 2,
-                 input_batch: int = 1,
-                 init_cfg: Optional[dict] = None,
-                 **kwargs):
+    def __init__(
+        self,
+        backbone: dict,
+        input_shape: Optional[Sequence[int]] = None,
+        num_iterations: int = 2,
+        input_batch: int = 1,
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
         if input_shape is None and kwargs.get('adapter') != 'global':
-            raise ValueError("input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is 'global'; got None")
+            raise ValueError(
+                "input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is 'global'; got "
+                'None'
+            )
         check_int('input_batch', input_batch)
         if input_shape is not None:
             check_shape('input_shape', input_shape, 'of one input')
         if str(backbone['type']).startswith(('torchvision.', 'timm.')):
-            raise ValueError(f'backbone.type {backbone["type"]!r} is one that mmaction2\'s recognizers build on their own; '
-                             'use mmpretrain.TIMMBackbone, or a backbone of mmaction2 or mmpretrain')
+            raise ValueError(
+                f"backbone.type {backbone['type']!r} is one that mmaction2's recognizers build on their own; "
+                'use mmpretrain.TIMMBackbone, or a backbone of mmaction2 or mmpretrain'
+            )
         network = _with_plain_pointwise(MODELS.build(backbone))
         if input_shape is None:
             input_shape = _usual_shape(network, input_batch)
-        super().__init__(network, num_iterations=num_iterations, example_input=_noise(input_batch, input_shape), **kwargs)
+        super().__init__(
+            network, num_iterations=num_iterations, example_input=_noise(input_batch, input_shape), **kwargs
+        )
         self.init_cfg = init_cfg
 
     def init_weights(self) -> None:
@@ -113,7 +123,9 @@ class Iterates(tuple):
         raise AttributeError(
             f'a recurrent backbone gives a tuple of iterates, each a tensor or a tuple, which has no {name!r}. Put '
             'AdaptiveRecurrentNeck around the neck and AdaptiveRecurrentHead (mmaction2) or AdaptiveRecurrentClsHead '
-            '(mmpretrain) around the head; a Recognizer2D that has a neck, or fcn_test in its test_cfg, takes no iterates')
+            '(mmpretrain) around the head; a Recognizer2D that has a neck, or fcn_test in its test_cfg, takes no '
+            'iterates'
+        )
 
 
 def _noise(batch: int, shape: Sequence[int]) -> torch.Tensor:
@@ -128,7 +140,7 @@ def _usual_shape(network: nn.Module, batch: int) -> Sequence[int]:
     """
     first = next((m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), None)
     if first is not None:
-        frames = ((8, ), (16, ), (32, )) if isinstance(first, nn.Conv3d) else ((), )
+        frames = ((8,), (16,), (32,)) if isinstance(first, nn.Conv3d) else ((),)
         for shape in ((first.in_channels, *time, side, side) for side in (64, 224) for time in frames):
             try:
                 with evaluation(network):
@@ -145,8 +157,11 @@ def _with_plain_pointwise(network: nn.Module) -> nn.Module:
     In mmpretrain's EfficientNet it is the first layer of a block.
     """
     for module in network.modules():
-        if (type(module).__name__ == 'Conv2dAdaptivePadding' and module.kernel_size == (1, 1)
-                and module.stride == (1, 1)):
+        if (
+            type(module).__name__ == 'Conv2dAdaptivePadding'
+            and module.kernel_size == (1, 1)
+            and module.stride == (1, 1)
+        ):
             module.__class__ = nn.Conv2d
     return network
 
@@ -165,8 +180,13 @@ class AdaptiveRecurrentNeck(PerIterate, BaseModule):
         ValueError: A neck with batch norm gets several iterates, and ``num_iterations`` was not given.
     """
 
-    def __init__(self, neck: dict, num_iterations: Optional[int] = None, norm_statistics: str = 'per_iterate',
-                 init_cfg: Optional[dict] = None):
+    def __init__(
+        self,
+        neck: dict,
+        num_iterations: Optional[int] = None,
+        norm_statistics: str = 'per_iterate',
+        init_cfg: Optional[dict] = None,
+    ):
         super().__init__(MODELS.build(neck), num_iterations, norm_statistics)
         self.init_cfg = init_cfg
 

@@ -1,4 +1,5 @@
 """Names of classes of data sets, which checkpoints keep."""
+
 import logging
 from typing import Callable, List, Optional
 

@@ -3,6 +3,7 @@
 One small function per fault, with where it is discussed and the versions it is for. Each
 leaves a release without the fault alone. They are applied by ``import kaizen_mm``.
 """
+
 import atexit
 import functools
 import importlib.util
@@ -36,10 +37,11 @@ def provide_drn() -> None:
 
     @MODELS.register_module()
     class DRN:
-
         def __init__(self, *args, **kwargs):
-            raise ImportError('the installed mmaction2 lacks mmaction/models/localizers/drn and so has '
-                              'no DRN; install mmaction2 from its source repository to use it')
+            raise ImportError(
+                'the installed mmaction2 lacks mmaction/models/localizers/drn and so has '
+                'no DRN; install mmaction2 from its source repository to use it'
+            )
 
     package, module = types.ModuleType(name), types.ModuleType(f'{name}.drn')
     package.__path__ = []
@@ -67,10 +69,17 @@ def read_checkpoints_safely() -> None:
         return getattr(owner, name)
 
     dtypes = {type(np.dtype(kind)) for kind in 'bBhHiIlLqQefd?'}
-    torch.serialization.add_safe_globals([
-        HistoryBuffer, (statistics_method, 'builtins.getattr'), np.ndarray, np.dtype, *dtypes,
-        np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    ])
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (statistics_method, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *dtypes,
+            np.zeros(1).__reduce__()[0],
+            np.float64(0).__reduce__()[0],
+        ]
+    )
 
     @checkpoint.CheckpointLoader.register_scheme(prefixes='', force=True)
     def load_from_local(filename, map_location=None):
@@ -121,9 +130,10 @@ def keep_configs_out_of_checkpoints() -> None:
     def init(self, cfg, weights, device='cpu'):
         if not cfg:
             raise ValueError(
-                f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, write '
-                'meta["cfg"] of kaizen_mm.checkpoint_files.read_checkpoint(...) to a .py file and read it before you '
-                'pass it on')
+                f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, '
+                'write meta["cfg"] of kaizen_mm.checkpoint_files.read_checkpoint(...) to a .py file and read it '
+                'before you pass it on'
+            )
         return init_model(self, cfg, weights, device)
 
     BaseInferencer._init_model = init
@@ -175,7 +185,7 @@ def _keep_to_folder(hook, runner, info: str) -> None:
     if info == 'best_ckpt' and hasattr(hook, 'best_ckpt_path'):
         hook.best_ckpt_path = path
     elif hasattr(hook, 'best_ckpt_path_dict'):
-        hook.best_ckpt_path_dict[info[len('best_ckpt_'):]] = path
+        hook.best_ckpt_path_dict[info[len('best_ckpt_') :]] = path
 
 
 def _save_then_remove(self, runner, step, meta) -> None:
@@ -190,9 +200,16 @@ def _save_then_remove(self, runner, step, meta) -> None:
     self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
     runner.message_hub.update_info('last_ckpt', self.last_ckpt)
     runner.save_checkpoint(
-        self.out_dir, name, self.file_client_args, save_optimizer=self.save_optimizer,
-        save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
-        backend_args=self.backend_args, **self.args)
+        self.out_dir,
+        name,
+        self.file_client_args,
+        save_optimizer=self.save_optimizer,
+        save_param_scheduler=self.save_param_scheduler,
+        meta=meta,
+        by_epoch=self.by_epoch,
+        backend_args=self.backend_args,
+        **self.args,
+    )
     if not is_main_process():
         return
     write_bytes(Path(runner.work_dir, 'last_checkpoint'), str(self.last_ckpt).encode())

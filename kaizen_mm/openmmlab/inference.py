@@ -1,4 +1,5 @@
 """Predictions of files by a config's network: recognizers of mmaction2, classifiers of mmpretrain."""
+
 import copy
 import io
 from pathlib import Path
@@ -39,8 +40,14 @@ class ConfigPredictor(Predictor):
             or the config is not one of mmaction2 or mmpretrain with a test pipeline.
     """
 
-    def __init__(self, config: str | Path | Config, checkpoint: str, labels: Optional[str | Path] = None,
-                 device: Optional[str | torch.device] = None, cfg_options: Optional[dict] = None):
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str,
+        labels: Optional[str | Path] = None,
+        device: Optional[str | torch.device] = None,
+        cfg_options: Optional[dict] = None,
+    ):
         cfg = Config.fromfile(config) if isinstance(config, (str, Path)) else copy.deepcopy(config)
         cfg.merge_from_dict(cfg_options or {})
         scope = cfg.get('default_scope')
@@ -65,7 +72,7 @@ class ConfigPredictor(Predictor):
             data = dict(filename=str(path), label=-1, start_index=0, modality='RGB')
         else:
             data = dict(img_path=str(path))
-        sample, = self.network.test_step(pseudo_collate([self._pipeline(data)]))
+        (sample,) = self.network.test_step(pseudo_collate([self._pipeline(data)]))
         if 'iterate_clip_scores' in sample:
             scores = sample.iterate_clip_scores  # [K, clips, classes]
         elif 'iterate_scores' in sample:
@@ -78,8 +85,8 @@ class ConfigPredictor(Predictor):
 def write_network(config: Config, checkpoint: str | Path, folder: str | Path) -> Tuple[Path, Path]:
     """Writes ``config.py`` and ``checkpoint.pth``, all that predicting with a trained network needs.
 
-    Of the checkpoint the weights, the names of the classes and ``K`` are kept; what a training goes on from, such as the
-    optimizer's state, is not. The config has the values that environment variables had.
+    Of the checkpoint the weights, the names of the classes and ``K`` are kept; what a training goes on from, such as
+    the optimizer's state, is not. The config has the values that environment variables had.
 
     Args:
         config: Of the training.
@@ -106,11 +113,16 @@ def _test_pipeline(cfg: Config) -> list:
     if dataset.get('type') in _SIZES and 'LoadImageFromFile' not in types:
         side = _SIZES[dataset['type']]
         size = tuple(cfg.model.backbone.get('input_shape', (side, side))[-2:])
-        return [dict(type='LoadImageFromFile'), _to_rgb, dict(type='Resize', scale=size[::-1]),
-                *(steps or [dict(type='PackInputs')])]
+        return [
+            dict(type='LoadImageFromFile'),
+            _to_rgb,
+            dict(type='Resize', scale=size[::-1]),
+            *(steps or [dict(type='PackInputs')]),
+        ]
     if not steps:
-        raise ValueError('the config must have test_dataloader.dataset.pipeline or test_pipeline, the steps that a file '
-                         'goes through')
+        raise ValueError(
+            'the config must have test_dataloader.dataset.pipeline or test_pipeline, the steps that a file goes through'
+        )
     if 'RawFrameDecode' in types:
         decoded = [dict(type='DecordDecode') if step['type'] == 'RawFrameDecode' else step for step in steps]
         steps = [dict(type='DecordInit'), *decoded]
@@ -138,8 +150,13 @@ def _known_names(meta: dict, cfg: Config):
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     with DATASETS.switch_scope_and_registry(cfg.default_scope) as registry:
         kind = registry.get(dataset['type']) if isinstance(dataset.get('type'), str) else dataset.get('type')
-    found = [meta.get('dataset_meta'), dataset.get('metainfo'), dict(classes=dataset.get('classes')),
-             getattr(kind, 'METAINFO', None), getattr(kind, 'metainfo', None)]
+    found = [
+        meta.get('dataset_meta'),
+        dataset.get('metainfo'),
+        dict(classes=dataset.get('classes')),
+        getattr(kind, 'METAINFO', None),
+        getattr(kind, 'metainfo', None),
+    ]
     for entry in found:
         classes = entry.get('classes') if isinstance(entry, dict) else None
         if isinstance(classes, (tuple, list)):

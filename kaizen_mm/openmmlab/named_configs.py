@@ -4,6 +4,7 @@ They lie where OpenMMLab's packages keep theirs, under ``.mim/configs`` of the i
 those of its own packages only (``MODULE2PACKAGE`` in ``config/utils.py``), those in folders only, and in ``_base_`` and
 ``mmengine.hub.get_config`` only; here names that start with ``kaizen_mm::`` are found in all three places.
 """
+
 import difflib
 import functools
 from pathlib import Path
@@ -29,8 +30,10 @@ def config_path(name: str) -> str:
     if not path.is_file():
         names = [str(file.relative_to(CONFIGS)) for file in CONFIGS.rglob('*.py')]
         near = difflib.get_close_matches(relative, names, n=3)
-        raise FileNotFoundError(f'kaizen_mm has no config {relative!r}' + (f'; near it: {", ".join(near)}' if near else
-                                                                             f'; they are in {CONFIGS}'))
+        raise FileNotFoundError(
+            f'kaizen_mm has no config {relative!r}'
+            + (f'; near it: {", ".join(near)}' if near else f'; they are in {CONFIGS}')
+        )
     return str(path)
 
 

@@ -3,6 +3,7 @@
 What rank 0 alone sees, such as a folder that the other machines do not have, is then the same
 everywhere, and a failure ends all processes instead of leaving some to wait.
 """
+
 import functools
 import hashlib
 from typing import Any, Callable
@@ -41,6 +42,7 @@ def read_checkpoints_on_rank_zero() -> None:
     Addresses with a scheme keep mmengine's own way.
     """
     from mmengine.runner import runner
+
     if hasattr(runner._load_checkpoint, '__wrapped__'):
         return
     load = runner._load_checkpoint
@@ -71,8 +73,10 @@ def check_same_weights(model: torch.nn.Module) -> None:
     digests = all_gather_object(digest.hexdigest())
     different = [rank for rank, other in enumerate(digests) if other != digests[0]]
     if different:
-        raise RuntimeError(f'ranks {different} of {len(digests)} would start from other weights than rank 0; all must '
-                           'run the same code and config, and read the same files')
+        raise RuntimeError(
+            f'ranks {different} of {len(digests)} would start from other weights than rank 0; all must '
+            'run the same code and config, and read the same files'
+        )
 
 
 def unwrapped(model):

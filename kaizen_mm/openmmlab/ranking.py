@@ -1,4 +1,5 @@
 """What the accuracy metrics of images and videos share: ranks of the true class, and names of the results."""
+
 from typing import Dict, List, Sequence, Tuple
 
 from torch import Tensor
@@ -16,7 +17,7 @@ def check_topk(topk: Sequence[int]) -> Tuple[int, ...]:
 def rank_of_label(scores: Tensor, label: int) -> Tensor:
     """Number of classes before the true one in order of score, ``[..., C] -> [...]``; ties go to the
     lower class."""
-    true = scores[..., label:label + 1]
+    true = scores[..., label : label + 1]
     return (scores > true).sum(dim=-1) + (scores[..., :label] == true).sum(dim=-1)
 
 

@@ -1,4 +1,5 @@
 """What a trained network does on a test set, as one page of HTML."""
+
 from kaizen_mm.extras import naming_extras
 
 with naming_extras():

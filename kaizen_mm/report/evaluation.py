@@ -1,4 +1,5 @@
 """What a config's network makes of every sample of its test set."""
+
 from pathlib import Path
 from typing import Callable, Iterable, List, Optional
 
@@ -14,8 +15,13 @@ from kaizen_mm.openmmlab.inference import ConfigPredictor
 from kaizen_mm.report import Outcomes
 
 
-def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional[dict] = None, device: Optional[str] = None,
-             track: Callable[[Iterable], Iterable] = iter) -> Outcomes:
+def evaluate(
+    config: str | Path | Config,
+    checkpoint: str,
+    cfg_options: Optional[dict] = None,
+    device: Optional[str] = None,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> Outcomes:
     """Runs a trained network over the test set of its config.
 
     Args:
@@ -54,8 +60,14 @@ def evaluate(config: str | Path | Config, checkpoint: str, cfg_options: Optional
                     raise ValueError('test_dataloader.dataset must give one label for each sample')
                 labels.append(int(sample.gt_label))
                 files.append(_file(sample, loader.dataset, len(files)))
-    return Outcomes(np.concatenate(scores), labels, _names(predictor.names, loader.dataset), files,
-                    watch.report() if watch else None, _Pixels(loader.dataset, network.data_preprocessor))
+    return Outcomes(
+        np.concatenate(scores),
+        labels,
+        _names(predictor.names, loader.dataset),
+        files,
+        watch.report() if watch else None,
+        _Pixels(loader.dataset, network.data_preprocessor),
+    )
 
 
 class _Pixels:
@@ -66,7 +78,12 @@ class _Pixels:
 
     def __call__(self, sample: int) -> Optional[np.ndarray]:
         inputs = self._dataset[int(sample)].get('inputs')
-        if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8 or inputs.dim() != 3 or len(inputs) not in (1, 3):
+        if (
+            not isinstance(inputs, Tensor)
+            or inputs.dtype != torch.uint8
+            or inputs.dim() != 3
+            or len(inputs) not in (1, 3)
+        ):
             return None
         pixels = inputs.expand(3, -1, -1).permute(1, 2, 0).numpy()  # [1 or 3, H, W] -> [H, W, 3]
         return np.ascontiguousarray(pixels[..., ::-1] if self._bgr else pixels)
@@ -79,8 +96,10 @@ def _names(known: List[str], dataset) -> List[str]:
         return known
     if sorted(classes) == sorted(known) and classes != known:
         first = next(i for i in range(len(known)) if classes[i] != known[i])
-        raise ValueError(f'the classes of the test set are in another order than those that the network was trained on: class {first} '
-                         f'is {classes[first]!r}, and was {known[first]!r}')
+        raise ValueError(
+            f'the classes of the test set are in another order than those that the network was trained on: class '
+            f'{first} is {classes[first]!r}, and was {known[first]!r}'
+        )
     return classes
 
 
@@ -92,7 +111,9 @@ class _Logits:
         self._head, self._iterates, self._found = getattr(head, 'wrapped', head), iterates, []
 
     def __enter__(self):
-        self._handle = self._head.register_forward_hook(lambda head, given, logits: self._found.append(logits.detach().float()))
+        self._handle = self._head.register_forward_hook(
+            lambda head, given, logits: self._found.append(logits.detach().float())
+        )
         return self
 
     def __exit__(self, *error):
@@ -101,8 +122,10 @@ class _Logits:
     def take(self) -> List[Tensor]:
         found, self._found = self._found, []
         if len(found) != self._iterates:
-            raise ValueError(f'{type(self._head).__name__} has been called {len(found)} times for {self._iterates} iterates; a head '
-                             'that gives one map of logits for each is needed')
+            raise ValueError(
+                f'{type(self._head).__name__} has been called {len(found)} times for {self._iterates} iterates; a head '
+                'that gives one map of logits for each is needed'
+            )
         return found
 
 

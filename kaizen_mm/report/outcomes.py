@@ -1,4 +1,5 @@
 """What the iterates of a network make of every sample of a test set, and the figures that follow from it."""
+
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ CONFIDENCE = 0.95
 
 class Interval(NamedTuple):
     """A share and the bounds of its confidence interval (Wilson's score interval, 95 %)."""
+
     share: float
     low: float
     high: float
@@ -20,10 +22,11 @@ class Interval(NamedTuple):
 class Step(NamedTuple):
     """What a later iterate changes against an earlier one, on the same samples.
 
-    ``corrected`` and ``broken`` are numbers of samples, ``gain`` is the difference of the accuracies, ``error`` its standard error
-    (paired), and ``p`` the probability of so uneven a split of the samples that change, or a more uneven one, by chance (McNemar's exact test);
-    1 where none changes.
+    ``corrected`` and ``broken`` are numbers of samples, ``gain`` is the difference of the accuracies, ``error`` its
+    standard error (paired), and ``p`` the probability of so uneven a split of the samples that change, or a more uneven
+    one, by chance (McNemar's exact test); 1 where none changes.
     """
+
     corrected: int
     broken: int
     gain: float
@@ -46,16 +49,26 @@ class Outcomes:
         ValueError: There is no sample, a label is no class, or a score is not finite.
     """
 
-    def __init__(self, scores: np.ndarray, labels: Sequence[int], names: Sequence[str], files: Sequence[str],
-                 recurrence: Optional[RecurrenceReport] = None,
-                 pixels: Callable[[int], Optional[np.ndarray]] = lambda sample: None):
+    def __init__(
+        self,
+        scores: np.ndarray,
+        labels: Sequence[int],
+        names: Sequence[str],
+        files: Sequence[str],
+        recurrence: Optional[RecurrenceReport] = None,
+        pixels: Callable[[int], Optional[np.ndarray]] = lambda sample: None,
+    ):
         labels = np.asarray(labels)
         if scores.ndim != 3 or not len(labels) == len(scores) == len(files) > 0:
-            raise ValueError(f'scores must be of shape [samples, iterates, classes], one for each of at least one label, got '
-                             f'{scores.shape} for {len(labels)} labels and {len(files)} files')
+            raise ValueError(
+                f'scores must be of shape [samples, iterates, classes], one for each of at least one label, got '
+                f'{scores.shape} for {len(labels)} labels and {len(files)} files'
+            )
         if scores.shape[2] != len(names) or labels.min() < 0 or labels.max() >= len(names):
-            raise ValueError(f'labels must be from 0 to {scores.shape[2] - 1}, each with a name, got {labels.min()} to '
-                             f'{labels.max()} and {len(names)} names')
+            raise ValueError(
+                f'labels must be from 0 to {scores.shape[2] - 1}, each with a name, got {labels.min()} to '
+                f'{labels.max()} and {len(names)} names'
+            )
         if not np.isfinite(scores).all():
             raise ValueError('scores must be finite; the network gives NaN or infinity')
         self.scores, self.labels, self.names, self.files = scores, labels, list(names), list(files)
@@ -72,9 +85,14 @@ class Outcomes:
         return [_interval(right.sum(), len(right)) for right in self.right.T]
 
     def class_accuracy(self, iterate: int) -> List[Optional[Interval]]:
-        """Top-1 of an iterate (from 0, or -1 for the last) on the samples of each class; None of a class without any."""
-        return [_interval(self.right[chosen, iterate].sum(), chosen.sum()) if (chosen := self.labels == label).any() else None
-                for label in range(len(self.names))]
+        """Top-1 of an iterate (from 0, or -1 for the last) on the samples of each class; None of a class without
+        any."""
+        return [
+            _interval(self.right[chosen, iterate].sum(), chosen.sum())
+            if (chosen := self.labels == label).any()
+            else None
+            for label in range(len(self.names))
+        ]
 
     def confusion(self, iterate: int) -> np.ndarray:
         """Numbers of samples ``[true class, predicted class]``."""
@@ -86,15 +104,17 @@ class Outcomes:
         corrected, broken, n = int((~before & after).sum()), int((before & ~after).sum()), len(before)
         gain = (corrected - broken) / n
         error = float(np.sqrt(max(corrected + broken - n * gain**2, 0))) / n
-        p = binomtest(corrected, corrected + broken).pvalue if corrected + broken else 1.
+        p = binomtest(corrected, corrected + broken).pvalue if corrected + broken else 1.0
         return Step(corrected, broken, gain, error, float(p))
 
     def corrected(self) -> np.ndarray:
-        """Samples that the first iterate gets wrong and the last one right; the largest gain of the true class first."""
+        """Samples that the first iterate gets wrong and the last one right; the largest gain of the true class
+        first."""
         return self._by_change(np.flatnonzero(~self.right[:, 0] & self.right[:, -1]), -1)
 
     def broken(self) -> np.ndarray:
-        """Samples that the first iterate gets right and the last one wrong; the largest loss of the true class first."""
+        """Samples that the first iterate gets right and the last one wrong; the largest loss of the true class
+        first."""
         return self._by_change(np.flatnonzero(self.right[:, 0] & ~self.right[:, -1]), 1)
 
     def _by_change(self, samples, sign):

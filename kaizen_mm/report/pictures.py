@@ -1,4 +1,5 @@
 """Pictures inside a page: figures and thumbnails, as ``data:`` addresses."""
+
 import base64
 from io import BytesIO
 from pathlib import Path
@@ -42,14 +43,22 @@ def confusion_figure(outcomes: Outcomes, iterate: int) -> str:
     if classes <= _NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                axis.text(column, row, count, ha='center', va='center', fontsize=7,
-                          color='white' if shares[row, column] > 0.5 else 'black')
+                axis.text(
+                    column,
+                    row,
+                    count,
+                    ha='center',
+                    va='center',
+                    fontsize=7,
+                    color='white' if shares[row, column] > 0.5 else 'black',
+                )
     axis.set(xlabel='predicted', ylabel='true')
     return _address(figure)
 
 
 class Thumbnail(NamedTuple):
     """The address of a small picture, ``''`` where the file cannot be read, and how many frames are in it."""
+
     address: str
     frames: int
 
@@ -63,8 +72,10 @@ def thumbnail(file: Path, pixels: Optional[np.ndarray] = None, height: int = 96)
             pictures = _frames(file)
         except Exception:  # decoders raise many kinds; the page is worth having without this picture
             return Thumbnail('', 0)
-    pictures = [picture.resize((max(round(height * picture.width / picture.height), 1), height), Image.Resampling.BILINEAR)
-                for picture in pictures]
+    pictures = [
+        picture.resize((max(round(height * picture.width / picture.height), 1), height), Image.Resampling.BILINEAR)
+        for picture in pictures
+    ]
     strip = Image.new('RGB', (sum(p.width for p in pictures) + 2 * (len(pictures) - 1), height), 'white')
     left = 0
     for picture in pictures:

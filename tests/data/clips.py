@@ -1,4 +1,5 @@
 """Videos and lists that the tests of this folder make."""
+
 from pathlib import Path
 
 import av
@@ -18,15 +19,14 @@ def make_video(path, codec='mpeg4', frames=20, size=(32, 32), pix_fmt='yuv420p',
         stream.pix_fmt = pix_fmt
         for _ in range(frames):
             image = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
-            container.mux(stream.encode(
-                av.VideoFrame.from_ndarray(image, format='rgb24')))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
         container.mux(stream.encode())
     return path
 
 
 def cut(source, target, fraction):
     data = Path(source).read_bytes()
-    target.write_bytes(data[:int(len(data) * fraction)])
+    target.write_bytes(data[: int(len(data) * fraction)])
     return target
 
 
@@ -37,5 +37,4 @@ def write(file, *lines):
 
 
 def contents(folder):
-    return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns)
-            for p in folder.rglob('*') if p.is_file()}
+    return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob('*') if p.is_file()}

@@ -1,4 +1,5 @@
 """Small UCF101 and HMDB51 folders."""
+
 import shutil
 
 import pytest
@@ -19,8 +20,7 @@ def ucf101(tmp_path, clip):
         (videos / item).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, videos / item)
     write(splits / 'classInd.txt', '1 Archery', '2 Biking')
-    write(splits / 'trainlist01.txt',
-          *(f'{item} {i}' for i, item in enumerate(UCF_TRAIN, 1)))
+    write(splits / 'trainlist01.txt', *(f'{item} {i}' for i, item in enumerate(UCF_TRAIN, 1)))
     write(splits / 'testlist01.txt', *UCF_TEST)
     return videos, splits
 
@@ -36,8 +36,9 @@ def hmdb51(tmp_path, clip):
             shutil.copy(clip, videos / name / f'#{i}_(x)_{name}.avi')
         for split in (1, 2, 3):
             # video 0: train, test, unused in splits 1, 2, 3; and so on
-            write(splits / f'{name}_test_split{split}.txt', *(
-                f'#{i}_(x)_{name}.avi {(split + i) % 3} ' for i in range(3)))
+            write(
+                splits / f'{name}_test_split{split}.txt', *(f'#{i}_(x)_{name}.avi {(split + i) % 3} ' for i in range(3))
+            )
     return videos, splits
 
 

@@ -3,6 +3,7 @@
 All videos are made here, but for one test on real clips that runs where
 `KAIZEN_DATA` names a folder with `ucf101_samples`.
 """
+
 import os
 import runpy
 import shutil
@@ -27,10 +28,8 @@ TOOL = ROOT / 'tools' / 'prepare_data.py'
 def test_ucf101_lists(ucf101, tmp_path):
     out = tmp_path / 'out'
     result = prepare_ucf101(*ucf101, out, **QUIET)
-    assert (out / 'train_split1.txt').read_text().splitlines() == [
-        f'{UCF_TRAIN[0]} 0', f'{UCF_TRAIN[1]} 1']
-    assert (out / 'test_split1.txt').read_text().splitlines() == [
-        f'{UCF_TEST[0]} 0', f'{UCF_TEST[1]} 1']
+    assert (out / 'train_split1.txt').read_text().splitlines() == [f'{UCF_TRAIN[0]} 0', f'{UCF_TRAIN[1]} 1']
+    assert (out / 'test_split1.txt').read_text().splitlines() == [f'{UCF_TEST[0]} 0', f'{UCF_TEST[1]} 1']
     assert (out / 'classes.txt').read_text() == 'Archery\nBiking\n'
     assert (out / 'left_out.txt').read_text() == ''
     assert (out / 'video_root.txt').read_text() == f'{ucf101[0]}\n'
@@ -46,8 +45,7 @@ def test_ucf101_flat_folder_and_outer_folder(ucf101, tmp_path):
     for item in UCF_TRAIN + UCF_TEST:
         shutil.copy(videos / item, flat)
     prepare_ucf101(flat, splits, tmp_path / 'a', **QUIET)
-    assert (tmp_path / 'a/test_split1.txt').read_text() == (
-        'v_Archery_g01_c01.avi 0\nv_Biking_g01_c01.avi 1\n')
+    assert (tmp_path / 'a/test_split1.txt').read_text() == ('v_Archery_g01_c01.avi 0\nv_Biking_g01_c01.avi 1\n')
     # the folder that holds UCF-101 and ucfTrainTestlist
     prepare_ucf101(tmp_path, tmp_path, tmp_path / 'b', **QUIET)
     assert (tmp_path / 'b/video_root.txt').read_text() == f'{videos}\n'
@@ -64,15 +62,13 @@ def test_ucf101_bad_videos_are_left_out(ucf101, tmp_path, clip):
         file.writelines(f'{item} 2\n' for item in more)
     out = tmp_path / 'out'
     result = prepare_ucf101(videos, splits, out, min_frames=20, **QUIET)
-    reasons = dict(line.split('\t') for line in
-                   (out / 'left_out.txt').read_text().splitlines())
+    reasons = dict(line.split('\t') for line in (out / 'left_out.txt').read_text().splitlines())
     assert list(reasons) == more
     assert 'truncated' in reasons[more[0]]
     assert 'decord cannot open it' in reasons[more[1]]
     assert 'empty' in reasons[more[2]]
     assert 'too short: 5 frames' in reasons[more[3]]
-    assert (out / 'train_split1.txt').read_text().splitlines() == [
-        f'{UCF_TRAIN[0]} 0', f'{UCF_TRAIN[1]} 1']
+    assert (out / 'train_split1.txt').read_text().splitlines() == [f'{UCF_TRAIN[0]} 0', f'{UCF_TRAIN[1]} 1']
     assert result.lists[out / 'train_split1.txt'] == 2
     assert 'left out: 4' in str(result) and more[0] in str(result)
     # five frames are enough by default
@@ -84,8 +80,7 @@ def test_ucf101_missing_videos(ucf101, tmp_path):
     videos, splits = ucf101
     out = tmp_path / 'out'
     (videos / UCF_TEST[1]).unlink()
-    with pytest.raises(FileNotFoundError, match='1 of 4 .*v_Biking_g01_c01.avi'
-                       '.*--allow-missing'):
+    with pytest.raises(FileNotFoundError, match='1 of 4 .*v_Biking_g01_c01.avi.*--allow-missing'):
         prepare_ucf101(videos, splits, out, **QUIET)
     assert not out.exists()
     prepare_ucf101(videos, splits, out, allow_missing=True, **QUIET)
@@ -109,27 +104,35 @@ def test_nothing_remains(ucf101, tmp_path):
     for item in UCF_TRAIN:
         (videos / item).write_bytes(b'')
     with pytest.raises(ValueError, match='train_split1 and test_split1'):
-        prepare_ucf101(videos, splits, tmp_path / 'out', allow_missing=True,
-                       **QUIET)
+        prepare_ucf101(videos, splits, tmp_path / 'out', allow_missing=True, **QUIET)
 
 
-@pytest.mark.parametrize('file, text, error, message', [
-    ('classInd.txt', '0 Archery\n1 Biking\n', ValueError, 'line 1.*"1 <new'),
-    ('classInd.txt', '1 Archery\n2 Archery\n', ValueError, 'line 2'),
-    ('classInd.txt', None, FileNotFoundError, 'found no classInd.txt'),
-    ('trainlist01.txt', '\nArchery/v_a.avi\n', ValueError,
-     'trainlist01.txt, line 2: expected "<Class>/<file>.avi <label>"'),
-    ('trainlist01.txt', 'Archery/v_a.avi 2\n', ValueError,
-     'line 1: label 2 .* is 1 in classInd.txt'),
-    ('trainlist01.txt', 'Archery/v_a.avi 1\nDiving/v_a.avi 3\n', ValueError,
-     'line 2: classInd.txt has no class "Diving"'),
-    ('trainlist01.txt', '', ValueError, 'split 1: .*trainlist01.txt is empty'),
-    ('testlist01.txt', '', ValueError, 'split 1: .*testlist01.txt is empty'),
-    ('testlist01.txt', '0\t70\tPunch/v_a.avi\n', ValueError, 'line 1'),
-    ('testlist01.txt', 'Archery/v_a.avi 1\n', ValueError, 'line 1'),
-    ('testlist01.txt', None, FileNotFoundError,
-     'split 1 lacks testlist01.txt'),
-])
+@pytest.mark.parametrize(
+    'file, text, error, message',
+    [
+        ('classInd.txt', '0 Archery\n1 Biking\n', ValueError, 'line 1.*"1 <new'),
+        ('classInd.txt', '1 Archery\n2 Archery\n', ValueError, 'line 2'),
+        ('classInd.txt', None, FileNotFoundError, 'found no classInd.txt'),
+        (
+            'trainlist01.txt',
+            '\nArchery/v_a.avi\n',
+            ValueError,
+            'trainlist01.txt, line 2: expected "<Class>/<file>.avi <label>"',
+        ),
+        ('trainlist01.txt', 'Archery/v_a.avi 2\n', ValueError, 'line 1: label 2 .* is 1 in classInd.txt'),
+        (
+            'trainlist01.txt',
+            'Archery/v_a.avi 1\nDiving/v_a.avi 3\n',
+            ValueError,
+            'line 2: classInd.txt has no class "Diving"',
+        ),
+        ('trainlist01.txt', '', ValueError, 'split 1: .*trainlist01.txt is empty'),
+        ('testlist01.txt', '', ValueError, 'split 1: .*testlist01.txt is empty'),
+        ('testlist01.txt', '0\t70\tPunch/v_a.avi\n', ValueError, 'line 1'),
+        ('testlist01.txt', 'Archery/v_a.avi 1\n', ValueError, 'line 1'),
+        ('testlist01.txt', None, FileNotFoundError, 'split 1 lacks testlist01.txt'),
+    ],
+)
 def test_ucf101_split_errors(ucf101, file, text, error, message):
     path = ucf101[1] / file
     path.write_text(text) if text is not None else path.unlink()
@@ -163,13 +166,16 @@ def test_wrong_folders(ucf101, hmdb51, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(short_side=31), 'short_side must be an even .* not 31'),
-    (dict(short_side=0), 'short_side'),
-    (dict(min_frames=0), 'min_frames must be at least 1, not 0'),
-    (dict(workers=0), 'workers must be at least 1, not 0'),
-    (dict(timeout=0), 'timeout must be positive .* not 0'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(short_side=31), 'short_side must be an even .* not 31'),
+        (dict(short_side=0), 'short_side'),
+        (dict(min_frames=0), 'min_frames must be at least 1, not 0'),
+        (dict(workers=0), 'workers must be at least 1, not 0'),
+        (dict(timeout=0), 'timeout must be positive .* not 0'),
+    ],
+)
 def test_wrong_options(ucf101, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         prepare_ucf101(*ucf101, tmp_path / 'out', progress=False, **options)
@@ -185,8 +191,8 @@ def test_hmdb51_lists(hmdb51, tmp_path):
         for kind, flag in (('train', 1), ('test', 2)):
             i = (flag - split) % 3
             assert (out / f'{kind}_split{split}.txt').read_text() == (
-                f'sword/#{i}_(x)_sword.avi 0\n'
-                f'sword_fight/#{i}_(x)_sword_fight.avi 1\n')
+                f'sword/#{i}_(x)_sword.avi 0\nsword_fight/#{i}_(x)_sword_fight.avi 1\n'
+            )
     assert (out / 'classes.txt').read_text() == 'sword\nsword_fight\n'
 
 
@@ -200,11 +206,14 @@ def test_hmdb51_names(hmdb51, tmp_path, clip):
     assert 'sword/a b.avi 0\n' in (tmp_path / 'out/train_split1.txt').read_text()
 
 
-@pytest.mark.parametrize('text, error, message', [
-    ('a.avi 1\na.avi 3\n', ValueError, 'sword_test_split2.txt, line 2'),
-    ('a.avi\n', ValueError, 'line 1: expected "<file>.avi 0|1|2"'),
-    (None, FileNotFoundError, 'split 2 lacks sword_test_split2.txt'),
-])
+@pytest.mark.parametrize(
+    'text, error, message',
+    [
+        ('a.avi 1\na.avi 3\n', ValueError, 'sword_test_split2.txt, line 2'),
+        ('a.avi\n', ValueError, 'line 1: expected "<file>.avi 0|1|2"'),
+        (None, FileNotFoundError, 'split 2 lacks sword_test_split2.txt'),
+    ],
+)
 def test_hmdb51_split_errors(hmdb51, text, error, message):
     path = hmdb51[1] / 'sword_test_split2.txt'
     path.write_text(text) if text is not None else path.unlink()
@@ -231,22 +240,42 @@ def test_list(tmp_path, clip):
     (videos / 'd e.avi').symlink_to(clip)
     (videos / 'f.avi').symlink_to('nowhere.avi')
     os.mkfifo(videos / 'pipe.avi')
-    lines = ['b.avi 1', 'a.avi', 'a.avi x', 'a.avi -1', 'a.avi 3', '',
-             'gone.avi 0', 'cut.avi 0', 'sub/c.avi 2', './b.avi 1', 'a.avi\t0',
-             'd e.avi 2', 'f.avi 0', 'pipe.avi 0', 'sub 0', 'a.avi \u0663']
+    lines = [
+        'b.avi 1',
+        'a.avi',
+        'a.avi x',
+        'a.avi -1',
+        'a.avi 3',
+        '',
+        'gone.avi 0',
+        'cut.avi 0',
+        'sub/c.avi 2',
+        './b.avi 1',
+        'a.avi\t0',
+        'd e.avi 2',
+        'f.avi 0',
+        'pipe.avi 0',
+        'sub 0',
+        'a.avi \u0663',
+    ]
     file, out = write(tmp_path / 'all.txt', *lines), tmp_path / 'clean.txt'
     result = check_list(file, videos, out, num_classes=3, **QUIET)
     assert out.read_text() == 'b.avi 1\nsub/c.avi 2\na.avi 0\nd e.avi 2\n'
-    report = dict(line.split('\t', 1) for line in (
-        tmp_path / 'clean_left_out.txt').read_text().splitlines())
-    for number, reason in [(2, 'expected "file label"'), (3, 'expected'),
-                           (4, 'expected'), (5, 'label 3 of a.avi is out of'),
-                           (7, 'missing'), (8, 'truncated'),
-                           (10, 'repeats the file of line 1'),
-                           (13, 'a link to nowhere.avi, which is missing'),
-                           (14, 'not a regular file'),
-                           (15, 'not a regular file'), (16, 'expected')]:
-        key, = [k for k in report if k.startswith(f'line {number}:')]
+    report = dict(line.split('\t', 1) for line in (tmp_path / 'clean_left_out.txt').read_text().splitlines())
+    for number, reason in [
+        (2, 'expected "file label"'),
+        (3, 'expected'),
+        (4, 'expected'),
+        (5, 'label 3 of a.avi is out of'),
+        (7, 'missing'),
+        (8, 'truncated'),
+        (10, 'repeats the file of line 1'),
+        (13, 'a link to nowhere.avi, which is missing'),
+        (14, 'not a regular file'),
+        (15, 'not a regular file'),
+        (16, 'expected'),
+    ]:
+        (key,) = [k for k in report if k.startswith(f'line {number}:')]
         assert report.pop(key).startswith(reason)
     assert not report
     assert result.lists == {out: 4}
@@ -261,7 +290,8 @@ def test_a_file_with_two_labels_is_in_no_list(ucf101, tmp_path, clip):
     assert (tmp_path / 'out.txt').read_text() == 'b.avi 1\n'
     assert [reason for _, reason in result.left_out] == [
         'label 0 of a.avi, which has label 1 in line 3; a file has one label',
-        'label 1 of ./a.avi, which has label 0 in line 1; a file has one label']
+        'label 1 of ./a.avi, which has label 0 in line 1; a file has one label',
+    ]
     videos, splits = ucf101  # found by their names alone
     with open(splits / 'trainlist01.txt', 'a') as stream:
         stream.write(f'Biking/{Path(UCF_TRAIN[0]).name} 2\n')
@@ -301,6 +331,7 @@ def tool(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
         status = main()
         return status, *capsys.readouterr()
+
     return call
 
 
@@ -309,18 +340,31 @@ def test_tool_as_a_program(ucf101, tmp_path):
     folder.mkdir()
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     run = subprocess.run(
-        [sys.executable, str(TOOL), 'ucf101', '--videos', str(ucf101[0]),
-         '--splits', str(ucf101[1]), '--out', 'lists', '--workers', '1'],
-        cwd=folder, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': path})
+        [
+            sys.executable,
+            str(TOOL),
+            'ucf101',
+            '--videos',
+            str(ucf101[0]),
+            '--splits',
+            str(ucf101[1]),
+            '--out',
+            'lists',
+            '--workers',
+            '1',
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': path},
+    )
     assert run.returncode == 0, run.stderr
     assert f'video root: {ucf101[0]}' in run.stdout
     assert len((folder / 'lists/test_split1.txt').read_text().split()) == 4
 
 
 def test_tool_hmdb51_and_list(hmdb51, tmp_path, tool):
-    status, text, _ = tool('hmdb51', '--videos', hmdb51[0], '--splits',
-                           hmdb51[1], '--out', 'out', '--short-side', 64)
+    status, text, _ = tool('hmdb51', '--videos', hmdb51[0], '--splits', hmdb51[1], '--out', 'out', '--short-side', 64)
     assert status == 0 and f'video root: {tmp_path / "out/videos"}' in text
     assert len(list((tmp_path / 'out').glob('*_split?.txt'))) == 6
     file = tmp_path / 'out/test_split3.txt'
@@ -334,9 +378,11 @@ def test_tool_hmdb51_and_list(hmdb51, tmp_path, tool):
 
 
 def test_tool_error(ucf101, tool):
-    assert tool('ucf101', '--videos', 'absent', '--splits', ucf101[1], '--out',
-                'none') == (2, '', 'error: videos: no folder absent; expected '
-                            'the UCF101 videos there\n')
+    assert tool('ucf101', '--videos', 'absent', '--splits', ucf101[1], '--out', 'none') == (
+        2,
+        '',
+        'error: videos: no folder absent; expected the UCF101 videos there\n',
+    )
 
 
 def test_real_clips(tmp_path):
@@ -350,8 +396,7 @@ def test_real_clips(tmp_path):
     write(splits / 'trainlist01.txt', f'{items[0]} 1', f'{items[1]} 2')
     write(splits / 'testlist01.txt', *items)
     result = prepare_ucf101(videos, splits, tmp_path / 'out', **QUIET)
-    assert (tmp_path / 'out/train_split1.txt').read_text() == (
-        f'{names[0]} 0\n{names[1]} 1\n')
+    assert (tmp_path / 'out/train_split1.txt').read_text() == (f'{names[0]} 0\n{names[1]} 1\n')
     assert 'both in train and in test' in str(result)
     assert [check_video(videos / name) for name in names] == [164, 107]
     with pytest.raises(ValueError, match='truncated'):

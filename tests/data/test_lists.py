@@ -1,4 +1,5 @@
 """One parser for all lists."""
+
 import pytest
 
 from kaizen_mm.data.lists import Entry, parse_line, parse_list, read_list, repeats, write_line
@@ -6,12 +7,18 @@ from kaizen_mm.data.lists import Entry, parse_line, parse_list, read_list, repea
 
 def test_a_good_list():
     content = '\ufeffa.mp4 0\r\n\r\nsome clips/b  c.mp4\t12 \n  ü.mp4   1\n'.encode()
-    assert read_list(content, 'l.txt') == [Entry(1, 'a.mp4', 0), Entry(3, 'some clips/b  c.mp4', 12), Entry(4, 'ü.mp4', 1)]
+    assert read_list(content, 'l.txt') == [
+        Entry(1, 'a.mp4', 0),
+        Entry(3, 'some clips/b  c.mp4', 12),
+        Entry(4, 'ü.mp4', 1),
+    ]
     assert read_list(b'a b.mp4 , 3\n', 'l.txt', delimiter=',') == [Entry(1, 'a b.mp4', 3)]
 
 
-@pytest.mark.parametrize('line', ['a.mp4', '7', 'a.mp4 -1', 'a.mp4 +1', 'a.mp4 1.0', 'a.mp4 ²', 'a.mp4 \u0663', 'a.mp4 1_0',
-                                  'a.mp4 x', 'a.mp4,1'])
+@pytest.mark.parametrize(
+    'line',
+    ['a.mp4', '7', 'a.mp4 -1', 'a.mp4 +1', 'a.mp4 1.0', 'a.mp4 ²', 'a.mp4 \u0663', 'a.mp4 1_0', 'a.mp4 x', 'a.mp4,1'],
+)
 def test_lines_without_a_label(line):
     with pytest.raises(ValueError, match=r'l.txt:2: expected "file label" with a label >= 0, got '):
         read_list(f'b.mp4 0\n{line}\n'.encode(), 'l.txt')

@@ -1,4 +1,6 @@
-"""Moving digits seen by a camera that moves: today's clips at 0, one scene that moves as one, and no new cue in a frame."""
+"""Moving digits seen by a camera that moves: today's clips at 0, one scene that moves as one, and no new cue in a
+frame."""
+
 import math
 from dataclasses import replace
 
@@ -9,16 +11,13 @@ from kaizen_mm.data.moving_digits import CLASSES, MOTIONS, MovingDigits
 from kaizen_mm.data.moving_scene import moved
 from tests.data.test_moving_scene import CHANCE_BOUND, accuracy, first_harmonic, turns
 
-SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10,
-                     size=32, seed=3)
-CAMERA = MovingDigits(num_train=480, num_val=240, num_frames=12, size=32,
-                      clutter=1, distractor=0, noise=0, camera=1)
+SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10, size=32, seed=3)
+CAMERA = MovingDigits(num_train=480, num_val=240, num_frames=12, size=32, clutter=1, distractor=0, noise=0, camera=1)
 
 
 @pytest.fixture(scope='module')
 def scenes():
-    return [CAMERA.scene(split, index) for split, count in
-            (('train', 480), ('val', 240)) for index in range(count)]
+    return [CAMERA.scene(split, index) for split, count in (('train', 480), ('val', 240)) for index in range(count)]
 
 
 @pytest.fixture(scope='module')
@@ -28,17 +27,15 @@ def labels(scenes):
 
 def tracked(scenes):
     """Steps of the target in the frame [N, T - 1, 2], the scene being dark."""
-    clips = np.stack([replace(scene, background=0 * scene.background)
-                      .frames()[..., 0] for scene in scenes]) / 255
+    clips = np.stack([replace(scene, background=0 * scene.background).frames()[..., 0] for scene in scenes]) / 255
     place = first_harmonic(clips)
     return np.angle(place[:, 1:] / place[:, :-1]) / (2 * np.pi)
 
 
 def tracked_background(scenes):
     """Steps of the scene in the frame [N, T - 1, 2], the target being dark."""
-    dark = [replace(scene, target=replace(scene.target, image=0 * scene.target.image))
-            for scene in scenes]
-    place = first_harmonic(np.stack([scene.frames()[..., 0] for scene in dark]) / 255.)
+    dark = [replace(scene, target=replace(scene.target, image=0 * scene.target.image)) for scene in scenes]
+    place = first_harmonic(np.stack([scene.frames()[..., 0] for scene in dark]) / 255.0)
     return np.angle(place[:, 1:] / place[:, :-1]) / (2 * np.pi)
 
 
@@ -141,12 +138,16 @@ def test_a_folder_without_the_parameter_is_one_of_a_camera_at_rest(tmp_path):
         replace(data, camera=0.5).write(tmp_path, progress=False)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(camera=-0.5), 'camera=-0.5 is not valid; expected a finite number of at least 0'),
-    (dict(camera=math.inf), 'camera=inf is not valid'),
-    (dict(camera=True), 'camera=True is not valid'),
-    (dict(camera=1, clutter=0), 'clutter=0.0 is not valid; expected more than 0 where the camera moves'),
-    (dict(camera=1, speed=(1.0, 2.1)), r'high <= 2.08333 \(frame_rate / 4 / \(1 \+ 2 camera\)\)')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(camera=-0.5), 'camera=-0.5 is not valid; expected a finite number of at least 0'),
+        (dict(camera=math.inf), 'camera=inf is not valid'),
+        (dict(camera=True), 'camera=True is not valid'),
+        (dict(camera=1, clutter=0), 'clutter=0.0 is not valid; expected more than 0 where the camera moves'),
+        (dict(camera=1, speed=(1.0, 2.1)), r'high <= 2.08333 \(frame_rate / 4 / \(1 \+ 2 camera\)\)'),
+    ],
+)
 def test_bad_parameters_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         MovingDigits(**options)

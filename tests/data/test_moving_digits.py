@@ -1,4 +1,5 @@
 """The files: deterministic, readable, written whole, and never mixed."""
+
 import json
 from dataclasses import replace
 
@@ -9,8 +10,7 @@ import pytest
 from kaizen_mm.data import moving_digits
 from kaizen_mm.data.moving_digits import CLASSES, MovingDigits, write_video
 
-SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10,
-                     size=32, seed=3)
+SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10, size=32, seed=3)
 
 
 @pytest.fixture(scope='module')
@@ -27,9 +27,11 @@ def decoded(path):
 
 def content(folder):
     """Bytes and time of change of all files of a folder."""
-    return {str(path.relative_to(folder)):
-            (path.read_bytes(), path.stat().st_mtime_ns)
-            for path in folder.rglob('*') if path.is_file()}
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
 
 
 def entries(folder, split):
@@ -42,23 +44,20 @@ def test_same_seed_same_pixels_and_labels(written, tmp_path):
     for split in ('train', 'val'):
         assert entries(tmp_path, split) == entries(written, split)
         for name, _ in entries(written, split):
-            np.testing.assert_array_equal(decoded(tmp_path / 'videos' / name),
-                                          decoded(written / 'videos' / name))
+            np.testing.assert_array_equal(decoded(tmp_path / 'videos' / name), decoded(written / 'videos' / name))
 
 
 def test_other_seed_other_pixels_and_labels(written, tmp_path):
     replace(SMALL, seed=4).write(tmp_path, progress=False)
     assert entries(tmp_path, 'train') != entries(written, 'train')
     for name, _ in entries(written, 'train'):
-        assert not np.array_equal(decoded(tmp_path / 'videos' / name),
-                                  decoded(written / 'videos' / name))
+        assert not np.array_equal(decoded(tmp_path / 'videos' / name), decoded(written / 'videos' / name))
 
 
 def test_lists_name_the_clips(written):
     for split, count in (('train', 10), ('val', 5)):
         names, labels = zip(*entries(written, split))
-        assert names == tuple(f'{split}_{index:05d}.mp4'
-                              for index in range(count))
+        assert names == tuple(f'{split}_{index:05d}.mp4' for index in range(count))
         assert list(labels) == SMALL.labels(split).tolist()
     assert len(list((written / 'videos').iterdir())) == 15
     assert (written / 'classes.txt').read_text().splitlines() == list(CLASSES)
@@ -76,16 +75,14 @@ def test_decord_reads_what_was_rendered(written):
         assert frames.shape == rendered.shape
         assert abs(frames.astype(int) - rendered).mean() < 3
         for number in (5, 1, 6, 0):  # sought, out of order
-            np.testing.assert_array_equal(reader[number].asnumpy(),
-                                          frames[number])
+            np.testing.assert_array_equal(reader[number].asnumpy(), frames[number])
 
 
 def test_compression_carries_no_trace_of_the_order(tmp_path):
     scene = SMALL.scene('train', 0)
     write_video(tmp_path / 'a.mp4', scene.frames(), 10)
     write_video(tmp_path / 'b.mp4', scene.reversed().frames(), 10)
-    np.testing.assert_array_equal(decoded(tmp_path / 'a.mp4'),
-                                  decoded(tmp_path / 'b.mp4')[::-1])
+    np.testing.assert_array_equal(decoded(tmp_path / 'a.mp4'), decoded(tmp_path / 'b.mp4')[::-1])
 
 
 @pytest.mark.parametrize('size', moving_digits.UNREADABLE_SIZES)
@@ -142,8 +139,7 @@ def test_interrupted_write_is_taken_up_again(written, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             SMALL.write(tmp_path, progress=False)
     partial = content(tmp_path)
-    assert set(partial) == {'moving_digits.json'} | {
-        f'videos/train_{index:05d}.mp4' for index in range(3)}
+    assert set(partial) == {'moving_digits.json'} | {f'videos/train_{index:05d}.mp4' for index in range(3)}
     with pytest.raises(FileExistsError, match='seed'):
         replace(SMALL, seed=4).write(tmp_path, progress=False)
 
@@ -151,7 +147,8 @@ def test_interrupted_write_is_taken_up_again(written, tmp_path, monkeypatch):
     whole = content(tmp_path)
     assert {name: whole[name] for name in partial} == partial
     assert {name: data for name, (data, _) in whole.items()} == {
-        name: data for name, (data, _) in content(written).items()}
+        name: data for name, (data, _) in content(written).items()
+    }
 
 
 def test_progress_is_shown_on_request_only(tmp_path, capsys):
@@ -164,15 +161,28 @@ def test_progress_is_shown_on_request_only(tmp_path, capsys):
 # Errors
 
 
-@pytest.mark.parametrize('name, value, accepted', [
-    ('num_train', 0, 'at least 1'), ('num_val', 2.5, 'integer'),
-    ('num_frames', 2, 'at least 3'), ('frame_rate', '25', 'integer'),
-    ('size', 33, 'even'), ('size', 30, 'at least 32'), ('size', 48, '48'),
-    ('seed', -1, 'at least 0'), ('seed', True, 'integer'),
-    ('clutter', 1.01, '0 to 1'), ('distractor', -0.1, '0 to 1'),
-    ('noise', float('nan'), '0 to 1'), ('noise', None, '0 to 1'),
-    ('speed', 1.0, 'pair'), ('speed', (1.0, 0.5), 'low <='),
-    ('speed', (0.0, 0.5), '0 < low'), ('speed', (1.0, 7.0), '<= 6.25')])
+@pytest.mark.parametrize(
+    'name, value, accepted',
+    [
+        ('num_train', 0, 'at least 1'),
+        ('num_val', 2.5, 'integer'),
+        ('num_frames', 2, 'at least 3'),
+        ('frame_rate', '25', 'integer'),
+        ('size', 33, 'even'),
+        ('size', 30, 'at least 32'),
+        ('size', 48, '48'),
+        ('seed', -1, 'at least 0'),
+        ('seed', True, 'integer'),
+        ('clutter', 1.01, '0 to 1'),
+        ('distractor', -0.1, '0 to 1'),
+        ('noise', float('nan'), '0 to 1'),
+        ('noise', None, '0 to 1'),
+        ('speed', 1.0, 'pair'),
+        ('speed', (1.0, 0.5), 'low <='),
+        ('speed', (0.0, 0.5), '0 < low'),
+        ('speed', (1.0, 7.0), '<= 6.25'),
+    ],
+)
 def test_bad_parameters_are_named(name, value, accepted):
     with pytest.raises(ValueError) as error:
         MovingDigits(**{name: value})

@@ -1,4 +1,5 @@
 """What the clips show: motions, pairs under reversal, nothing in a single frame."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,16 @@ from sklearn.preprocessing import StandardScaler
 
 from kaizen_mm.data.moving_digits import CLASSES, MOTIONS, MovingDigits, handwriting
 
-SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10,
-                     size=32, seed=3)
-PLAIN = MovingDigits(num_train=480, num_val=240, num_frames=12, size=32,
-                     clutter=0, distractor=0, noise=0)
+SMALL = MovingDigits(num_train=10, num_val=5, num_frames=7, frame_rate=10, size=32, seed=3)
+PLAIN = MovingDigits(num_train=480, num_val=240, num_frames=12, size=32, clutter=0, distractor=0, noise=0)
 
 
 @pytest.fixture(scope='module')
 def plain_clips():
     """Frames [N, T, H, W] in [0, 1] and labels [N], training clips first."""
-    clips, labels = zip(*(PLAIN.render(split, index)
-                          for split, count in (('train', 480), ('val', 240))
-                          for index in range(count)))
+    clips, labels = zip(
+        *(PLAIN.render(split, index) for split, count in (('train', 480), ('val', 240)) for index in range(count))
+    )
     return np.stack(clips)[..., 0] / 255, np.array(labels)
 
 
@@ -41,8 +40,7 @@ def tracked_steps(clips):
 
 def turns(steps):
     """Sum of the cross products of successive steps, [N]; y is downwards."""
-    (x, y), (u, v) = (np.moveaxis(part, -1, 0)
-                      for part in (steps[:, :-1], steps[:, 1:]))
+    (x, y), (u, v) = (np.moveaxis(part, -1, 0) for part in (steps[:, :-1], steps[:, 1:]))
     return (x * v - y * u).sum(1)
 
 
@@ -70,8 +68,7 @@ def test_reversed_frames_are_a_clip_of_the_paired_class(label):
         scene = data.scene('train', index)
         backwards = scene.reversed()
         assert CLASSES[backwards.label] == MOTIONS[label].reversal
-        np.testing.assert_array_equal(backwards.frames(),
-                                      scene.frames()[::-1])
+        np.testing.assert_array_equal(backwards.frames(), scene.frames()[::-1])
         assert not np.array_equal(backwards.frames(), scene.frames())
 
 
@@ -82,17 +79,16 @@ def test_reversed_drift_has_the_heading_of_its_class():
         assert expected is None or digit.heading == expected
 
 
-@pytest.mark.parametrize('name, sign', [('orbit_clockwise', 1),
-                                        ('orbit_counterclockwise', -1)])
+@pytest.mark.parametrize('name, sign', [('orbit_clockwise', 1), ('orbit_counterclockwise', -1)])
 def test_orbits_turn_as_named(name, sign, plain_clips):
     clips, labels = plain_clips
     steps = tracked_steps(clips[labels == CLASSES.index(name)])
     assert (sign * turns(steps) > 0).all()
 
 
-@pytest.mark.parametrize('name, axis, sign', [
-    ('drift_right', 0, 1), ('drift_left', 0, -1),
-    ('drift_down', 1, 1), ('drift_up', 1, -1)])
+@pytest.mark.parametrize(
+    'name, axis, sign', [('drift_right', 0, 1), ('drift_left', 0, -1), ('drift_down', 1, 1), ('drift_up', 1, -1)]
+)
 def test_drifts_go_as_named(name, axis, sign, plain_clips):
     clips, labels = plain_clips
     steps = tracked_steps(clips[labels == CLASSES.index(name)])
@@ -144,8 +140,7 @@ def test_single_frame_does_not_tell_the_class(frame, plain_clips):
     assert accuracy(pooled, labels) < CHANCE_BOUND
 
     harmonic = first_harmonic(frames)
-    place = np.concatenate([(harmonic / abs(harmonic)).view(float),
-                            abs(harmonic)], axis=1)
+    place = np.concatenate([(harmonic / abs(harmonic)).view(float), abs(harmonic)], axis=1)
     assert accuracy(place, labels) < CHANCE_BOUND
 
 
@@ -158,7 +153,7 @@ def test_digit_is_uniform_on_the_torus_in_every_class(frame, plain_clips):
         chosen = phase[labels == label]
         # The mean of n uniform phases has n |mean|^2 distributed as an
         # exponential of mean 1: above 10 in one of 22 000 cases.
-        assert (len(chosen) * abs(chosen.mean(0))**2 < 10).all()
+        assert (len(chosen) * abs(chosen.mean(0)) ** 2 < 10).all()
 
 
 def test_distractor_is_dimmer_and_tells_nothing():
@@ -181,8 +176,7 @@ def test_difficulty_changes_pixels_and_not_the_target(name):
     easy, hard = PLAIN.scene('train', 0), data.scene('train', 0)
     assert abs(easy.frames().astype(int) - hard.frames()).mean() > 2
     np.testing.assert_array_equal(easy.target.image, hard.target.image)
-    np.testing.assert_array_equal(easy.target.positions(easy.times),
-                                  hard.target.positions(hard.times))
+    np.testing.assert_array_equal(easy.target.positions(easy.times), hard.target.positions(hard.times))
 
 
 def test_clutter_is_static():
@@ -198,20 +192,21 @@ def test_clutter_is_static():
 
 
 def test_handwriting_of_the_splits_is_disjoint():
-    (train, train_images), (val, val_images) = map(handwriting,
-                                                   ('train', 'val'))
+    (train, train_images), (val, val_images) = map(handwriting, ('train', 'val'))
     assert len(train) + len(val) == len(set(train) | set(val)) == 1797
-    bytes_of = [{image.tobytes() for image in images}
-                for images in (train_images, val_images)]
+    bytes_of = [{image.tobytes() for image in images} for images in (train_images, val_images)]
     assert not bytes_of[0] & bytes_of[1]
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_clips_show_handwriting_of_their_split(split):
     data, samples = replace(PLAIN, distractor=1), handwriting(split)[0]
-    shown = [digit.sample for index in range(100)
-             for scene in [data.scene(split, index)]
-             for digit in (scene.target, scene.distractor)]
+    shown = [
+        digit.sample
+        for index in range(100)
+        for scene in [data.scene(split, index)]
+        for digit in (scene.target, scene.distractor)
+    ]
     assert set(shown) <= set(samples)
     assert len(set(shown)) > 80
 
@@ -232,8 +227,7 @@ def test_clips_do_not_depend_on_the_order_of_rendering():
     SMALL.render('train', 0)
     np.testing.assert_array_equal(SMALL.render('train', 9)[0], last)
     assert not np.array_equal(SMALL.render('train', 8)[0], last)
-    drawn = {SMALL.scene(split, index).target.middle
-             for split, index in (('train', 0), ('train', 1), ('val', 0))}
+    drawn = {SMALL.scene(split, index).target.middle for split, index in (('train', 0), ('train', 1), ('val', 0))}
     assert len(drawn) == 3
 
 

@@ -1,4 +1,5 @@
 """Re-encoding keeps every picture, upright and in its place."""
+
 import os
 import struct
 from fractions import Fraction
@@ -15,10 +16,16 @@ from kaizen_mm.data.video_check import check_video
 from tests.data.clips import QUIET, UCF_TEST, contents, cut, make_video
 
 
-@pytest.mark.parametrize('width, height, short_side, expected', [
-    (320, 240, 128, (170, 128)), (240, 320, 128, (128, 170)),
-    (320, 240, 256, (320, 240)), (240, 240, 64, (64, 64)), (101, 51, 64, (100, 50)),
-])
+@pytest.mark.parametrize(
+    'width, height, short_side, expected',
+    [
+        (320, 240, 128, (170, 128)),
+        (240, 320, 128, (128, 170)),
+        (320, 240, 256, (320, 240)),
+        (240, 240, 64, (64, 64)),
+        (101, 51, 64, (100, 50)),
+    ],
+)
 def test_output_size(width, height, short_side, expected):
     assert output_size(width, height, short_side) == expected
 
@@ -30,21 +37,18 @@ def test_reencoded_lists(ucf101, tmp_path):
     prepare_ucf101(videos, splits, out, short_side=64, **QUIET)
     assert contents(videos) == before
     names = [item[:-3] + 'mp4' for item in UCF_TEST]
-    assert (out / 'test_split1.txt').read_text() == (
-        f'{names[0]} 0\n{names[1]} 1\n')
+    assert (out / 'test_split1.txt').read_text() == (f'{names[0]} 0\n{names[1]} 1\n')
     assert (out / 'video_root.txt').read_text() == f'{out / "videos"}\n'
     with av.open(str(out / 'videos' / names[0])) as container:
-        stream, = container.streams
+        (stream,) = container.streams
         assert stream.codec_context.name == 'h264'
         assert (stream.width, stream.height) == (96, 64)
         assert stream.average_rate == 25
-        pictures = [f.to_ndarray(format='gray') for f in
-                    container.decode(stream)]
+        pictures = [f.to_ndarray(format='gray') for f in container.decode(stream)]
     assert len(pictures) == 23
     # every picture is that of the source, in its place
     with av.open(str(videos / UCF_TEST[0])) as container:
-        sources = [f.reformat(96, 64, 'gray').to_ndarray().astype(float)
-                   for f in container.decode(video=0)]
+        sources = [f.reformat(96, 64, 'gray').to_ndarray().astype(float) for f in container.decode(video=0)]
     for i, picture in enumerate(pictures):
         errors = [np.abs(picture - source).mean() for source in sources]
         assert np.argmin(errors) == i
@@ -124,4 +128,4 @@ def turn(path):
     upright = struct.pack('>9i', 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     start = content.index(upright, content.index(b'tkhd'))
     turned = struct.pack('>9i', 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    path.write_bytes(content[:start] + turned + content[start + len(turned):])
+    path.write_bytes(content[:start] + turned + content[start + len(turned) :])

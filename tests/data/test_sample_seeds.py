@@ -1,4 +1,5 @@
 """What a sample draws follows from the seed, the epoch and the sample."""
+
 import pickle
 import random
 
@@ -17,6 +18,7 @@ def numbers():
 
 class Noise(Dataset):
     """Eight samples of an index and three random numbers."""
+
     note = 'mine'
 
     def __len__(self):
@@ -27,7 +29,6 @@ class Noise(Dataset):
 
 
 class NoiseInBatches(Noise):
-
     def __getitems__(self, indices):
         return [torch.cat([torch.tensor([float(i)]), numbers()]) for i in indices]
 
@@ -53,7 +54,12 @@ def epochs(dataset, num_workers, count=2, seed=0, rank=0, repeats=False, **kwarg
 @pytest.mark.parametrize('kind', [Noise, NoiseInBatches])
 def test_workers_change_nothing(kind):
     expected = epochs(kind(), 0)
-    for num_workers, options in ((1, {}), (2, {}), (2, dict(persistent_workers=True)), (2, dict(multiprocessing_context='spawn'))):
+    for num_workers, options in (
+        (1, {}),
+        (2, {}),
+        (2, dict(persistent_workers=True)),
+        (2, dict(multiprocessing_context='spawn')),
+    ):
         for one, other in zip(expected, epochs(kind(), num_workers, **options)):
             assert torch.equal(one, other)
     for other in (epochs(kind(), 0, seed=1), epochs(kind(), 0, rank=1)):
@@ -67,7 +73,7 @@ def test_an_epoch_is_the_same_wherever_a_run_begins():
     batches = {}
     for epoch in (0, 1, 2, 1, 0):
         sampler.start_epoch(epoch)
-        batch, = loader
+        (batch,) = loader
         assert torch.equal(batches.setdefault(epoch, batch), batch)
     assert len({batch.numpy().tobytes() for batch in batches.values()}) == 3
 
@@ -76,7 +82,7 @@ def test_passes_differ_but_for_evaluation():
     for repeats in (False, True):
         loader = DataLoader(Noise(), batch_size=8)
         seed_samples(loader, 0, repeats=repeats)
-        (one, ), (other, ) = loader, loader
+        (one,), (other,) = loader, loader
         assert torch.equal(one, other) == repeats
 
 
@@ -108,15 +114,19 @@ def test_states_are_put_back():
         assert torch.equal(numbers(), inside)
 
 
-@pytest.mark.parametrize('entropy', [
-    [0], (0, 1, 2, 3), list(range(4000)), [2**32 - 1, 5], [2**32, 5], [2**40 + 3], [2**63, 1], [2**70, 2]])
+@pytest.mark.parametrize(
+    'entropy', [[0], (0, 1, 2, 3), list(range(4000)), [2**32 - 1, 5], [2**32, 5], [2**40 + 3], [2**63, 1], [2**70, 2]]
+)
 def test_the_seeds_are_those_of_numpy_whatever_the_size_of_the_entropy(entropy):
     with seeded(entropy):
         drawn = random.random(), np.random.rand(), torch.rand(1).item()
     words = [int(word) for word in np.random.SeedSequence(entropy).generate_state(3)]
     generator = torch.Generator().manual_seed(words[2])
-    assert drawn == (random.Random(words[0]).random(), np.random.RandomState(words[1]).rand(),
-                     torch.rand(1, generator=generator).item())
+    assert drawn == (
+        random.Random(words[0]).random(),
+        np.random.RandomState(words[1]).rand(),
+        torch.rand(1, generator=generator).item(),
+    )
 
 
 def test_a_negative_seed_is_refused():
@@ -146,7 +156,6 @@ def test_single_samples_and_streams():
     assert isinstance(loader.dataset, SeededDataset) and [int(sample[0]) for sample in loader] == list(range(8))
 
     class Stream(IterableDataset):
-
         def __iter__(self):
             return iter(range(3))
 

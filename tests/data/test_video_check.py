@@ -1,4 +1,5 @@
 """Videos that training could not read well are found by decoding them twice."""
+
 import os
 import sys
 
@@ -17,10 +18,16 @@ from tests.data.clips import cut, make_video
 # --- damaged videos ---------------------------------------------------------
 
 
-@pytest.mark.parametrize('name, codec, options', [
-    ('a.avi', 'mpeg4', {}), ('a.mp4', 'libx264', {}),
-    ('a.mp4', 'libx264', {'movflags': 'faststart'}), ('a.mkv', 'libx264', {}), ('a.webm', 'libvpx', {}),
-])
+@pytest.mark.parametrize(
+    'name, codec, options',
+    [
+        ('a.avi', 'mpeg4', {}),
+        ('a.mp4', 'libx264', {}),
+        ('a.mp4', 'libx264', {'movflags': 'faststart'}),
+        ('a.mkv', 'libx264', {}),
+        ('a.webm', 'libvpx', {}),
+    ],
+)
 def test_truncated(tmp_path, name, codec, options):
     whole = make_video(tmp_path / name, codec, **options)
     assert check_video(whole) == 20
@@ -41,7 +48,7 @@ def test_damage_inside(tmp_path):
     """A hole of zeros, as an interrupted download leaves it."""
     path = make_video(tmp_path / 'a.mp4', 'libx264', movflags='faststart')
     data = bytearray(path.read_bytes())
-    data[len(data) // 2:] = bytes(len(data) - len(data) // 2)
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     path.write_bytes(data)
     with pytest.raises(ValueError, match='decod'):
         check_video(path)
@@ -55,8 +62,7 @@ def test_no_video_stream(tmp_path):
     path = tmp_path / 'a.mp4'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('aac', rate=8000)
-        sound = av.AudioFrame.from_ndarray(
-            np.zeros((1, 1024), np.float32), 'fltp', 'mono')
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), 'fltp', 'mono')
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
@@ -72,7 +78,6 @@ def test_frames_that_the_reader_misses_when_it_seeks(clip, monkeypatch):
     check_video(clip)
 
     class Lost:
-
         def __init__(self, path, num_threads):
             self.reader = decord.VideoReader(path)
 
@@ -90,7 +95,9 @@ def test_frames_that_the_reader_misses_when_it_seeks(clip, monkeypatch):
 
 def test_mpeg_program_streams(tmp_path):
     """Their frames are right in a row and wrong where decord seeks."""
-    with pytest.raises(ValueError, match=r'decord cannot open it: it gives wrong frames of MPEG program streams.*re-encode'):
+    with pytest.raises(
+        ValueError, match=r'decord cannot open it: it gives wrong frames of MPEG program streams.*re-encode'
+    ):
         check_video(make_video(tmp_path / 'a.mpg', 'mpeg2video'))
 
 
@@ -106,8 +113,11 @@ def test_hidden_frames(tmp_path):
                 packet.pts -= 20 * packet.duration
                 packet.dts -= 20 * packet.duration
                 target.mux(packet)
-    with pytest.raises(ValueError, match=r'decord gives 60 frames, \d+ of them the same as the one before, where 40 are to be '
-                       'shown: cut without re-encoding, or damaged; re-encode it'):
+    with pytest.raises(
+        ValueError,
+        match=r'decord gives 60 frames, \d+ of them the same as the one before, where 40 are to be '
+        'shown: cut without re-encoding, or damaged; re-encode it',
+    ):
         check_video(tmp_path / 'cut.mp4')
 
 
@@ -118,7 +128,9 @@ def test_flipped_bytes(tmp_path, name, codec):
     for position in range(len(content) // 4, 3 * len(content) // 4, len(content) // 16):
         content[position] ^= 255
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match='damaged: .* frames do not decode whole|decoding fails|decord cannot decode it'):
+    with pytest.raises(
+        ValueError, match='damaged: .* frames do not decode whole|decoding fails|decord cannot decode it'
+    ):
         check_video(tmp_path / name)
 
 
@@ -214,9 +226,16 @@ def test_torchcodec_gives_what_decord_gives(tmp_path):
     assert check_video(path, 'torchcodec') == 20
 
 
-@pytest.mark.parametrize('name, codec, options', [
-    ('one_key_frame.avi', 'mpeg4', dict(g='250')), ('many.avi', 'mpeg4', dict(g='4', bf='2')),
-    ('many.mp4', 'libx264', dict(g='5')), ('closed.mp4', 'libx264', dict(g='5', bf='0')), ('many.mkv', 'libx264', dict(g='5'))])
+@pytest.mark.parametrize(
+    'name, codec, options',
+    [
+        ('one_key_frame.avi', 'mpeg4', dict(g='250')),
+        ('many.avi', 'mpeg4', dict(g='4', bf='2')),
+        ('many.mp4', 'libx264', dict(g='5')),
+        ('closed.mp4', 'libx264', dict(g='5', bf='0')),
+        ('many.mkv', 'libx264', dict(g='5')),
+    ],
+)
 def test_pyav_gives_what_decord_gives_wherever_it_seeks(tmp_path, name, codec, options):
     path = make_video(tmp_path / name, codec, coding=options)
     one, other = open_video(path, 'pyav'), open_video(path)
@@ -233,7 +252,9 @@ def test_pyav_gives_what_decord_gives_wherever_it_seeks(tmp_path, name, codec, o
 def test_pyav_decodes_the_frames_of_a_clip_alone(tmp_path, monkeypatch):
     reader = open_video(make_video(tmp_path / 'a.mp4', 'libx264', coding=dict(g='5', bf='0')), 'pyav')
     turned = []
-    monkeypatch.setattr(video_readers, 'upright', lambda frame: turned.append(frame.pts) or np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.setattr(
+        video_readers, 'upright', lambda frame: turned.append(frame.pts) or np.zeros((2, 2, 3), np.uint8)
+    )
     reader.get_batch([11, 13, 11])
     assert len(turned) == 2
     assert reader._next == 14  # it went on from frame 10, a key frame, no further than to the last one
@@ -260,7 +281,7 @@ def test_frames_that_the_headers_count_and_nobody_finds(tmp_path):
     path = make_video(tmp_path / 'a.avi')
     content = bytearray(path.read_bytes())
     third = len(content) // 3
-    content[third:2 * third] = bytes(third)
+    content[third : 2 * third] = bytes(third)
     path.write_bytes(content)
     assert len(decord.VideoReader(str(path))) < 18
     with pytest.raises(ValueError, match=r'damaged: \d+ of the 20 frames that its headers count are there'):

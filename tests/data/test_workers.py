@@ -1,4 +1,5 @@
 """Where a config does not say how many processes load data, it is as many as the machine has cores for."""
+
 import os
 import warnings
 from pathlib import Path
@@ -14,8 +15,10 @@ from kaizen_mm.openmmlab.log.tidy_log import TidyLogRunner
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-@pytest.mark.parametrize('cores, processes, expected', [
-    (1, 1, 1), (2, 1, 2), (2, 2, 1), (2, 8, 1), (8, 1, 8), (64, 8, 8), (96, 8, 12), (128, 1, MOST_WORKERS)])
+@pytest.mark.parametrize(
+    'cores, processes, expected',
+    [(1, 1, 1), (2, 1, 2), (2, 2, 1), (2, 8, 1), (8, 1, 8), (64, 8, 8), (96, 8, 12), (128, 1, MOST_WORKERS)],
+)
 def test_processes_share_the_cores(monkeypatch, cores, processes, expected):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
     monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
@@ -23,7 +26,6 @@ def test_processes_share_the_cores(monkeypatch, cores, processes, expected):
 
 
 class Numbers(torch.utils.data.Dataset):
-
     def __len__(self):
         return 4
 
@@ -55,6 +57,10 @@ def test_no_config_asks_for_a_number_that_a_small_machine_has_not(path):
         settings = config.get(name, {})
         assert settings.get('num_workers', 0) == 0
         if settings:  # mmengine's own runner takes it as well
-            made = Runner.build_dataloader({**loader(), **{key: settings[key] for key in settings if key not in (
-                'dataset', 'sampler', 'collate_fn')}})
+            made = Runner.build_dataloader(
+                {
+                    **loader(),
+                    **{key: settings[key] for key in settings if key not in ('dataset', 'sampler', 'collate_fn')},
+                }
+            )
             assert made.num_workers == 0

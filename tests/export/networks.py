@@ -1,4 +1,5 @@
 """Small recurrent networks whose iterates differ, in evaluation mode."""
+
 import timm
 import torch
 from torch import nn
@@ -11,16 +12,35 @@ SIZE = (3, 32, 32)
 
 def mfnet(num_iterations=3, **options):
     torch.manual_seed(0)
-    return trained(mfnet2d_n9(num_classes=5, widths=(8, 8, 8, 16), units=(1, 1, 1, 2), groups=4, num_iterations=num_iterations,
-                              input_size=SIZE[1:], **{'pool_kernel': 1, 'alpha': 1., **options}))
+    return trained(
+        mfnet2d_n9(
+            num_classes=5,
+            widths=(8, 8, 8, 16),
+            units=(1, 1, 1, 2),
+            groups=4,
+            num_iterations=num_iterations,
+            input_size=SIZE[1:],
+            **{'pool_kernel': 1, 'alpha': 1.0, **options},
+        )
+    )
 
 
 def resnet(num_iterations=3, **options):
     """A network that knows nothing of the recurrence."""
     torch.manual_seed(0)
     plain = timm.create_model('test_resnet', num_classes=5, zero_init_last=False)
-    return trained(RecurrentNetwork(plain, 'layer4.0', torch.randn(2, *SIZE), 'conv1', 'bn2', num_iterations=num_iterations,
-                                    alpha=1., **options))
+    return trained(
+        RecurrentNetwork(
+            plain,
+            'layer4.0',
+            torch.randn(2, *SIZE),
+            'conv1',
+            'bn2',
+            num_iterations=num_iterations,
+            alpha=1.0,
+            **options,
+        )
+    )
 
 
 def trained(net):

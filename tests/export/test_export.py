@@ -1,4 +1,5 @@
 """Graphs of recurrent networks give what the networks give, for batches of any size."""
+
 import io
 import warnings
 
@@ -35,7 +36,9 @@ def run_onnx(content, x):
 def test_traced(build, all_iterates):
     net = build()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter('error', torch.jit.TracerWarning)  # all that is a constant of the graph is meant to be one
+        warnings.simplefilter(
+            'error', torch.jit.TracerWarning
+        )  # all that is a constant of the graph is meant to be one
         traced = torch.jit.trace(Logits(net, all_iterates), images(2))
     for samples in (1, 5):
         assert_same(traced(images(samples)), expected(net, images(samples), all_iterates))
@@ -53,8 +56,15 @@ def test_traced_as_it_is_and_saved(build, tmp_path):
 def test_the_older_onnx_exporter(build, all_iterates):
     pytest.importorskip('onnx')
     net, file = build(), io.BytesIO()
-    torch.onnx.export(Logits(net, True) if all_iterates else net, (images(2), ), file, dynamo=False, opset_version=18,
-                      input_names=['x'], dynamic_axes={'x': {0: 'n'}})
+    torch.onnx.export(
+        Logits(net, True) if all_iterates else net,
+        (images(2),),
+        file,
+        dynamo=False,
+        opset_version=18,
+        input_names=['x'],
+        dynamic_axes={'x': {0: 'n'}},
+    )
     for samples in (2, 5):
         assert_same(run_onnx(file.getvalue(), images(samples)), expected(net, images(samples), all_iterates))
 
@@ -82,7 +92,9 @@ def test_onnx(build, tmp_path):
     assert [entry.name for entry in model.graph.input] == ['x']
     assert [entry.name for entry in model.graph.output] == ['logits_1', 'logits_2', 'logits_3']
     for samples in (2, 5):
-        assert_same(run_onnx((tmp_path / 'net.onnx').read_bytes(), images(samples)), expected(net, images(samples), True))
+        assert_same(
+            run_onnx((tmp_path / 'net.onnx').read_bytes(), images(samples)), expected(net, images(samples), True)
+        )
 
 
 @both
@@ -128,13 +140,17 @@ class Branches(nn.Module):
         return self.fc(x) if x.sum() > 0 else self.fc(-x)
 
 
-@pytest.mark.parametrize('path, options, error, message', [
-    ('net.pth', {}, ValueError, r"path must end in one of .pt2, .onnx, got '.*net.pth'"),
-    ('none/net.pt2', {}, FileNotFoundError, 'no folder .*none to write net.pt2 to'),
-    ('.', {}, ValueError, 'path must end in'),
-    ('net.pt2', dict(input_size=(3, 0, 4)), ValueError, r'input_size must be positive ints, .*, got \(3, 0, 4\)'),
-    ('net.pt2', dict(batch=1), ValueError, 'batch must be an int >= 2, got 1'),
-    ('net.pt2', {}, ValueError, 'Branches cannot be exported with a free batch size: ')])
+@pytest.mark.parametrize(
+    'path, options, error, message',
+    [
+        ('net.pth', {}, ValueError, r"path must end in one of .pt2, .onnx, got '.*net.pth'"),
+        ('none/net.pt2', {}, FileNotFoundError, 'no folder .*none to write net.pt2 to'),
+        ('.', {}, ValueError, 'path must end in'),
+        ('net.pt2', dict(input_size=(3, 0, 4)), ValueError, r'input_size must be positive ints, .*, got \(3, 0, 4\)'),
+        ('net.pt2', dict(batch=1), ValueError, 'batch must be an int >= 2, got 1'),
+        ('net.pt2', {}, ValueError, 'Branches cannot be exported with a free batch size: '),
+    ],
+)
 def test_what_cannot_be_exported(path, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         export_network(Branches(), tmp_path / path, **{'input_size': (3, 4, 4), **options})

@@ -1,4 +1,5 @@
 """Tries all faults and prints a table of what they did; ``make faults`` runs this."""
+
 import argparse
 import datetime
 import platform
@@ -23,9 +24,16 @@ from tests.faults.kills import forked
 from tests.faults.samples import Samples
 
 FAMILIES = {
-    'arguments': lambda samples: arguments.cases(), 'videos': files.videos, 'images': files.images, 'lists': files.lists,
-    'configs': trainings.configs, 'checkpoints': trainings.damaged_checkpoints, 'foreign code': foreign_code.foreign_code,
-    'full disk': full_disk.full_disk, 'kills': kills.kills}
+    'arguments': lambda samples: arguments.cases(),
+    'videos': files.videos,
+    'images': files.images,
+    'lists': files.lists,
+    'configs': trainings.configs,
+    'checkpoints': trainings.damaged_checkpoints,
+    'foreign code': foreign_code.foreign_code,
+    'full disk': full_disk.full_disk,
+    'kills': kills.kills,
+}
 VERDICTS = ('as expected', 'silent', 'another message', 'unnamed error', 'error', 'wrong', 'died', 'hung')
 
 
@@ -33,11 +41,20 @@ def main():
     parser = argparse.ArgumentParser(prog='python -m tests.faults', description=__doc__)
     parser.add_argument('--families', nargs='+', choices=FAMILIES, default=list(FAMILIES), help='default all')
     parser.add_argument('--only', default='', metavar='TEXT', help='only faults whose names have this in them')
-    parser.add_argument('--every', type=int, default=1, metavar='N', help='only every Nth fault of each family; default 1')
+    parser.add_argument(
+        '--every', type=int, default=1, metavar='N', help='only every Nth fault of each family; default 1'
+    )
     parser.add_argument('--jobs', type=int, default=2, metavar='N', help='faults at a time; default 2')
-    parser.add_argument('--patience', type=float, default=1, metavar='FACTOR',
-                        help='multiplies the seconds after which a fault counts as hung, for a busy machine; default 1')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs', 'faults.md'), help='the table; default work_dirs/faults.md')
+    parser.add_argument(
+        '--patience',
+        type=float,
+        default=1,
+        metavar='FACTOR',
+        help='multiplies the seconds after which a fault counts as hung, for a busy machine; default 1',
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs', 'faults.md'), help='the table; default work_dirs/faults.md'
+    )
     args = parser.parse_args()
     console, started = Console(width=max(140, Console().width)), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -46,22 +63,30 @@ def main():
             sys.exit('the training that faults start from has failed')
         outcomes: List[Outcome] = []
         for family in args.families:
-            cases = [case._replace(timeout=args.patience * case.timeout) for case in FAMILIES[family](samples)
-                     if args.only in case.name][::args.every]
+            cases = [
+                case._replace(timeout=args.patience * case.timeout)
+                for case in FAMILIES[family](samples)
+                if args.only in case.name
+            ][:: args.every]
             tried = try_all(cases, Path(folder, family.replace(' ', '_')), args.jobs)
             for outcome in track(tried, family, len(cases), console=console):
                 outcomes.append(outcome)
                 if outcome.verdict != 'as expected':
                     expected = f'expected {outcome.case.expected} /{outcome.case.pattern}/'
-                    console.print(f'{outcome.case.family}, {outcome.case.name}: {expected}, {outcome.verdict}:',
-                                  outcome.text.strip()[-600:], markup=False)
+                    console.print(
+                        f'{outcome.case.family}, {outcome.case.name}: {expected}, {outcome.verdict}:',
+                        outcome.text.strip()[-600:],
+                        markup=False,
+                    )
     rows = counts(outcomes)
     console.print(table(rows))
     minutes = (time.monotonic() - started) / 60
     args.out.parent.mkdir(parents=True, exist_ok=True)
     command = ' '.join(['python -m tests.faults', *sys.argv[1:]])
-    args.out.write_text(f'{markdown(rows)}\n{datetime.date.today()}, `{command}`, {minutes:.0f} minutes, '
-                        f'{platform.machine()}, torch {torch.__version__}\n')
+    args.out.write_text(
+        f'{markdown(rows)}\n{datetime.date.today()}, `{command}`, {minutes:.0f} minutes, '
+        f'{platform.machine()}, torch {torch.__version__}\n'
+    )
     sys.exit(any(outcome.verdict != 'as expected' for outcome in outcomes))
 
 
@@ -80,8 +105,13 @@ def cells(rows: Dict[str, Counter]) -> List[List[str]]:
     for family, row in rows.items():
         lines.append([family, *(str(row[key]) for key in ('faults', *VERDICTS)), f'{row["slowest"]:.0f}'])
     total = sum(rows.values(), Counter())
-    lines.append(['all', *(str(total[key]) for key in ('faults', *VERDICTS)),
-                  f'{max((row["slowest"] for row in rows.values()), default=0):.0f}'])
+    lines.append(
+        [
+            'all',
+            *(str(total[key]) for key in ('faults', *VERDICTS)),
+            f'{max((row["slowest"] for row in rows.values()), default=0):.0f}',
+        ]
+    )
     return lines
 
 

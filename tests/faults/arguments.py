@@ -1,4 +1,6 @@
-"""Every public argument of layers, losses, models, timm's names and registry classes, with values of every wrong kind."""
+"""Every public argument of layers, losses, models, timm's names and registry classes, with values of every wrong
+kind."""
+
 import math
 from functools import partial
 from pathlib import Path
@@ -60,7 +62,9 @@ def _network(**options):
     network = nn.Sequential()
     network.add_module('stem', nn.Conv2d(3, 4, 1))
     network.add_module('block', _block())
-    return RecurrentNetwork(network, **{'block': 'block', 'example_input': torch.zeros(1, 3, 8, 8), 'dynamic': 'conv1', **options})
+    return RecurrentNetwork(
+        network, **{'block': 'block', 'example_input': torch.zeros(1, 3, 8, 8), 'dynamic': 'conv1', **options}
+    )
 
 
 def _adapter(**options):
@@ -72,8 +76,17 @@ def _recurrent_block(**options):
 
 
 def _mfnet(**options):
-    return MFNet(**{'dims': 2, 'widths': (8, 16, 16, 16), 'units': (1, 1, 1, 1), 'groups': 4, 'num_classes': 2,
-                    'input_size': (32, 32), **options})
+    return MFNet(
+        **{
+            'dims': 2,
+            'widths': (8, 16, 16, 16),
+            'units': (1, 1, 1, 1),
+            'groups': 4,
+            'num_classes': 2,
+            'input_size': (32, 32),
+            **options,
+        }
+    )
 
 
 def _recurrent_mfnet(**options):
@@ -89,76 +102,191 @@ def _built(registry, kind: str, **options):
 
 
 def _backbone(**options):
-    return _built(IMAGE_MODELS, 'AdaptiveRecurrentBackbone', **{
-        'backbone': dict(type='mmpretrain.LeNet5'), 'block': 'features', 'dynamic': '0', 'input_shape': (1, 32, 32),
-        'num_iterations': 2, **options})
+    return _built(
+        IMAGE_MODELS,
+        'AdaptiveRecurrentBackbone',
+        **{
+            'backbone': dict(type='mmpretrain.LeNet5'),
+            'block': 'features',
+            'dynamic': '0',
+            'input_shape': (1, 32, 32),
+            'num_iterations': 2,
+            **options,
+        },
+    )
 
 
 def _list_dataset(**options):
     Path('a.mp4').write_bytes(b'')
     Path('list.txt').write_text('a.mp4 0\na.mp4 0\n')
-    return _built(VIDEO_DATASETS, 'VideoListDataset', **{
-        'ann_file': 'list.txt', 'data_prefix': dict(video='.'), 'pipeline': [], 'allow_one_class': True, **options})
+    return _built(
+        VIDEO_DATASETS,
+        'VideoListDataset',
+        **{'ann_file': 'list.txt', 'data_prefix': dict(video='.'), 'pipeline': [], 'allow_one_class': True, **options},
+    )
 
 
 _IMAGE_HEAD = dict(type='LinearClsHead', num_classes=2, in_channels=4)
 _NECK = dict(type='mmpretrain.GlobalAveragePooling')
 _VIDEO_HEAD = dict(type='TSNHead', num_classes=2, in_channels=4)
 _ADAPTER = {
-    'alpha': 'number or None', 'pool_kernel': 'sizes or None', 'feedback_layout': 'choice', 'shared_rows': 'flag',
-    'row_layout': 'choice', 'bias': 'flag', 'bound': 'choice or None', 'adapter': 'choice'}
+    'alpha': 'number or None',
+    'pool_kernel': 'sizes or None',
+    'feedback_layout': 'choice',
+    'shared_rows': 'flag',
+    'row_layout': 'choice',
+    'bias': 'flag',
+    'bound': 'choice or None',
+    'adapter': 'choice',
+}
 _RECURRENCE = {'num_iterations': 'iterations', 'norm_statistics': 'choice', 'freeze_dynamic': 'flag'}
 
 # what takes them, and the kinds of its arguments
 TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
-    ('KaizenLoss', KaizenLoss, {
-        'gamma_first': 'number', 'gamma_others': 'number', 'gammas': 'numbers or None', 'kaizen_weight': 'number',
-        'label_smoothing': 'share', 'class_weight': 'numbers or None', 'hinge': 'choice'}),
+    (
+        'KaizenLoss',
+        KaizenLoss,
+        {
+            'gamma_first': 'number',
+            'gamma_others': 'number',
+            'gammas': 'numbers or None',
+            'kaizen_weight': 'number',
+            'label_smoothing': 'share',
+            'class_weight': 'numbers or None',
+            'hinge': 'choice',
+        },
+    ),
     ('WeightAdapter', _adapter, {**_ADAPTER, 'feedback_shape': 'shape', 'weight_shapes': 'shapes by name'}),
     ('WeightAdapter, pooling', partial(_adapter, pool_kernel=2), {'pool_stride': 'sizes', 'pool_padding': 'paddings'}),
-    ('WeightAdapter, global', partial(_adapter, adapter='global'), {'hidden': 'count or None', 'rank': 'count or None'}),
-    ('AdaptiveRecurrentBlock', _recurrent_block, {
-        **_RECURRENCE, **_ADAPTER, 'dynamic': 'names', 'feedback': 'name', 'feedback_shape': 'shape'}),
-    ('PerIterate', lambda **o: PerIterate(nn.BatchNorm2d(4), **{'num_iterations': 2, **o}), {
-        'num_iterations': 'iterations or None', 'norm_statistics': 'choice'}),
-    ('RecurrentNetwork', _network, {**_RECURRENCE, **_ADAPTER, 'block': 'name', 'dynamic': 'names', 'feedback': 'name'}),
-    ('MFNet', _mfnet, {
-        'dims': 'count', 'widths': 'four counts', 'units': 'four counts', 'groups': 'count', 'num_classes': 'count or 0',
-        'in_chans': 'count', 'global_pool': 'choice', 'drop_rate': 'share', 'num_iterations': 'iterations or None',
-        'input_size': 'size or None', 'freeze_dynamic': 'flag', 'norm_statistics': 'choice'}),
-    ('MFNet, recurrent', _recurrent_mfnet, {**_RECURRENCE, 'num_iterations': 'iterations or None', 'alpha': 'number or None'}),
+    (
+        'WeightAdapter, global',
+        partial(_adapter, adapter='global'),
+        {'hidden': 'count or None', 'rank': 'count or None'},
+    ),
+    (
+        'AdaptiveRecurrentBlock',
+        _recurrent_block,
+        {**_RECURRENCE, **_ADAPTER, 'dynamic': 'names', 'feedback': 'name', 'feedback_shape': 'shape'},
+    ),
+    (
+        'PerIterate',
+        lambda **o: PerIterate(nn.BatchNorm2d(4), **{'num_iterations': 2, **o}),
+        {'num_iterations': 'iterations or None', 'norm_statistics': 'choice'},
+    ),
+    (
+        'RecurrentNetwork',
+        _network,
+        {**_RECURRENCE, **_ADAPTER, 'block': 'name', 'dynamic': 'names', 'feedback': 'name'},
+    ),
+    (
+        'MFNet',
+        _mfnet,
+        {
+            'dims': 'count',
+            'widths': 'four counts',
+            'units': 'four counts',
+            'groups': 'count',
+            'num_classes': 'count or 0',
+            'in_chans': 'count',
+            'global_pool': 'choice',
+            'drop_rate': 'share',
+            'num_iterations': 'iterations or None',
+            'input_size': 'size or None',
+            'freeze_dynamic': 'flag',
+            'norm_statistics': 'choice',
+        },
+    ),
+    (
+        'MFNet, recurrent',
+        _recurrent_mfnet,
+        {**_RECURRENCE, 'num_iterations': 'iterations or None', 'alpha': 'number or None'},
+    ),
     ('MnistCNN', MnistCNN, {'num_classes': 'count', 'num_iterations': 'iterations or None'}),
     ('MnistCNN, recurrent', partial(MnistCNN, num_iterations=2), {'alpha': 'number or None', 'shared_rows': 'flag'}),
     ('MnistCNNBig', MnistCNNBig, {'num_classes': 'count'}),
-    ('CifarResNet', CifarResNet, {
-        'depth': 'count', 'num_classes': 'count', 'drop_rate': 'share', 'shortcut': 'choice'}),
-    ('timm: kaizen_mfnet2d_n9', _timm, {
-        'num_classes': 'count or 0', 'in_chans': 'count', 'drop_rate': 'share', 'num_iterations': 'iterations or None',
-        'img_size': 'size or None', 'freeze_dynamic': 'flag', 'alpha': 'number or None', 'norm_statistics': 'choice'}),
-    ('reset_classifier', lambda **o: _mfnet().reset_classifier(**{'num_classes': 2, **o}), {
-        'num_classes': 'count or 0', 'global_pool': 'choice or None'}),
-    ('forward_intermediates', lambda **o: _mfnet().eval().forward_intermediates(torch.zeros(1, 3, 32, 32), **o), {
-        'output_fmt': 'choice', 'norm': 'flag', 'stop_early': 'flag', 'intermediates_only': 'flag'}),
-    ('MFNet2d', partial(_built, IMAGE_MODELS, 'MFNet2d', variant='mfnet2d_n9'), {'variant': 'choice', 'channels_last': 'flag'}),
-    ('RecurrentMFNet2d', partial(_built, IMAGE_MODELS, 'RecurrentMFNet2d', variant='mfnet2d_n9', num_iterations=2), {
-        'num_iterations': 'iterations', 'input_size': 'size or None'}),
-    ('MFNet3d', partial(_built, VIDEO_MODELS, 'MFNet3d', variant='mfnet3d_n9'), {
-        'variant': 'choice', 'channels_last': 'flag', 'pretrained2d': 'flag'}),
+    (
+        'CifarResNet',
+        CifarResNet,
+        {'depth': 'count', 'num_classes': 'count', 'drop_rate': 'share', 'shortcut': 'choice'},
+    ),
+    (
+        'timm: kaizen_mfnet2d_n9',
+        _timm,
+        {
+            'num_classes': 'count or 0',
+            'in_chans': 'count',
+            'drop_rate': 'share',
+            'num_iterations': 'iterations or None',
+            'img_size': 'size or None',
+            'freeze_dynamic': 'flag',
+            'alpha': 'number or None',
+            'norm_statistics': 'choice',
+        },
+    ),
+    (
+        'reset_classifier',
+        lambda **o: _mfnet().reset_classifier(**{'num_classes': 2, **o}),
+        {'num_classes': 'count or 0', 'global_pool': 'choice or None'},
+    ),
+    (
+        'forward_intermediates',
+        lambda **o: _mfnet().eval().forward_intermediates(torch.zeros(1, 3, 32, 32), **o),
+        {'output_fmt': 'choice', 'norm': 'flag', 'stop_early': 'flag', 'intermediates_only': 'flag'},
+    ),
+    (
+        'MFNet2d',
+        partial(_built, IMAGE_MODELS, 'MFNet2d', variant='mfnet2d_n9'),
+        {'variant': 'choice', 'channels_last': 'flag'},
+    ),
+    (
+        'RecurrentMFNet2d',
+        partial(_built, IMAGE_MODELS, 'RecurrentMFNet2d', variant='mfnet2d_n9', num_iterations=2),
+        {'num_iterations': 'iterations', 'input_size': 'size or None'},
+    ),
+    (
+        'MFNet3d',
+        partial(_built, VIDEO_MODELS, 'MFNet3d', variant='mfnet3d_n9'),
+        {'variant': 'choice', 'channels_last': 'flag', 'pretrained2d': 'flag'},
+    ),
     ('MnistCNN backbone', partial(_built, IMAGE_MODELS, 'MnistCNN'), {'num_iterations': 'iterations or None'}),
-    ('AdaptiveRecurrentBackbone', _backbone, {
-        'input_shape': 'shape', 'input_batch': 'count', 'num_iterations': 'iterations', 'block': 'name', 'alpha': 'number or None'}),
-    ('AdaptiveRecurrentNeck', partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentNeck', neck=_NECK), {
-        'num_iterations': 'iterations or None', 'norm_statistics': 'choice'}),
-    ('AdaptiveRecurrentClsHead', partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentClsHead', head=_IMAGE_HEAD), {
-        'num_iterations': 'iterations or None'}),
-    ('AdaptiveRecurrentHead', partial(_built, VIDEO_MODELS, 'AdaptiveRecurrentHead', head=_VIDEO_HEAD), {
-        'num_iterations': 'iterations or None'}),
+    (
+        'AdaptiveRecurrentBackbone',
+        _backbone,
+        {
+            'input_shape': 'shape',
+            'input_batch': 'count',
+            'num_iterations': 'iterations',
+            'block': 'name',
+            'alpha': 'number or None',
+        },
+    ),
+    (
+        'AdaptiveRecurrentNeck',
+        partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentNeck', neck=_NECK),
+        {'num_iterations': 'iterations or None', 'norm_statistics': 'choice'},
+    ),
+    (
+        'AdaptiveRecurrentClsHead',
+        partial(_built, IMAGE_MODELS, 'AdaptiveRecurrentClsHead', head=_IMAGE_HEAD),
+        {'num_iterations': 'iterations or None'},
+    ),
+    (
+        'AdaptiveRecurrentHead',
+        partial(_built, VIDEO_MODELS, 'AdaptiveRecurrentHead', head=_VIDEO_HEAD),
+        {'num_iterations': 'iterations or None'},
+    ),
     ('IterateAccuracy of images', partial(_built, IMAGE_METRICS, 'IterateAccuracy'), {'topk': 'ks'}),
     ('IterateAccuracy of videos', partial(_built, VIDEO_METRICS, 'IterateAccuracy'), {'topk': 'ks'}),
-    ('SampleTestClips', partial(_built, VIDEO_TRANSFORMS, 'SampleTestClips', clip_len=4), {
-        'frame_interval': 'count', 'num_clips': 'count', 'positions': 'choice', 'seed': 'count or 0'}),
-    ('VideoListDataset', _list_dataset, {
-        'num_classes': 'count or None', 'check_files': 'flag', 'max_unreadable': 'share'}),
+    (
+        'SampleTestClips',
+        partial(_built, VIDEO_TRANSFORMS, 'SampleTestClips', clip_len=4),
+        {'frame_interval': 'count', 'num_clips': 'count', 'positions': 'choice', 'seed': 'count or 0'},
+    ),
+    (
+        'VideoListDataset',
+        _list_dataset,
+        {'num_classes': 'count or None', 'check_files': 'flag', 'max_unreadable': 'share'},
+    ),
     ('RecurrenceHook', partial(_built, HOOKS, 'RecurrenceHook'), {'interval': 'count'}),
     ('PhaseOneHook', partial(_built, HOOKS, 'PhaseOneHook'), {'allow_untrained': 'flag'}),
     ('CheckpointCheckHook', partial(_built, HOOKS, 'CheckpointCheckHook'), {'new_classifier': 'flag'}),
@@ -171,8 +299,13 @@ def cases() -> Iterator[Case]:
         for argument, kind in arguments.items():
             for value in KINDS[kind]:
                 if value is not None or not target.startswith(NOT_GIVEN):
-                    yield Case('arguments', f'{target}({argument}={value!r})', 'error', rf'\b{argument}\b',
-                               lambda folder, build=build, options={argument: value}: build(**options))
+                    yield Case(
+                        'arguments',
+                        f'{target}({argument}={value!r})',
+                        'error',
+                        rf'\b{argument}\b',
+                        lambda folder, build=build, options={argument: value}: build(**options),
+                    )
 
 
 def built_as_they_are() -> Iterator[str]:

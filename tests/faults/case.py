@@ -1,4 +1,5 @@
 """A fault, what it is expected to do, and what it did."""
+
 import multiprocessing
 import os
 import re
@@ -23,14 +24,15 @@ class Case(NamedTuple):
     Args:
         family: What it is a fault in.
         name: Which one, for people.
-        expected: ``'error'``: an error of a type for such errors; ``'refused'``: what is at fault is left out and named, the
-            rest goes on; ``'warned'``: it goes on and says something; ``'accepted'``: it is no fault;
+        expected: ``'error'``: an error of a type for such errors; ``'refused'``: what is at fault is left out and
+            named, the rest goes on; ``'warned'``: it goes on and says something; ``'accepted'``: it is no fault;
             ``'error or accepted'``: damage that may or may not be one.
         pattern: A regular expression that must be found in the error, or in what is returned or printed.
         act: Does it, in an empty folder; returns text for ``pattern`` or None. An AssertionError in it says that what
             should hold does not.
         timeout: Seconds.
     """
+
     family: str
     name: str
     expected: str
@@ -42,6 +44,7 @@ class Case(NamedTuple):
 class Outcome(NamedTuple):
     """What a fault did: ``seen`` is ``'error'``, ``'unnamed error'``, ``'returned'``, ``'wrong'`` (a failed assertion),
     ``'died'`` or ``'hung'``."""
+
     case: Case
     seen: str
     text: str

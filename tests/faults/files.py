@@ -1,4 +1,5 @@
 """Videos, images and lists that are damaged, or are none."""
+
 import os
 import random
 import shutil
@@ -28,7 +29,9 @@ def videos(samples: Samples) -> Iterator[Case]:
     for suffix, codec in CONTAINERS.items():
         whole = make_video(source / f'whole.{suffix}', codec, frames=FRAMES)
         # decord seeks wrongly in MPEG program streams
-        yield _checked(f'whole {suffix}', partial(shutil.copy, whole), suffix, 'error' if suffix == 'mpg' else 'accepted')
+        yield _checked(
+            f'whole {suffix}', partial(shutil.copy, whole), suffix, 'error' if suffix == 'mpg' else 'accepted'
+        )
         yield _read(f'whole {suffix}', partial(shutil.copy, whole), suffix, 'error' if suffix == 'mpg' else 'accepted')
         for _ in range(3):
             share = draw.uniform(0.02, 0.95)
@@ -37,17 +40,28 @@ def videos(samples: Samples) -> Iterator[Case]:
             yield _read(f'{suffix} cut to {share:.0%}', damage, suffix, 'error or accepted')
         for _ in range(4):
             position, bit = draw.randrange(whole.stat().st_size), draw.randrange(8)
-            yield Case('videos', f'{suffix}, bit {bit} of byte {position} flipped', 'error or accepted', _named(suffix),
-                       partial(_check_then_read, partial(_flip, whole, position, bit), suffix))
+            yield Case(
+                'videos',
+                f'{suffix}, bit {bit} of byte {position} flipped',
+                'error or accepted',
+                _named(suffix),
+                partial(_check_then_read, partial(_flip, whole, position, bit), suffix),
+            )
     avi = source / 'whole.avi'
     for name, make, pattern in (
-            ('empty', lambda path: path.write_bytes(b''), ''), ('text', lambda path: path.write_text('no video'), ''),
-            ('random bytes', lambda path: path.write_bytes(random.Random(1).randbytes(5000)), ''),
-            ('folder', lambda path: path.mkdir(), ''), ('pipe', os.mkfifo, 'regular file|pipe|FIFO'),
-            ('zeros in the middle', partial(_zeros, avi), ''), ('sound alone', _sound, ''),
-            ('dangling link', lambda path: path.symlink_to('nowhere'), '')):
+        ('empty', lambda path: path.write_bytes(b''), ''),
+        ('text', lambda path: path.write_text('no video'), ''),
+        ('random bytes', lambda path: path.write_bytes(random.Random(1).randbytes(5000)), ''),
+        ('folder', lambda path: path.mkdir(), ''),
+        ('pipe', os.mkfifo, 'regular file|pipe|FIFO'),
+        ('zeros in the middle', partial(_zeros, avi), ''),
+        ('sound alone', _sound, ''),
+        ('dangling link', lambda path: path.symlink_to('nowhere'), ''),
+    ):
         for kind, made in (('check', _checked), ('training', _read)):
-            yield made(name, make, 'avi', 'error')._replace(**({'pattern': pattern} if pattern and kind == 'check' else {}))
+            yield made(name, make, 'avi', 'error')._replace(
+                **({'pattern': pattern} if pattern and kind == 'check' else {})
+            )
 
 
 def _checked(name, make, suffix, expected) -> Case:
@@ -55,8 +69,13 @@ def _checked(name, make, suffix, expected) -> Case:
 
 
 def _read(name, make, suffix, expected) -> Case:
-    return Case('videos', f'{name}: read in training', expected, '' if expected == 'accepted' else _named(suffix),
-                partial(_read_all, make, suffix))
+    return Case(
+        'videos',
+        f'{name}: read in training',
+        expected,
+        '' if expected == 'accepted' else _named(suffix),
+        partial(_read_all, make, suffix),
+    )
 
 
 def _named(suffix):
@@ -72,11 +91,19 @@ def _check(make, suffix, folder):
 def _read_all(make, suffix, folder):
     make(folder / f'a.{suffix}')
     (folder / 'list.txt').write_text(f'a.{suffix} 0\n')
-    dataset = VIDEO_DATASETS.build(dict(
-        type='VideoListDataset', ann_file='list.txt', data_prefix=dict(video='.'), allow_one_class=True, pipeline=[
-            dict(type='mmaction.DecordInit'),
-            dict(type='mmaction.SampleFrames', clip_len=FRAMES, frame_interval=1, num_clips=1, test_mode=True),
-            dict(type='mmaction.DecordDecode')]))
+    dataset = VIDEO_DATASETS.build(
+        dict(
+            type='VideoListDataset',
+            ann_file='list.txt',
+            data_prefix=dict(video='.'),
+            allow_one_class=True,
+            pipeline=[
+                dict(type='mmaction.DecordInit'),
+                dict(type='mmaction.SampleFrames', clip_len=FRAMES, frame_interval=1, num_clips=1, test_mode=True),
+                dict(type='mmaction.DecordDecode'),
+            ],
+        )
+    )
     return f'{len(dataset[0]["imgs"])} frames'
 
 
@@ -104,7 +131,7 @@ def _flip(whole, position, bit, path):
 
 def _zeros(whole, path):
     content = bytearray(whole.read_bytes())
-    content[len(content) // 3:len(content) // 3 * 2] = bytes(len(content) // 3)
+    content[len(content) // 3 : len(content) // 3 * 2] = bytes(len(content) // 3)
     path.write_bytes(content)
 
 
@@ -131,23 +158,40 @@ def images(samples: Samples) -> Iterator[Case]:
         yield _image(f'{suffix} cut to {share:.0%}', partial(_cut, whole, share), suffix, 'error or accepted', '')
         yield _image(f'empty {suffix}', lambda path: path.write_bytes(b''), suffix, 'error', rf'0\.{suffix}')
         yield _image(f'text {suffix}', lambda path: path.write_text('no image'), suffix, 'error', rf'0\.{suffix}')
-        yield _image(f'random {suffix}', lambda path: path.write_bytes(random.Random(1).randbytes(3000)), suffix, 'error',
-                     rf'0\.{suffix}')
-        yield _image(f'{suffix} with the start of a png', partial(_image_start, whole), suffix,
-                     'error or accepted', '')
+        yield _image(
+            f'random {suffix}',
+            lambda path: path.write_bytes(random.Random(1).randbytes(3000)),
+            suffix,
+            'error',
+            rf'0\.{suffix}',
+        )
+        yield _image(f'{suffix} with the start of a png', partial(_image_start, whole), suffix, 'error or accepted', '')
     for name, make, suffix, expected, pattern in (
-            ('dangling link', lambda path: path.symlink_to('nowhere'), 'png', 'error', r'0\.png'),
-            ('pipe', os.mkfifo, 'png', 'error', r'0\.png'),
-            ('folder named like an image', lambda path: path.mkdir(), 'png', 'accepted', ''),
-            ('file of another kind', lambda path: path.write_text('x'), 'txt', 'error', 'txt|no image'),
-            ('capital letters', lambda path: picture.save(path, format='png'), 'PNG', 'accepted', '')):
+        ('dangling link', lambda path: path.symlink_to('nowhere'), 'png', 'error', r'0\.png'),
+        ('pipe', os.mkfifo, 'png', 'error', r'0\.png'),
+        ('folder named like an image', lambda path: path.mkdir(), 'png', 'accepted', ''),
+        ('file of another kind', lambda path: path.write_text('x'), 'txt', 'error', 'txt|no image'),
+        ('capital letters', lambda path: picture.save(path, format='png'), 'PNG', 'accepted', ''),
+    ):
         yield _image(name, make, suffix, expected, pattern)
-    yield Case('images', 'one class only', 'error', 'class', lambda folder: _image_folder(folder, ('only', )))
+    yield Case('images', 'one class only', 'error', 'class', lambda folder: _image_folder(folder, ('only',)))
     yield Case('images', 'an empty class', 'error', 'empty', _empty_class)
-    yield Case('images', 'another number of classes', 'error', 'num_classes', lambda folder: _image_folder(
-        folder, ('one', 'two'), num_classes=3))
-    yield Case('images', 'no folder', 'error', 'no folder', lambda folder: IMAGE_DATASETS.build(dict(
-        type='ImageFolderDataset', data_root='nowhere', data_prefix='train', pipeline=[])))
+    yield Case(
+        'images',
+        'another number of classes',
+        'error',
+        'num_classes',
+        lambda folder: _image_folder(folder, ('one', 'two'), num_classes=3),
+    )
+    yield Case(
+        'images',
+        'no folder',
+        'error',
+        'no folder',
+        lambda folder: IMAGE_DATASETS.build(
+            dict(type='ImageFolderDataset', data_root='nowhere', data_prefix='train', pipeline=[])
+        ),
+    )
 
 
 def _image(name, make, suffix, expected, pattern) -> Case:
@@ -166,9 +210,15 @@ def _image_folder(folder, classes, make=None, suffix='png', **options):
         make(folder / 'train' / classes[0] / f'0.{suffix}')
         if suffix == 'txt':  # the only file of its class
             (folder / 'train' / classes[0] / 'good.png').unlink()
-    dataset = IMAGE_DATASETS.build(dict(
-        type='ImageFolderDataset', data_root='.', data_prefix='train', pipeline=[dict(type='mmpretrain.LoadImageFromFile')],
-        **options))
+    dataset = IMAGE_DATASETS.build(
+        dict(
+            type='ImageFolderDataset',
+            data_root='.',
+            data_prefix='train',
+            pipeline=[dict(type='mmpretrain.LoadImageFromFile')],
+            **options,
+        )
+    )
     return [dataset[i]['img'].shape for i in range(len(dataset))]
 
 
@@ -179,12 +229,20 @@ def _empty_class(folder):
 
 # name, content, and the line at fault, or what is to be said where there is none
 LISTS = (
-    ('no label', b'a.avi\nb.avi 1\n', 1), ('no number', b'a.avi 0\nb.avi one\n', 2), ('negative label', b'a.avi 0\nb.avi -1\n', 2),
-    ('fraction', b'a.avi 0\nb.avi 1.0\n', 2), ('label out of range', b'a.avi 0\nb.avi 7\n', 2),
-    ('digit of another script', 'a.avi 0\nb.avi ٣\n'.encode(), 2), ('superscript', 'a.avi 0\nb.avi ²\n'.encode(), 2),
-    ('no UTF-8', b'a.avi 0\n\xff\xfe 1\n', 2), ('two labels', b'a.avi 0\nb.avi 1\n./a.avi 1\n', 3),
-    ('missing file', b'a.avi 0\nnowhere.avi 1\n', 2), ('empty', b'', 'empty|lists no'), ('blank', b'\n \n\n', 'empty|lists no'),
-    ('blank lines and spaces', b'\n a.avi 0 \n\nb c.avi\t1\r\n', None))
+    ('no label', b'a.avi\nb.avi 1\n', 1),
+    ('no number', b'a.avi 0\nb.avi one\n', 2),
+    ('negative label', b'a.avi 0\nb.avi -1\n', 2),
+    ('fraction', b'a.avi 0\nb.avi 1.0\n', 2),
+    ('label out of range', b'a.avi 0\nb.avi 7\n', 2),
+    ('digit of another script', 'a.avi 0\nb.avi ٣\n'.encode(), 2),
+    ('superscript', 'a.avi 0\nb.avi ²\n'.encode(), 2),
+    ('no UTF-8', b'a.avi 0\n\xff\xfe 1\n', 2),
+    ('two labels', b'a.avi 0\nb.avi 1\n./a.avi 1\n', 3),
+    ('missing file', b'a.avi 0\nnowhere.avi 1\n', 2),
+    ('empty', b'', 'empty|lists no'),
+    ('blank', b'\n \n\n', 'empty|lists no'),
+    ('blank lines and spaces', b'\n a.avi 0 \n\nb c.avi\t1\r\n', None),
+)
 
 
 def lists(samples: Samples) -> Iterator[Case]:
@@ -192,8 +250,11 @@ def lists(samples: Samples) -> Iterator[Case]:
     clip = make_video(samples.folder / 'lists' / 'clip.avi', frames=4)
     picture = samples.folder / 'lists' / 'picture.png'
     Image.new('RGB', (8, 8)).save(picture)
-    readers = {'VideoListDataset': (_video_list, clip), 'ImageFolderDataset': (_image_list, picture),
-               'prepare_data.py list': (_prepared, clip)}
+    readers = {
+        'VideoListDataset': (_video_list, clip),
+        'ImageFolderDataset': (_image_list, picture),
+        'prepare_data.py list': (_prepared, clip),
+    }
     for name, content, fault in LISTS:
         for reader, (read, source) in readers.items():
             expected, pattern = ('accepted', '') if fault is None else ('error', str(fault))
@@ -212,13 +273,26 @@ def _list(read: Callable, source: Path, content: bytes, folder: Path):
 
 
 def _video_list():
-    return list(VIDEO_DATASETS.build(dict(type='VideoListDataset', ann_file='list.txt', data_prefix=dict(video='.'), pipeline=[],
-                                          num_classes=2)))
+    return list(
+        VIDEO_DATASETS.build(
+            dict(type='VideoListDataset', ann_file='list.txt', data_prefix=dict(video='.'), pipeline=[], num_classes=2)
+        )
+    )
 
 
 def _image_list():
-    return list(IMAGE_DATASETS.build(dict(
-        type='ImageFolderDataset', data_root='.', data_prefix='.', ann_file='list.txt', pipeline=[], num_classes=2)))
+    return list(
+        IMAGE_DATASETS.build(
+            dict(
+                type='ImageFolderDataset',
+                data_root='.',
+                data_prefix='.',
+                ann_file='list.txt',
+                pipeline=[],
+                num_classes=2,
+            )
+        )
+    )
 
 
 def _prepared():

@@ -1,4 +1,5 @@
 """A disk that is full: an error that names the path, and the same end once there is room."""
+
 import subprocess
 from contextlib import contextmanager
 from functools import partial
@@ -30,7 +31,9 @@ def mountable(folder: Path) -> bool:
 @contextmanager
 def disk(folder: Path, kibibytes: int) -> Iterator[Path]:
     folder.mkdir()
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={kibibytes}k', 'tmpfs', str(folder)], check=True, capture_output=True)
+    subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', f'size={kibibytes}k', 'tmpfs', str(folder)], check=True, capture_output=True
+    )
     try:
         yield folder
     finally:
@@ -42,8 +45,14 @@ def full_disk(samples: Samples) -> Iterator[Case]:
         return
     # from too small for anything to too small for the last checkpoint
     for kibibytes in (40, 56, 72, 88, 104, 136):
-        yield Case('full disk', f'training of images on {kibibytes} KiB', 'error or accepted', r'work|No space left',
-                   partial(_train, samples, kibibytes), timeout=120)
+        yield Case(
+            'full disk',
+            f'training of images on {kibibytes} KiB',
+            'error or accepted',
+            r'work|No space left',
+            partial(_train, samples, kibibytes),
+            timeout=120,
+        )
     yield Case('full disk', 'predictions', 'error', 'out|No space left', partial(_predict, samples))
     yield Case('full disk', 'conversion of a checkpoint', 'error', r'converted\.pth', partial(_convert, samples))
     yield Case('full disk', 'a list', 'error', r'list\.txt', _list)
@@ -68,7 +77,16 @@ def _predict(samples: Samples, folder: Path) -> None:
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / 'digit.png')
     with disk(folder / 'disk', 4) as small:
         (small / 'filler').write_bytes(bytes(4096))
-        tool('predict.py', 'digit.png', '--config', MNIST, '--checkpoint', samples.trained / 'epoch_2.pth', '--out', 'disk/out.json')
+        tool(
+            'predict.py',
+            'digit.png',
+            '--config',
+            MNIST,
+            '--checkpoint',
+            samples.trained / 'epoch_2.pth',
+            '--out',
+            'disk/out.json',
+        )
 
 
 def _convert(samples: Samples, folder: Path) -> None:

@@ -1,4 +1,5 @@
 """Trainings of both phases that are killed and taken up again: they must end with the weights of one that was not."""
+
 import os
 import random
 import signal
@@ -36,8 +37,10 @@ class Kind:
 
 
 def kinds(samples: Samples) -> List[Kind]:
-    return [Kind('image', MNIST, IMAGE, samples.folder / 'image_run'),
-            Kind('video', samples.video_config, VIDEO, samples.folder / 'video_run')]
+    return [
+        Kind('image', MNIST, IMAGE, samples.folder / 'image_run'),
+        Kind('video', samples.video_config, VIDEO, samples.folder / 'video_run'),
+    ]
 
 
 def kills(samples: Samples) -> Iterator[Case]:
@@ -47,12 +50,24 @@ def kills(samples: Samples) -> Iterator[Case]:
         kind.measure()
         for _ in range(RANDOM_MOMENTS):
             moment = draw.uniform(0, 0.95) * kind.seconds
-            yield Case('kills at random', f'{kind.name}, after {moment:.1f} of {kind.seconds:.1f} s', 'accepted', '',
-                       partial(_kill_after, kind, moment), timeout=300)
+            yield Case(
+                'kills at random',
+                f'{kind.name}, after {moment:.1f} of {kind.seconds:.1f} s',
+                'accepted',
+                '',
+                partial(_kill_after, kind, moment),
+                timeout=300,
+            )
         for number, event in enumerate(kind.events):
             for when in ('before', 'after'):
-                yield Case('kills around a write', f'{kind.name}, {when} {event}', 'accepted', '',
-                           partial(_kill_at, kind, number, when), timeout=300)
+                yield Case(
+                    'kills around a write',
+                    f'{kind.name}, {when} {event}',
+                    'accepted',
+                    '',
+                    partial(_kill_at, kind, number, when),
+                    timeout=300,
+                )
 
 
 def _kill_after(kind: Kind, seconds: float, folder: Path) -> None:
@@ -62,7 +77,9 @@ def _kill_after(kind: Kind, seconds: float, folder: Path) -> None:
 
 def _kill_at(kind: Kind, number: int, when: str, folder: Path) -> None:
     forked(partial(kind.start, folder / 'work'), watch=partial(dying, number, when))
-    assert not all((folder / 'work' / path).exists() for path in ENDS) or number >= len(kind.events) - 3, 'it was not killed'
+    assert not all((folder / 'work' / path).exists() for path in ENDS) or number >= len(kind.events) - 3, (
+        'it was not killed'
+    )
     _go_on(kind, folder)
 
 

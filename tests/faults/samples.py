@@ -1,4 +1,5 @@
 """What faults are made of: tiny data, the tools run in this process, finished trainings."""
+
 import os
 import runpy
 import sys
@@ -27,8 +28,15 @@ class Samples:
         self.digits, self.images = write_digits(folder / 'digits'), write_image_folders(folder / 'images')
         self.video_config = write_tiny_configs(folder / 'configs') / 'kaizen.py'
         os.environ.update(
-            KAIZEN_DATA=str(folder), KAIZEN_LIST_ROOT=str(self.digits), KAIZEN_LIST_CLASSES='8', PYTHONWARNINGS='ignore',
-            KAIZEN_IMAGE_ROOT=str(self.images), KAIZEN_IMAGE_CLASSES='4', OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+            KAIZEN_DATA=str(folder),
+            KAIZEN_LIST_ROOT=str(self.digits),
+            KAIZEN_LIST_CLASSES='8',
+            PYTHONWARNINGS='ignore',
+            KAIZEN_IMAGE_ROOT=str(self.images),
+            KAIZEN_IMAGE_CLASSES='4',
+            OMP_NUM_THREADS='1',
+            PYTHONPATH=str(ROOT),
+        )
         torch.set_num_threads(1)
 
     @property

@@ -1,4 +1,5 @@
 """The part of the faults that runs with the tests; ``make faults`` runs all of them."""
+
 import os
 import re
 import signal
@@ -41,8 +42,17 @@ def test_every_argument_of_a_wrong_kind_is_named(tmp_path, monkeypatch):
 @pytest.fixture(scope='module')
 def samples(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        for key in ('KAIZEN_DATA', 'KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES', 'KAIZEN_IMAGE_ROOT', 'KAIZEN_IMAGE_CLASSES',
-                    'PYTHONWARNINGS', 'OMP_NUM_THREADS', 'PYTHONPATH', 'FAULTS_VIDEO_CONFIG'):
+        for key in (
+            'KAIZEN_DATA',
+            'KAIZEN_LIST_ROOT',
+            'KAIZEN_LIST_CLASSES',
+            'KAIZEN_IMAGE_ROOT',
+            'KAIZEN_IMAGE_CLASSES',
+            'PYTHONWARNINGS',
+            'OMP_NUM_THREADS',
+            'PYTHONPATH',
+            'FAULTS_VIDEO_CONFIG',
+        ):
             patch.setenv(key, '')  # puts back afterwards what the samples set
         made = Samples(tmp_path_factory.mktemp('faults') / 'samples')
         assert forked(made.prepare) == 0
@@ -51,8 +61,18 @@ def samples(tmp_path_factory):
 
 # every nth of a family
 @pytest.mark.slow
-@pytest.mark.parametrize('family, every', [('videos', 19), ('images', 11), ('lists', 10), ('configs', 12), ('checkpoints', 13),
-                                           ('foreign code', 19), ('full disk', 8)])
+@pytest.mark.parametrize(
+    'family, every',
+    [
+        ('videos', 19),
+        ('images', 11),
+        ('lists', 10),
+        ('configs', 12),
+        ('checkpoints', 13),
+        ('foreign code', 19),
+        ('full disk', 8),
+    ],
+)
 def test_a_few_of_each_family(samples, tmp_path, family, every):
     cases = [case._replace(timeout=300) for case in list(FAMILIES[family](samples))[::every]]
     outcomes = list(try_all(cases, tmp_path))
@@ -69,7 +89,8 @@ OUTCOMES = {
     'error': ('accepted', '', lambda folder: _raise(ValueError('bad'))),
     'wrong': ('accepted', '', lambda folder: _raise(AssertionError('not the same weights'))),
     'died': ('error', '', lambda folder: os.kill(os.getpid(), signal.SIGKILL)),
-    'hung': ('error', '', lambda folder: time.sleep(60))}
+    'hung': ('error', '', lambda folder: time.sleep(60)),
+}
 
 
 def _raise(error):
@@ -78,12 +99,16 @@ def _raise(error):
 
 @pytest.mark.parametrize('verdict', OUTCOMES)
 def test_the_runner_sees_each_outcome(tmp_path, verdict):
-    outcome, = try_all([Case('runner', verdict, *OUTCOMES[verdict], timeout=3 if verdict == 'hung' else 60)], tmp_path)
+    (outcome,) = try_all(
+        [Case('runner', verdict, *OUTCOMES[verdict], timeout=3 if verdict == 'hung' else 60)], tmp_path
+    )
     assert outcome.verdict == verdict
     assert counts([outcome])['runner'][verdict] == 1 and '| runner | 1 |' in markdown(counts([outcome]))
 
 
 def test_what_is_said_and_left_out_counts(tmp_path):
-    cases = [Case('runner', 'warned', 'warned', 'passed over', lambda folder: print('passed over: epoch_2.pth')),
-             Case('runner', 'nothing said', 'warned', 'passed over', lambda folder: None)]
+    cases = [
+        Case('runner', 'warned', 'warned', 'passed over', lambda folder: print('passed over: epoch_2.pth')),
+        Case('runner', 'nothing said', 'warned', 'passed over', lambda folder: None),
+    ]
     assert [outcome.verdict for outcome in try_all(cases, tmp_path)] == ['as expected', 'silent']

@@ -1,4 +1,5 @@
 """Configs and checkpoints that are wrong, before the tools that take them."""
+
 import random
 import shutil
 from functools import partial
@@ -13,24 +14,49 @@ from tests.faults.samples import IMAGE, MNIST, Samples, checkpoints, tool, train
 
 # an option of --cfg-options, and what the error is to name
 OPTIONS = (
-    ('model.backbone.num_iterations=0', 'num_iterations'), ('model.backbone.num_iterations=x', 'num_iterations'),
-    ('model.backbone.num_iterations=1000000', 'num_iterations'), ('model.backbone.alpha=-1', 'alpha'),
-    ('model.backbone.alpha=nan', 'alpha'), ('model.backbone.bound=relu', 'bound'), ('model.backbone.alhpa=1', 'alhpa'),
-    ('model.backbone.norm_statistics=none', 'norm_statistics'), ('model.backbone.type=MnistCn', 'MnistCn'),
-    ('model.head.loss.gammas=0.1', 'gammas'), ('model.head.loss.gammas=[0.1,0.1,0.1]', 'gammas'),
-    ('model.head.loss.kaizen_weight=-1', 'kaizen_weight'), ('model.head.loss.hinge=all', 'hinge'),
-    ('model.head.loss.label_smoothing=0.1', 'label_smoothing'), ('modl.backbone.num_iterations=2', 'modl'),
-    ('optim_wrapper.paramwise_cfg.custom_keys.adaptr.lr_mult=5', 'adaptr'), ('optim_wrapper.optimizer.lr=-1', 'lr|rate'),
-    ('optim_wrapper.optimizer.lr=1e30', 'loss|finite|NaN|nan'), ('phase_one.optim_wrapper.optimizer.lr=1e30', 'finite|NaN|nan'),
-    ('optim_wrapper.optimizer.type=Adm', 'Adm'), ('train_cfg.max_epochs=0', 'max_epochs'), ('train_cfg.max_epochs=-1', 'max_epochs'),
-    ('train_cfg.val_interval=0', 'val_interval'), ('train_dataloader.batch_size=0', 'batch_size'),
-    ('train_dataloader.num_workers=-1', 'num_workers'), ('train_dataloader.persistent_workers=True', 'persistent_workers'),
-    ('train_dataloader.dataset.split=val', 'split'), ('train_dataloader.dataset.max_images=0', 'max_images'),
-    ('train_dataloader.dataset.data_root=nowhere', 'nowhere'), ('phase_one=None', 'phase one|phase_one|load_from'),
-    ('phase_one.train_cfg.max_epochs=0', 'max_epochs'), ('phase_one.modl.backbone=1', 'modl'), ('load_from=nowhere.pth', 'nowhere'),
-    ('default_hooks.recurrence.interval=0', 'interval'))
-ACCEPTED = ('train_cfg.max_epochs=1', 'model.backbone.num_iterations=3', 'model.head.loss.gammas=[0.1]', 'randomness.seed=7',
-            'model.backbone.alpha=0', 'custom_hooks=[]')  # phase one is trained whatever the hooks
+    ('model.backbone.num_iterations=0', 'num_iterations'),
+    ('model.backbone.num_iterations=x', 'num_iterations'),
+    ('model.backbone.num_iterations=1000000', 'num_iterations'),
+    ('model.backbone.alpha=-1', 'alpha'),
+    ('model.backbone.alpha=nan', 'alpha'),
+    ('model.backbone.bound=relu', 'bound'),
+    ('model.backbone.alhpa=1', 'alhpa'),
+    ('model.backbone.norm_statistics=none', 'norm_statistics'),
+    ('model.backbone.type=MnistCn', 'MnistCn'),
+    ('model.head.loss.gammas=0.1', 'gammas'),
+    ('model.head.loss.gammas=[0.1,0.1,0.1]', 'gammas'),
+    ('model.head.loss.kaizen_weight=-1', 'kaizen_weight'),
+    ('model.head.loss.hinge=all', 'hinge'),
+    ('model.head.loss.label_smoothing=0.1', 'label_smoothing'),
+    ('modl.backbone.num_iterations=2', 'modl'),
+    ('optim_wrapper.paramwise_cfg.custom_keys.adaptr.lr_mult=5', 'adaptr'),
+    ('optim_wrapper.optimizer.lr=-1', 'lr|rate'),
+    ('optim_wrapper.optimizer.lr=1e30', 'loss|finite|NaN|nan'),
+    ('phase_one.optim_wrapper.optimizer.lr=1e30', 'finite|NaN|nan'),
+    ('optim_wrapper.optimizer.type=Adm', 'Adm'),
+    ('train_cfg.max_epochs=0', 'max_epochs'),
+    ('train_cfg.max_epochs=-1', 'max_epochs'),
+    ('train_cfg.val_interval=0', 'val_interval'),
+    ('train_dataloader.batch_size=0', 'batch_size'),
+    ('train_dataloader.num_workers=-1', 'num_workers'),
+    ('train_dataloader.persistent_workers=True', 'persistent_workers'),
+    ('train_dataloader.dataset.split=val', 'split'),
+    ('train_dataloader.dataset.max_images=0', 'max_images'),
+    ('train_dataloader.dataset.data_root=nowhere', 'nowhere'),
+    ('phase_one=None', 'phase one|phase_one|load_from'),
+    ('phase_one.train_cfg.max_epochs=0', 'max_epochs'),
+    ('phase_one.modl.backbone=1', 'modl'),
+    ('load_from=nowhere.pth', 'nowhere'),
+    ('default_hooks.recurrence.interval=0', 'interval'),
+)
+ACCEPTED = (
+    'train_cfg.max_epochs=1',
+    'model.backbone.num_iterations=3',
+    'model.head.loss.gammas=[0.1]',
+    'randomness.seed=7',
+    'model.backbone.alpha=0',
+    'custom_hooks=[]',
+)  # phase one is trained whatever the hooks
 
 
 def configs(samples: Samples) -> Iterator[Case]:
@@ -38,8 +64,11 @@ def configs(samples: Samples) -> Iterator[Case]:
         yield Case('configs', option, 'error', pattern, partial(_train_nothing, option))
     for option in ACCEPTED:
         yield Case('configs', option, 'accepted', '', partial(_train_all, option))
-    for name, content, pattern in (('empty config', '', 'no model'), ('no Python', 'model = dict(', 'config.py is no Python'),
-                                   ('no such base', "_base_ = ['nowhere.py']", 'nowhere')):
+    for name, content, pattern in (
+        ('empty config', '', 'no model'),
+        ('no Python', 'model = dict(', 'config.py is no Python'),
+        ('no such base', "_base_ = ['nowhere.py']", 'nowhere'),
+    ):
         yield Case('configs', name, 'error', pattern, partial(_train_config, content))
 
 
@@ -49,8 +78,11 @@ def _train_nothing(option, folder):
     except BaseException as error:
         left = [path for path in checkpoints(folder) if 'phase_one' not in path.parts or 'lr=1e30' not in option]
         if '=1e30' in option:  # weights that are not finite must not be kept
-            left = [path for path in left if not all(
-                torch.isfinite(value).all() for value in read_checkpoint(path)['state_dict'].values())]
+            left = [
+                path
+                for path in left
+                if not all(torch.isfinite(value).all() for value in read_checkpoint(path)['state_dict'].values())
+            ]
         assert not left, f'{left} written before: {type(error).__name__}: {error}'
         raise
 
@@ -77,7 +109,10 @@ def damages() -> Iterator[tuple]:
     yield 'text', lambda path: path.write_text('no checkpoint')
     yield 'a damaged pickle', lambda path: path.write_bytes(b'\x80\x02l\xfc\x9cF' + draw.randbytes(200))
     yield 'a list', lambda path: torch.save([1, 2], path)
-    yield 'NaN', partial(_changed, lambda checkpoint: [v.fill_(float('nan')) for v in checkpoint['state_dict'].values()])
+    yield (
+        'NaN',
+        partial(_changed, lambda checkpoint: [v.fill_(float('nan')) for v in checkpoint['state_dict'].values()]),
+    )
     yield 'no weights', partial(_changed, lambda checkpoint: checkpoint.pop('state_dict'))
 
 
@@ -88,16 +123,35 @@ def damaged_checkpoints(samples: Samples) -> Iterator[Case]:
         yield Case('checkpoints', f'{name}: load_from', 'error', refused, partial(_load_from, samples, damage))
         # the one before is taken instead, and it is said
         yield Case('checkpoints', f'{name}: --resume', 'warned', r'epoch_2\.pth', partial(_resume, samples, damage))
-    for name, damage in (('empty', lambda path: path.write_text('')), ('missing', Path.unlink),
-                         ('garbage', lambda path: path.write_bytes(bytes(range(128, 256)))),
-                         ('of another folder', lambda path: path.write_text('/nowhere/epoch_1.pth'))):
+    for name, damage in (
+        ('empty', lambda path: path.write_text('')),
+        ('missing', Path.unlink),
+        ('garbage', lambda path: path.write_bytes(bytes(range(128, 256)))),
+        ('of another folder', lambda path: path.write_text('/nowhere/epoch_1.pth')),
+    ):
         for phase in ('', 'phase_one'):
-            yield Case('checkpoints', f'last_checkpoint of {phase or "phase two"} {name}: --resume', 'accepted', '',
-                       partial(_resume_without_note, samples, phase, damage))
-    for name, network, pattern in (('another network', 'mnist_big', 'architecture|another'), ('more classes', 'wide', 'shape')):
+            yield Case(
+                'checkpoints',
+                f'last_checkpoint of {phase or "phase two"} {name}: --resume',
+                'accepted',
+                '',
+                partial(_resume_without_note, samples, phase, damage),
+            )
+    for name, network, pattern in (
+        ('another network', 'mnist_big', 'architecture|another'),
+        ('more classes', 'wide', 'shape'),
+    ):
         yield Case('checkpoints', f'{name}: load_from', 'error', pattern, partial(_other_network, samples, network))
-    yield Case('checkpoints', 'another config in a used folder', 'error', r'batch_size', lambda folder: (
-        _copy(samples, folder), train_images('train_dataloader.batch_size=300', words=['--no-validate', '--resume'])))
+    yield Case(
+        'checkpoints',
+        'another config in a used folder',
+        'error',
+        r'batch_size',
+        lambda folder: (
+            _copy(samples, folder),
+            train_images('train_dataloader.batch_size=300', words=['--no-validate', '--resume']),
+        ),
+    )
 
 
 def _copy(samples: Samples, folder: Path) -> Path:
@@ -107,7 +161,7 @@ def _copy(samples: Samples, folder: Path) -> Path:
 
 def _cut(share, path):
     content = path.read_bytes()
-    path.write_bytes(content[:int(share * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
 
 
 def _flip_tensor(number, path):

@@ -1,4 +1,5 @@
 """Grad-CAM of a chosen iterate: against its definition, through mmaction2's tool and pytorch-grad-cam."""
+
 import numpy as np
 import pytest
 import timm
@@ -15,8 +16,15 @@ from tests.openmmlab.samples import batch
 from tests.openmmlab.trained import image_config, stock_video_config, video_config
 
 LAYER = 'conv5.B01.conv_m2'
-SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=4, num_iterations=3, input_size=(128, 128),
-             alpha=1.)
+SMALL = dict(
+    widths=(8, 8, 8, 16),
+    units=(1, 1, 1, 1),
+    groups=2,
+    num_classes=4,
+    num_iterations=3,
+    input_size=(128, 128),
+    alpha=1.0,
+)
 IMAGES = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 
 
@@ -38,7 +46,7 @@ def by_definition(network, name, iterate, images, label):
     scores = network.forward_iterates(images)[iterate - 1]
     handle.remove()
     maps = outputs[iterate - 1] if len(outputs) > 1 else outputs[0]
-    gradient, = torch.autograd.grad(scores[:, label].sum(), maps)
+    (gradient,) = torch.autograd.grad(scores[:, label].sum(), maps)
     return F.relu((gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)).detach()
 
 
@@ -50,6 +58,7 @@ def scaled(maps):
 
 def upsampled(maps, size=128):
     import cv2
+
     large = np.stack([cv2.resize(m, (size, size)) for m in scaled(maps).numpy()])
     return scaled(torch.from_numpy(large)).numpy()
 
@@ -77,8 +86,16 @@ def test_iterates_differ_and_hooks_on_the_layer_itself_mix_them(mfnet):
 def test_a_network_made_recurrent():
     torch.manual_seed(0)
     net = timm.create_model('resnet18', num_classes=4, zero_init_last=False)
-    net = RecurrentNetwork(net, 'layer4.1', dynamic='conv1', feedback='bn2', example_input=IMAGES, num_iterations=3,
-                           pool_kernel=2, alpha=1.).eval()
+    net = RecurrentNetwork(
+        net,
+        'layer4.1',
+        dynamic='conv1',
+        feedback='bn2',
+        example_input=IMAGES,
+        num_iterations=3,
+        pool_kernel=2,
+        alpha=1.0,
+    ).eval()
     for iterate in (1, 3):
         expected = upsampled(by_definition(net, 'layer4.1.bn2', iterate, IMAGES, 2))
         with iterate_layer(net, 'layer4.1.bn2', iterate) as layer, GradCAM(net, [layer]) as cam:
@@ -96,15 +113,18 @@ def test_a_classifier_of_mmpretrain():
     assert torch.allclose(cam.outputs, expected[-1]) and len(expected) == 2
 
 
-@pytest.mark.parametrize('config, name, size', [(video_config, f'backbone.{LAYER}', (16, 32, 32)),
-                                                (stock_video_config, 'backbone.layer4.2.conv3', (8, 32, 32))])
+@pytest.mark.parametrize(
+    'config, name, size',
+    [(video_config, f'backbone.{LAYER}', (16, 32, 32)), (stock_video_config, 'backbone.layer4.2.conv3', (8, 32, 32))],
+)
 def test_mmaction2s_tool(config, name, size):
     from mmaction.utils import GradCAM as ClipGradCAM
+
     init_default_scope('mmaction')
     cfg = config()
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).eval()
-    data = batch(2, size, (1, ))
+    data = batch(2, size, (1,))
     maps, scores = {}, {}
     for iterate in (1, 3):
         with iterate_layer(model, name, iterate) as layer:

@@ -1,4 +1,5 @@
 """Which files a command line names, and what they are."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,7 +25,8 @@ def test_folders_give_what_the_network_takes_and_patterns_what_matches(folder):
     assert names(find_files([folder], 'image'), folder) == [('a.jpg', None), ('b.PNG', None), ('sub/c.png', None)]
     assert names(find_files([folder], 'video'), folder) == [('clip.mp4', None)]
     assert names(find_files([f'{folder}/*.*'], 'image'), folder) == [
-        (name, None) for name in ('a.jpg', 'b.PNG', 'clip.mp4', 'notes.txt')]
+        (name, None) for name in ('a.jpg', 'b.PNG', 'clip.mp4', 'notes.txt')
+    ]
     assert names(find_files([f'{folder}/**/*.png'], 'image'), folder) == [('sub/c.png', None)]
     assert names(find_files([f'{folder}/s*'], 'image'), folder) == [('sub/c.png', None)], 'a pattern may match a folder'
 
@@ -52,13 +54,15 @@ def test_kinds(tmp_path):
     write_video(tmp_path / 'video.mp4', np.zeros((4, 32, 32, 3), np.uint8), 25)
     (tmp_path / 'notes.txt').write_text('hello')
     whole = (tmp_path / 'image.png').read_bytes()
-    (tmp_path / 'cut.png').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'cut.png').write_bytes(whole[: len(whole) // 2])
     check_kind(tmp_path / 'image.png', 'image')
     check_kind(tmp_path / 'video.mp4', 'video')
-    for name, kind, message in [('image.png', 'video', 'this is an image, but the network takes videos'),
-                                ('video.mp4', 'image', 'this is a video, but the network takes images'),
-                                ('notes.txt', 'image', 'neither an image nor a video'),
-                                ('notes.txt', 'video', 'neither an image nor a video'),
-                                ('cut.png', 'image', 'an image that cannot be decoded')]:
+    for name, kind, message in [
+        ('image.png', 'video', 'this is an image, but the network takes videos'),
+        ('video.mp4', 'image', 'this is a video, but the network takes images'),
+        ('notes.txt', 'image', 'neither an image nor a video'),
+        ('notes.txt', 'video', 'neither an image nor a video'),
+        ('cut.png', 'image', 'an image that cannot be decoded'),
+    ]:
         with pytest.raises(ValueError, match=message):
             check_kind(tmp_path / name, kind)

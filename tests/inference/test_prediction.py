@@ -1,4 +1,5 @@
 """Predictions of files: one bad file costs one file; tables, files and annotated copies show what is predicted."""
+
 import csv
 import io
 import json
@@ -17,7 +18,7 @@ from kaizen_mm.inference.overlay import annotated_copy, panel
 
 NAMES = ['cat', 'dog, hound', '[bird]', 'fish']
 # [K, clips, classes]
-SCORES = np.array([[[.1, .2, .3, .4], [.3, .2, .4, .1]], [[.7, .1, .1, .1], [.1, .6, .2, .1]]])
+SCORES = np.array([[[0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.4, 0.1]], [[0.7, 0.1, 0.1, 0.1], [0.1, 0.6, 0.2, 0.1]]])
 
 
 class Fixed(Predictor):
@@ -47,7 +48,7 @@ def image(tmp_path):
 
 
 def test_top_classes_of_videos_and_of_their_clips(video):
-    prediction, = Fixed()(video)
+    (prediction,) = Fixed()(video)
     assert prediction.error is None and prediction.seconds > 0
     first, last = prediction.top(2)
     assert [(r.label, r.name) for r in first] == [(2, '[bird]'), (3, 'fish')]
@@ -70,12 +71,15 @@ def test_one_bad_file_costs_one_file(video, image, tmp_path):
     assert errors[4] is None and predictions[4].probabilities.shape == (2, 4)
 
 
-@pytest.mark.parametrize('scores, names, message', [
-    (np.full((1, 1, 4), np.nan), NAMES, 'NaN or infinity'),
-    (SCORES, NAMES[:3], 'gives 4 classes, but 3 have names'),
-])
+@pytest.mark.parametrize(
+    'scores, names, message',
+    [
+        (np.full((1, 1, 4), np.nan), NAMES, 'NaN or infinity'),
+        (SCORES, NAMES[:3], 'gives 4 classes, but 3 have names'),
+    ],
+)
 def test_what_a_network_must_not_give(image, scores, names, message):
-    prediction, = Fixed('image', scores, names)(image)
+    (prediction,) = Fixed('image', scores, names)(image)
     assert message in prediction.error and prediction.probabilities is None
 
 
@@ -145,7 +149,7 @@ def test_outputs_that_cannot_be_written_are_found_before_anything_is_done(tmp_pa
 
 
 def test_an_annotated_image_has_the_image_and_bars_as_long_as_the_probabilities(image, tmp_path):
-    prediction, = Fixed('image', np.array([[[1., 0., 0., 0.]], [[.25, .75, 0., 0.]]]))(image)
+    (prediction,) = Fixed('image', np.array([[[1.0, 0.0, 0.0, 0.0]], [[0.25, 0.75, 0.0, 0.0]]]))(image)
     path = annotated_copy(prediction, tmp_path / 'out', top=2)
     assert path == tmp_path / 'out' / 'photo.png' and annotated_copy(prediction, path.parent).name == 'photo_2.png'
     pixels = np.asarray(Image.open(path))
@@ -154,17 +158,19 @@ def test_an_annotated_image_has_the_image_and_bars_as_long_as_the_probabilities(
     blue, orange = (31, 119, 180), (255, 127, 14)
 
     def longest(color, half):
-        same = (below[:, half * 300:(half + 1) * 300] == color).all(axis=2).sum(axis=1)
+        same = (below[:, half * 300 : (half + 1) * 300] == color).all(axis=2).sum(axis=1)
         return same.max()
 
     # the best class of the last iterate is blue, the next one orange, in each iterate
     width = longest(orange, 0)
     assert width > 250 and longest(blue, 0) == 0
-    assert longest(blue, 1) == pytest.approx(0.75 * width, abs=2) and longest(orange, 1) == pytest.approx(0.25 * width, abs=2)
+    assert longest(blue, 1) == pytest.approx(0.75 * width, abs=2) and longest(orange, 1) == pytest.approx(
+        0.25 * width, abs=2
+    )
 
 
 def test_an_annotated_video_has_all_frames_at_the_same_rate(video, tmp_path):
-    prediction, = Fixed()(video)
+    (prediction,) = Fixed()(video)
     path = annotated_copy(prediction, tmp_path / 'out')
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
@@ -177,7 +183,7 @@ def test_an_annotated_video_has_all_frames_at_the_same_rate(video, tmp_path):
 
 def test_a_copy_that_cannot_be_written_is_the_fault_of_its_file(video, tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
-    prediction, = Fixed()(video, use=lambda p: annotated_copy(p, Path(tmp_path, 'file')))
+    (prediction,) = Fixed()(video, use=lambda p: annotated_copy(p, Path(tmp_path, 'file')))
     assert 'FileExistsError' in prediction.error or 'NotADirectoryError' in prediction.error
 
 

@@ -1,4 +1,5 @@
 """Predictions of files by timm's names."""
+
 import numpy as np
 import pytest
 import timm
@@ -10,7 +11,7 @@ from kaizen_mm.data.moving_digits import write_video
 from kaizen_mm.inference.timm_networks import TimmPredictor
 from tests.checkpoint_samples import flip
 
-SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=3, alpha=1.)
+SMALL = dict(widths=(8, 8, 8, 16), units=(1, 1, 1, 1), groups=2, num_classes=3, alpha=1.0)
 IMAGES = dict(SMALL, img_size=64, pool_padding=1)
 VIDEOS = dict(SMALL, input_size=(8, 32, 48), pool_padding=(2, 1, 1))
 
@@ -29,7 +30,7 @@ def test_an_image_as_in_timms_validation(tmp_path):
     (tmp_path / 'names.txt').write_text('a\nb\nc\n')
     predictor = TimmPredictor('kaizen_mfnet2d_n9', tmp_path / 'net.pth', tmp_path / 'names.txt', **IMAGES)
     assert (predictor.kind, predictor.num_iterations, predictor.names) == ('image', 3, ['a', 'b', 'c'])
-    prediction, = predictor(tmp_path / 'photo.png')
+    (prediction,) = predictor(tmp_path / 'photo.png')
     transform = timm.data.create_transform((3, 64, 64), interpolation='bicubic', crop_pct=0.875)
     with torch.no_grad():
         expected = torch.stack(network.forward_iterates(transform(Image.fromarray(pixels))[None])).softmax(dim=2)[:, 0]
@@ -42,14 +43,14 @@ def test_a_video_in_clips(tmp_path):
     levels = np.arange(0, 200, 10, dtype=np.uint8)  # a gray frame of each
     write_video(tmp_path / 'clip.mp4', np.broadcast_to(levels[:, None, None, None], (20, 64, 64, 3)).copy(), 25)
     predictor = TimmPredictor('kaizen_mfnet3d_n9', tmp_path / 'net.pth', num_clips=3, **VIDEOS)
-    prediction, = predictor(tmp_path / 'clip.mp4')
+    (prediction,) = predictor(tmp_path / 'clip.mp4')
     assert prediction.clips.shape == (3, 3, 3) and prediction.names == ['0', '1', '2']
     # clips of 8 frames, every second one: they span 15 frames and start at 0, 2.5 and 5
     clips = predictor._clips(tmp_path / 'clip.mp4')
     assert clips.shape == (3, 3, 8, 32, 48)
     mean, std = (torch.tensor(value).view(3, 1, 1, 1) for value in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     gray = 255 * (clips[2] * std + mean)
-    assert torch.allclose(gray[:, :, 0, 0], torch.arange(50., 200, 20).expand(3, 8), atol=4)
+    assert torch.allclose(gray[:, :, 0, 0], torch.arange(50.0, 200, 20).expand(3, 8), atol=4)
     with torch.no_grad():
         expected = torch.stack(network.forward_iterates(clips)).softmax(dim=2)
     np.testing.assert_allclose(prediction.clips, expected, atol=1e-5)
@@ -58,8 +59,9 @@ def test_a_video_in_clips(tmp_path):
 def test_a_short_video_is_looped(tmp_path):
     weights(tmp_path / 'net.pth', 'mfnet3d_n9', **{k: v for k, v in VIDEOS.items() if k in SMALL and k != 'alpha'})
     write_video(tmp_path / 'clip.mp4', np.zeros((3, 64, 64, 3), np.uint8), 25)
-    prediction, = TimmPredictor('mfnet3d_n9', tmp_path / 'net.pth', **{k: v for k, v in SMALL.items() if k != 'alpha'},
-                                input_size=(8, 32, 32))(tmp_path / 'clip.mp4')
+    (prediction,) = TimmPredictor(
+        'mfnet3d_n9', tmp_path / 'net.pth', **{k: v for k, v in SMALL.items() if k != 'alpha'}, input_size=(8, 32, 32)
+    )(tmp_path / 'clip.mp4')
     assert prediction.probabilities.shape == (1, 3)
 
 
@@ -67,7 +69,7 @@ def test_a_network_of_timms_own(tmp_path):
     weights(tmp_path / 'net.pth', 'test_resnet', num_classes=5)
     Image.new('RGB', (50, 40)).save(tmp_path / 'photo.png')
     predictor = TimmPredictor('test_resnet', tmp_path / 'net.pth', num_classes=5)
-    prediction, = predictor(tmp_path / 'photo.png')
+    (prediction,) = predictor(tmp_path / 'photo.png')
     assert prediction.probabilities.shape == (1, 5) and predictor.num_iterations == 1
 
 

@@ -1,4 +1,5 @@
 """Arguments of the tools over configs."""
+
 import argparse
 import re
 from pathlib import Path
@@ -11,10 +12,27 @@ CONFIG = str(Path(__file__).resolve().parents[2] / 'configs' / 'kaizen_mfnet_ucf
 
 
 def arguments(**changes):
-    return argparse.Namespace(**{**dict(
-        config=CONFIG, work_dir=None, resume=None, amp=False, no_validate=False, auto_scale_lr=False, seed=None,
-        diff_rank_seed=False, deterministic=False, cfg_options=None, launcher='none', local_rank=0,
-        checkpoint='a.pth', dump=None), **changes})
+    return argparse.Namespace(
+        **{
+            **dict(
+                config=CONFIG,
+                work_dir=None,
+                resume=None,
+                amp=False,
+                no_validate=False,
+                auto_scale_lr=False,
+                seed=None,
+                diff_rank_seed=False,
+                deterministic=False,
+                cfg_options=None,
+                launcher='none',
+                local_rank=0,
+                checkpoint='a.pth',
+                dump=None,
+            ),
+            **changes,
+        }
+    )
 
 
 def test_defaults():
@@ -30,9 +48,19 @@ def test_stock_configs_have_no_randomness():
 
 
 def test_every_argument_has_its_effect():
-    cfg = cli.train_config(arguments(
-        work_dir='w', amp=True, no_validate=True, auto_scale_lr=True, seed=3, diff_rank_seed=True, deterministic=True,
-        cfg_options={'model.backbone.num_iterations': 4}, launcher='slurm'))
+    cfg = cli.train_config(
+        arguments(
+            work_dir='w',
+            amp=True,
+            no_validate=True,
+            auto_scale_lr=True,
+            seed=3,
+            diff_rank_seed=True,
+            deterministic=True,
+            cfg_options={'model.backbone.num_iterations': 4},
+            launcher='slurm',
+        )
+    )
     assert cfg.work_dir == 'w' and cfg.launcher == 'slurm' and cfg.model.backbone.num_iterations == 4
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None and cfg.auto_scale_lr.enable
@@ -58,24 +86,45 @@ def test_mixed_precision_needs_a_plain_wrapper():
         cli.train_config(arguments(amp=True, cfg_options={'optim_wrapper.type': 'ApexOptimWrapper'}))
 
 
-@pytest.mark.parametrize('option, message', [
-    ('modl.backbone.num_iterations', "--cfg-options has no entry 'modl'; did you mean 'model'?"),
-    ('train_cgf.max_epochs', "did you mean 'train_cfg'"), ('xyz', "--cfg-options has no entry 'xyz'; it takes "),
-    ('phase_one.trian_cfg.max_epochs', "phase_one has no entry 'trian_cfg'; did you mean 'train_cfg'"),
-    ('env_cfg.dist_cgf.backend', "env_cfg has no 'dist_cgf'; did you mean 'dist_cfg'"),
-    ('auto_scale_lr.enabel', "auto_scale_lr has no 'enabel'; did you mean 'enable'"),
-    ('randomness.sed', "randomness has no 'sed'; did you mean 'seed'"),
-    ('data_root', '--cfg-options data_root: data_root is a variable of the config file, which has been read by now'),
-    ('train_pipeline.0.type', 'train_pipeline is a variable of the config file')])
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('modl.backbone.num_iterations', "--cfg-options has no entry 'modl'; did you mean 'model'?"),
+        ('train_cgf.max_epochs', "did you mean 'train_cfg'"),
+        ('xyz', "--cfg-options has no entry 'xyz'; it takes "),
+        ('phase_one.trian_cfg.max_epochs', "phase_one has no entry 'trian_cfg'; did you mean 'train_cfg'"),
+        ('env_cfg.dist_cgf.backend', "env_cfg has no 'dist_cgf'; did you mean 'dist_cfg'"),
+        ('auto_scale_lr.enabel', "auto_scale_lr has no 'enabel'; did you mean 'enable'"),
+        ('randomness.sed', "randomness has no 'sed'; did you mean 'seed'"),
+        (
+            'data_root',
+            '--cfg-options data_root: data_root is a variable of the config file, which has been read by now',
+        ),
+        ('train_pipeline.0.type', 'train_pipeline is a variable of the config file'),
+    ],
+)
 def test_an_entry_that_nothing_reads_is_named(option, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         cli.train_config(arguments(cfg_options={option: 2}))
 
 
-@pytest.mark.parametrize('option', [
-    'optim_wrapper.optimizer.momentum', 'optim_wrapper.paramwise_cfg.custom_keys.adapters.lr_mult', 'load_from', 'compile',
-    'optim_wrapper.paramwise_cfg.bias_lr_mult', 'train_dataloader.dataset.indices', 'phase_one.work_dir', 'default_hooks.ema.type',
-    'randomness.diff_rank_seed', 'val_evaluator.collect_device', 'model.test_cfg.max_testing_views', 'phase_one.val_cfg'])
+@pytest.mark.parametrize(
+    'option',
+    [
+        'optim_wrapper.optimizer.momentum',
+        'optim_wrapper.paramwise_cfg.custom_keys.adapters.lr_mult',
+        'load_from',
+        'compile',
+        'optim_wrapper.paramwise_cfg.bias_lr_mult',
+        'train_dataloader.dataset.indices',
+        'phase_one.work_dir',
+        'default_hooks.ema.type',
+        'randomness.diff_rank_seed',
+        'val_evaluator.collect_device',
+        'model.test_cfg.max_testing_views',
+        'phase_one.val_cfg',
+    ],
+)
 def test_new_entries_are_taken(option):
     cfg, value = cli.train_config(arguments(cfg_options={option: 2})), None
     for key in option.split('.'):

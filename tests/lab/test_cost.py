@@ -1,4 +1,5 @@
 """What networks cost: counted by hand, and in a table and a plot."""
+
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,26 @@ def test_wrong_arguments_are_named(kwargs):
 
 def test_table_and_plot_show_the_costs(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
+
     monkeypatch.setattr(plt, 'close', lambda figure: None)
     table = Table('photos', NAME, {NAME: None}, MEASURES['top1'], {}, costs=True)
-    rows = {NAME: dict(parameters=1234, top1=dict(mean=20., std=None, per_seed=[20.]), per_iterate=[[20.]], paper_top1=None)}
+    rows = {
+        NAME: dict(
+            parameters=1234, top1=dict(mean=20.0, std=None, per_seed=[20.0]), per_iterate=[[20.0]], paper_top1=None
+        )
+    }
     add_costs(rows, table, CONFIGS)
     rows[NAME]['images_per_second'] = dict(training=100.4, inference=300.6)
     lines = markdown(rows).splitlines()
-    assert lines[0] == ('| config | parameters | multiply-adds | images/s, training | images/s, inference | top-1, mean ± std | '
-                        'per seed | mean per iterate |')
+    assert lines[0] == (
+        '| config | parameters | multiply-adds | images/s, training | images/s, inference | top-1, mean ± std | '
+        'per seed | mean per iterate |'
+    )
     assert lines[2] == f'| `{NAME}.py` | 1,234 | 1.49 M | 100 | 301 | 20.00 | 20.00 | - |'
     plot_costs(rows, tmp_path / 'costs.png', 'Data')
-    axis, = plt.gcf().axes
+    (axis,) = plt.gcf().axes
     assert axis.get_xscale() == 'log' and [text.get_text() for text in axis.texts] == ['cornet_z']
-    assert list(axis.lines[0].get_xdata()) == [rows[NAME]['multiply_adds']] and (tmp_path / 'costs.png').stat().st_size > 1000
+    assert (
+        list(axis.lines[0].get_xdata()) == [rows[NAME]['multiply_adds']]
+        and (tmp_path / 'costs.png').stat().st_size > 1000
+    )

@@ -1,4 +1,5 @@
 """The curves of trainings, from their files to the picture."""
+
 import json
 import runpy
 import sys
@@ -20,18 +21,23 @@ def write(work_dir: Path, start: str, epochs, iterates: int = 1, config: str = '
     for epoch in epochs:
         for inner in (length // 2, length):
             step = (epoch - 1) * length + inner
-            row = dict(loss=10. / step, lr=0.1, epoch=epoch, iter=step, step=step)
+            row = dict(loss=10.0 / step, lr=0.1, epoch=epoch, iter=step, step=step)
             row['top1_acc'] = 0.01 * epoch
             if iterates > 1:
                 for i in range(1, iterates + 1):
-                    row.update({f'iterate_{i}_criterion': i + 10. / step})
+                    row.update({f'iterate_{i}_criterion': i + 10.0 / step})
                     if i < iterates:
-                        row.update({f'iterate_{i}_top1_acc': 0.02 * epoch, f'iterate_{i + 1}_worse': 0.5,
-                                    f'iterate_{i + 1}_weight_change': 0.1 * i})
+                        row.update(
+                            {
+                                f'iterate_{i}_top1_acc': 0.02 * epoch,
+                                f'iterate_{i + 1}_worse': 0.5,
+                                f'iterate_{i + 1}_weight_change': 0.1 * i,
+                            }
+                        )
             rows.append(row)
-        row = {'accuracy/top1': 10. * epoch, 'step': epoch}
+        row = {'accuracy/top1': 10.0 * epoch, 'step': epoch}
         if iterates > 1:
-            row.update({f'accuracy/iterate_{i}/top1': 10. * epoch + i - iterates for i in range(1, iterates + 1)})
+            row.update({f'accuracy/iterate_{i}/top1': 10.0 * epoch + i - iterates for i in range(1, iterates + 1)})
         rows.append(row)
     (folder / 'scalars.json').write_text(''.join(f'{json.dumps(row)}\n' for row in rows))
     (folder / 'config.py').write_text(config)
@@ -45,11 +51,11 @@ def test_a_resumed_training_counts_every_step_once(tmp_path):
     write(tmp_path / 'run', '2', (3, 4))  # from the checkpoint of epoch 2
     (tmp_path / 'run' / 'test' / '3' / 'vis_data').mkdir(parents=True)
     (tmp_path / 'run' / 'test' / '3' / 'vis_data' / 'scalars.json').write_text('{"accuracy/top1": 50.0, "step": 0}\n')
-    (run, ) = find_runs([tmp_path / 'run'])
-    (phase, ) = run.phases
+    (run,) = find_runs([tmp_path / 'run'])
+    (phase,) = run.phases
     assert run.name == 'run' and phase.by_epoch and phase.end == 4
     assert [x for x, _ in phase.training['loss'][0]] == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
-    assert phase.validation['accuracy/top1'] == {0: [(1, 10.), (2, 20.), (3, 30.), (4, 40.)]}
+    assert phase.validation['accuracy/top1'] == {0: [(1, 10.0), (2, 20.0), (3, 30.0), (4, 40.0)]}
 
 
 def test_phase_one_comes_first_wherever_it_is(tmp_path):
@@ -57,13 +63,15 @@ def test_phase_one_comes_first_wherever_it_is(tmp_path):
     write(tmp_path / 'below' / 'phase_one', '1', (1, 2, 3))
     shared = tmp_path / 'runs' / 'shared'
     write(shared, '1', (1, 2))
-    write(tmp_path / 'runs' / 'kaizen', '1', (1, ), iterates=3, config=f'phase_one = dict(work_dir={str(shared)!r})')
-    write(tmp_path / 'runs' / 'control', '1', (1, ), config="phase_one = dict(work_dir='/where/it/was/shared')")
-    below, = find_runs([tmp_path / 'below'])
+    write(tmp_path / 'runs' / 'kaizen', '1', (1,), iterates=3, config=f'phase_one = dict(work_dir={str(shared)!r})')
+    write(tmp_path / 'runs' / 'control', '1', (1,), config="phase_one = dict(work_dir='/where/it/was/shared')")
+    (below,) = find_runs([tmp_path / 'below'])
     assert [phase.end for phase in below.phases] == [3, 2]
     runs = {run.name: run for run in find_runs([tmp_path / 'runs'])}
     assert {name: [phase.end for phase in run.phases] for name, run in runs.items()} == {
-        'runs/kaizen': [2, 1], 'runs/control': [2, 1]}, 'a phase one that others start from is drawn with them'
+        'runs/kaizen': [2, 1],
+        'runs/control': [2, 1],
+    }, 'a phase one that others start from is drawn with them'
     assert set(runs['runs/kaizen'].phases[1].training['criterion']) == {1, 2, 3}
     assert len(find_runs([tmp_path / 'runs', tmp_path / 'runs' / 'kaizen', tmp_path / 'below'])) == 3, 'each once'
     assert [run.name for run in find_runs([shared])] == ['shared']
@@ -77,16 +85,24 @@ def test_both_phases_control_and_iterates_are_drawn(tmp_path, monkeypatch):
     plot_runs(find_runs([tmp_path / 'kaizen', tmp_path / 'control']), tmp_path / 'new' / 'curves.png')
     assert (tmp_path / 'new' / 'curves.png').read_bytes().startswith(b'\x89PNG')
     axes = {axis.get_title(): axis for axis in plt.gcf().axes if axis.get_title()}
-    assert set(axes) == {'cross entropy, training', 'accuracy, training [%]', 'top-1, validation [%]',
-                         'worse than the iterate before [% of batches]', 'change of the weights'}, 'what was not logged is not there'
+    assert set(axes) == {
+        'cross entropy, training',
+        'accuracy, training [%]',
+        'top-1, validation [%]',
+        'worse than the iterate before [% of batches]',
+        'change of the weights',
+    }, 'what was not logged is not there'
     validation = axes['top-1, validation [%]'].lines
-    curves = sorted((list(line.get_xdata()), list(line.get_ydata())) for line in validation if len(line.get_xdata()) > 1
-                    and line.get_linestyle() != ':' )
+    curves = sorted(
+        (list(line.get_xdata()), list(line.get_ydata()))
+        for line in validation
+        if len(line.get_xdata()) > 1 and line.get_linestyle() != ':'
+    )
     assert curves[0] == ([1, 2], [10, 20]), 'the control'
     assert ([1, 2, 3], [10, 20, 30]) in curves and ([4, 5], [10, 20]) in curves, 'phase two follows phase one'
     assert ([4, 5], [9, 19]) in curves, 'the first iterate'
     assert [line.get_xdata()[0] for line in validation if line.get_linestyle() == ':'] == [3], 'where phase two begins'
-    legend, = plt.gcf().legends
+    (legend,) = plt.gcf().legends
     assert {text.get_text() for text in legend.texts} == {'kaizen', 'kaizen, iterate 1', 'kaizen, iterate 2', 'control'}
     plt.gcf().clf()
 
@@ -100,13 +116,19 @@ def command(monkeypatch, *words) -> None:
 def test_the_command_draws_a_real_training(watched, monkeypatch, capsys, tmp_path):
     command(monkeypatch, watched, '--out', tmp_path / 'out.png')
     assert (tmp_path / 'out.png').read_bytes().startswith(b'\x89PNG') and 'out.png: work' in capsys.readouterr().out
-    run, = find_runs([watched])
+    (run,) = find_runs([watched])
     assert [phase.end for phase in run.phases] == [2, 2] and set(run.phases[1].training['worse']) == {2, 3}
 
 
-@pytest.mark.parametrize('content, message', [
-    (None, 'no vis_data/scalars.json of a training in'), ('{"accuracy/top1": 1.0, "step": 0}\n', 'no vis_data/scalars.json of a training'),
-    ('nonsense\n{"loss": 1.0}\n', 'scalars.json:1: no line of scalars'), ('[1]\n{"loss": 1.0}\n', 'scalars.json:1: no line of scalars')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (None, 'no vis_data/scalars.json of a training in'),
+        ('{"accuracy/top1": 1.0, "step": 0}\n', 'no vis_data/scalars.json of a training'),
+        ('nonsense\n{"loss": 1.0}\n', 'scalars.json:1: no line of scalars'),
+        ('[1]\n{"loss": 1.0}\n', 'scalars.json:1: no line of scalars'),
+    ],
+)
 def test_folders_that_cannot_be_drawn_are_named(tmp_path, monkeypatch, capsys, content, message):
     (tmp_path / 'run' / '1' / 'vis_data').mkdir(parents=True)
     if content:
@@ -117,10 +139,13 @@ def test_folders_that_cannot_be_drawn_are_named(tmp_path, monkeypatch, capsys, c
 
 
 def test_other_slips_are_named(tmp_path, monkeypatch, capsys):
-    write(tmp_path / 'run', '1', (1, ))
+    write(tmp_path / 'run', '1', (1,))
     (tmp_path / 'file').write_text('')
-    for words, message in (((tmp_path / 'nowhere', ), 'WORK_DIR: no folder'), ((tmp_path / 'run', '--out', 'x.pdf'), 'must name a .png'),
-                           ((tmp_path / 'run', '--out', tmp_path / 'file' / 'x.png'), 'file')):
+    for words, message in (
+        ((tmp_path / 'nowhere',), 'WORK_DIR: no folder'),
+        ((tmp_path / 'run', '--out', 'x.pdf'), 'must name a .png'),
+        ((tmp_path / 'run', '--out', tmp_path / 'file' / 'x.png'), 'file'),
+    ):
         with pytest.raises(SystemExit, match='2'):
             command(monkeypatch, *words)
         assert message in capsys.readouterr().err

@@ -1,4 +1,5 @@
 """The index of models agrees with the configs, the records of what was measured, and the networks."""
+
 import json
 import statistics
 from pathlib import Path

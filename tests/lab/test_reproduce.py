@@ -1,4 +1,5 @@
 """Tables: what is run for them, what is kept, what they say."""
+
 import copy
 import functools
 import json
@@ -43,14 +44,17 @@ def test_every_row_is_planned_for_every_seed_and_phase_one_is_shared(name, quick
     table = TABLES[name]
     independent, dependent = plan(table, CONFIGS, tmp_path, [0, 3], quick)
     assert sorted((run.row, run.seed) for run in independent + dependent) == sorted(
-        (row, seed) for row in table.rows for seed in (0, 3))
+        (row, seed) for row in table.rows for seed in (0, 3)
+    )
     first = {run.seed: run for run in independent if run.row == table.phase_one}
     for run in independent + dependent:
         source, changes = table.variants.get(run.row, (run.row, {}))
         plain = copy.deepcopy(loaded(run.config))
         plain.merge_from_dict(changes)
         cfg = config(run, plain)
-        assert run.work_dir == str(tmp_path / f'seed_{run.seed}' / run.row) and run.config == str(CONFIGS / f'{source}.py')
+        assert run.work_dir == str(tmp_path / f'seed_{run.seed}' / run.row) and run.config == str(
+            CONFIGS / f'{source}.py'
+        )
         assert cfg.randomness.seed == run.seed
         assert cfg.train_cfg.max_epochs == run.epochs == (1 if quick else plain.train_cfg.max_epochs)
         assert cfg.model == plain.model and (quick or cfg.train_dataloader == plain.train_dataloader)
@@ -68,21 +72,32 @@ def test_quick_takes_a_few_images(tmp_path, mnist_data, image_folders, monkeypat
     monkeypatch.setenv('KAIZEN_IMAGE_CLASSES', '4')
     for name, train, test in (('table1', 512, 200), ('tiny_imagenet', 20, 12)):  # of 20 and 12 images
         cfg = config(plan(TABLES[name], CONFIGS, tmp_path, [0], quick=True)[0][0])
-        sizes = [len(Runner.build_dataloader(cfg[f'{loader}_dataloader'], seed=0).dataset) for loader in ('train', 'val', 'test')]
+        sizes = [
+            len(Runner.build_dataloader(cfg[f'{loader}_dataloader'], seed=0).dataset)
+            for loader in ('train', 'val', 'test')
+        ]
         assert sizes == [train, test, test]
 
 
-TABLE = Table(title='digits', phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={})
+TABLE = Table(
+    title='digits', phase_one='plain', rows={'plain': 96.5, 'net_k3': None}, measure=MEASURES['top1'], quick={}
+)
 
 
 def results(seeds):
     """Accuracies of 10, 20, ... in turn."""
     both = {}
     for seed in seeds:
-        both['plain', seed] = dict(metrics={'accuracy/top1': 90. + seed}, parameters=880, epochs=20, seconds=2. + seed)
-        iterates = {f'accuracy/iterate_{i}/top1': 80. + i + 2 * seed for i in (1, 2, 3)}
-        both['net_k3', seed] = dict(metrics={'accuracy/top1': iterates['accuracy/iterate_3/top1'], **iterates},
-                                    parameters=5680, epochs=10, seconds=7.)
+        both['plain', seed] = dict(
+            metrics={'accuracy/top1': 90.0 + seed}, parameters=880, epochs=20, seconds=2.0 + seed
+        )
+        iterates = {f'accuracy/iterate_{i}/top1': 80.0 + i + 2 * seed for i in (1, 2, 3)}
+        both['net_k3', seed] = dict(
+            metrics={'accuracy/top1': iterates['accuracy/iterate_3/top1'], **iterates},
+            parameters=5680,
+            epochs=10,
+            seconds=7.0,
+        )
     return both
 
 
@@ -90,19 +105,31 @@ def test_the_summary_by_hand():
     rows = summary(TABLE, results([2, 0]))  # in whichever order they have ended
     assert rows == {
         'plain': dict(
-            parameters=880, epochs=20, seconds=3., top1=dict(mean=91., std=pytest.approx(2**0.5), per_seed=[90., 92.]),
-            per_iterate=[[90.], [92.]], paper_top1=96.5),
+            parameters=880,
+            epochs=20,
+            seconds=3.0,
+            top1=dict(mean=91.0, std=pytest.approx(2**0.5), per_seed=[90.0, 92.0]),
+            per_iterate=[[90.0], [92.0]],
+            paper_top1=96.5,
+        ),
         'net_k3': dict(
-            parameters=5680, epochs=10, seconds=7., top1=dict(mean=85., std=pytest.approx(8**0.5), per_seed=[83., 87.]),
-            per_iterate=[[81., 82., 83.], [85., 86., 87.]], paper_top1=None)}
-    assert summary(TABLE, results([1]))['net_k3']['top1'] == dict(mean=85., std=None, per_seed=[85.])
+            parameters=5680,
+            epochs=10,
+            seconds=7.0,
+            top1=dict(mean=85.0, std=pytest.approx(8**0.5), per_seed=[83.0, 87.0]),
+            per_iterate=[[81.0, 82.0, 83.0], [85.0, 86.0, 87.0]],
+            paper_top1=None,
+        ),
+    }
+    assert summary(TABLE, results([1]))['net_k3']['top1'] == dict(mean=85.0, std=None, per_seed=[85.0])
 
 
 def test_the_table_by_hand():
     lines = markdown(summary(TABLE, results([0, 2]))).splitlines()
     assert lines[2:] == [
         '| `plain.py` | 880 | 91.00 ± 1.41 | 90.00, 92.00 | - | 96.50 |',
-        '| `net_k3.py` | 5,680 | 85.00 ± 2.83 | 83.00, 87.00 | 83.00, 84.00, 85.00 | - |']
+        '| `net_k3.py` | 5,680 | 85.00 ± 2.83 | 83.00, 87.00 | 83.00, 84.00, 85.00 | - |',
+    ]
     assert {line.count('|') for line in lines} == {7}
     assert markdown(summary(TABLE, results([0]))).splitlines()[2] == '| `plain.py` | 880 | 90.00 | 90.00 | - | 96.50 |'
 
@@ -113,7 +140,8 @@ def test_differences_to_the_control_are_those_of_pairs():
     # 83, 87, 89 less 90, 92, 93: -7, -5, -4
     assert 'difference' not in rows['plain']
     assert rows['net_k3']['difference'] == dict(
-        mean=pytest.approx(-16 / 3), per_seed=[-7., -5., -4.], standard_error=pytest.approx((7 / 3)**0.5 / 3**0.5))
+        mean=pytest.approx(-16 / 3), per_seed=[-7.0, -5.0, -4.0], standard_error=pytest.approx((7 / 3) ** 0.5 / 3**0.5)
+    )
     lines = markdown(rows).splitlines()
     assert lines[0].endswith('| difference to the control ± standard error |')
     assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
@@ -123,9 +151,11 @@ def test_differences_to_the_control_are_those_of_pairs():
 def test_differences_to_a_rival_are_a_column_of_their_own():
     rows = summary(TABLE._replace(control='plain', rival='net_k3'), results([0, 2, 3]))
     assert 'difference_to_rival' not in rows['net_k3'] and 'difference' not in rows['plain']
-    assert rows['plain']['difference_to_rival']['per_seed'] == [7., 5., 4.]
+    assert rows['plain']['difference_to_rival']['per_seed'] == [7.0, 5.0, 4.0]
     lines = markdown(rows).splitlines()
-    assert lines[0].endswith('± standard error | difference to the static network of as many parameters ± standard error |')
+    assert lines[0].endswith(
+        '± standard error | difference to the static network of as many parameters ± standard error |'
+    )
     assert [line.split(' | ')[-2:] for line in lines[2:]] == [['-', '+5.33 ± 0.88 |'], ['-5.33 ± 0.88', '- |']]
 
 
@@ -136,26 +166,42 @@ def test_variants_of_a_config_are_one_factor_away_and_build(row, tmp_path):
     centre, cfg = loaded(run.config), config(run, loaded(run.config))
     net = MODELS.build(copy.deepcopy(cfg.model))
     assert len(net.backbone(torch.randn(2, 3, 32, 32))) == cfg.model.backbone.num_iterations
-    changed = [key for key in ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
-               if cfg[key] != centre[key]]
+    changed = [
+        key
+        for key in ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
+        if cfg[key] != centre[key]
+    ]
     assert len(changed) == 1
-    rows = {name: dict(metrics={'accuracy/top1': 50.}, parameters=1, epochs=1, seconds=1.) for name in table.rows}
+    rows = {name: dict(metrics={'accuracy/top1': 50.0}, parameters=1, epochs=1, seconds=1.0) for name in table.rows}
     measured = summary(table, {(name, 0): result for name, result in rows.items()})
     assert measured[row]['changes'] == table.variants[row][1] and f'| `{row}` | 1 |' in markdown(measured)
 
 
 def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text('# Title\n\n<!-- table table1 -->\nold\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n<!-- end -->\nend\n')
+    page.write_text(
+        '# Title\n\n<!-- table table1 -->\nold\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n<!-- end -->\nend\n'
+    )
     rows = summary(TABLE, results([0, 2]))
-    (tmp_path / 'table1.json').write_text(json.dumps(dict(
-        rows=rows, seeds=[0, 2], command='python tools/reproduce.py table1', hardware='x86 CPU', torch='2.5', core_hours=1.26)))
+    (tmp_path / 'table1.json').write_text(
+        json.dumps(
+            dict(
+                rows=rows,
+                seeds=[0, 2],
+                command='python tools/reproduce.py table1',
+                hardware='x86 CPU',
+                torch='2.5',
+                core_hours=1.26,
+            )
+        )
+    )
     for _ in range(2):
         fill_page(page, tmp_path)
         assert page.read_text() == (
-            f'# Title\n\n<!-- table table1 -->\n\n{markdown(rows)}\n\nSeeds 0, 2; `python tools/reproduce.py table1`; x86 CPU, torch '
-            '2.5, 1.3 hours of one core, shared\nwith other work.\n\n<!-- end -->\ntext\n<!-- table tiny_imagenet -->\n\nNot run.\n\n'
-            '<!-- end -->\nend\n')
+            f'# Title\n\n<!-- table table1 -->\n\n{markdown(rows)}\n\nSeeds 0, 2; `python tools/reproduce.py '
+            'table1`; x86 CPU, torch 2.5, 1.3 hours of one core, shared\nwith other work.\n\n<!-- end '
+            '-->\ntext\n<!-- table tiny_imagenet -->\n\nNot run.\n\n<!-- end -->\nend\n'
+        )
     for text in ('<!-- table nothing -->\n<!-- end -->\n', '<!-- table table1 -->\n'):
         page.write_text(text)
         with pytest.raises(ValueError, match='must name one of table1, .* and come after|the last table has no'):
@@ -165,12 +211,16 @@ def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
 
 def test_the_hours_of_a_page_are_those_of_its_tables(tmp_path):
     rows = summary(TABLE, results([0, 2]))
-    for name, spent in (('table1', 1.25), ('tiny_imagenet', 100.), ('cifar10_16px', 0.5)):
-        (tmp_path / f'{name}.json').write_text(json.dumps(dict(
-            rows=rows, seeds=[0, 2], command='a', hardware='b', torch='c', core_hours=spent)))
+    for name, spent in (('table1', 1.25), ('tiny_imagenet', 100.0), ('cifar10_16px', 0.5)):
+        (tmp_path / f'{name}.json').write_text(
+            json.dumps(dict(rows=rows, seeds=[0, 2], command='a', hardware='b', torch='c', core_hours=spent))
+        )
     page = tmp_path / 'page.md'
-    page.write_text('\n'.join(f'<!-- table {name} -->\n<!-- end -->' for name in (
-        'hours', 'cifar10_16px', 'table1', 'cifar10_half_scan')))
+    page.write_text(
+        '\n'.join(
+            f'<!-- table {name} -->\n<!-- end -->' for name in ('hours', 'cifar10_16px', 'table1', 'cifar10_half_scan')
+        )
+    )
     fill_page(page, tmp_path)
     lines = page.read_text().splitlines()
     assert lines[4:8] == ['| `cifar10_16px` | 4 | 0.5 |', '| `table1` | 4 | 1.2 |', '| all | 8 | 1.8 |', '']
@@ -184,7 +234,7 @@ def test_the_page_shows_what_is_in_results(tmp_path):
     assert copied.read_text() == page.read_text(), 'run: python tools/reproduce.py page'
 
 
-def small_table(folder, seeds=(0, )):
+def small_table(folder, seeds=(0,)):
     """The runs of ``mnist`` and ``kaizen_mnist_k2``."""
     table = Table('MNIST', 'mnist', {'mnist': 96.5, 'kaizen_mnist_k2': 98.16}, MEASURES['top1'], TABLES['table1'].quick)
     return table, [run for stage in plan(table, CONFIGS, folder, seeds, quick=True) for run in stage]
@@ -215,7 +265,9 @@ def test_what_is_complete_is_not_done_again(mnist_data, monkeypatch, tmp_path):
     result = Path(runs[0].work_dir, 'result.json')
     whole = result.read_text()
     result.write_text(whole.replace('"accuracy/top1": ', '"accuracy/top1": 999'))
-    with pytest.raises(ValueError, match=rf"{result}: metrics\['accuracy/top1'\] must be a number from 0 to 100.0, got 999"):
+    with pytest.raises(
+        ValueError, match=rf"{result}: metrics\['accuracy/top1'\] must be a number from 0 to 100.0, got 999"
+    ):
         train_and_test(config(runs[0]), 'nothing')
     result.write_text(whole)
 
@@ -236,9 +288,15 @@ def test_a_result_counts_for_its_own_config_and_test(mnist_data, monkeypatch, tm
     assert train_and_test(config(run), 'nothing') == first and not tested
     fewer = {'test_dataloader.dataset.max_images': 50}
     assert train_and_test(config(run, **fewer), 'nothing')['metrics'] != first['metrics'] and len(tested) == 1
-    for key, value, before in (('optim_wrapper.optimizer.lr', 0.5, 0.008), ('train_dataloader.dataset.max_images', 99, 512),
-                               ('train_cfg.max_epochs', 2, 1)):
-        with pytest.raises(ValueError, match=f'{run.work_dir} holds a training of another config:\n  {key}: {before} there, {value} here'):
+    for key, value, before in (
+        ('optim_wrapper.optimizer.lr', 0.5, 0.008),
+        ('train_dataloader.dataset.max_images', 99, 512),
+        ('train_cfg.max_epochs', 2, 1),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f'{run.work_dir} holds a training of another config:\n  {key}: {before} there, {value} here',
+        ):
             train_and_test(config(run, **{key: value}), 'nothing')
     assert len(tested) == 1
 
@@ -265,7 +323,9 @@ def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(tmp_path))
     monkeypatch.setenv('PYTHONWARNINGS', 'ignore')
     ended = []
-    with pytest.raises(RuntimeError, match=r'(?s)mnist, seed 7, in .*seed_7/mnist: FileNotFoundError: .*neither train-images'):
+    with pytest.raises(
+        RuntimeError, match=r'(?s)mnist, seed 7, in .*seed_7/mnist: FileNotFoundError: .*neither train-images'
+    ):
         measure([small_table(tmp_path / 'work', seeds=[7])[1][:1]], 1, lambda run, result: ended.append(run))
     assert not ended
 
@@ -273,11 +333,15 @@ def test_a_run_that_fails_is_named_with_what_is_wrong(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_real_digits_are_learned(real_data, tmp_path):
     table, runs = small_table(tmp_path)
-    more = {f'{loader}_dataloader.dataset.max_images': count for loader, count in (
-        ('train', 30_000), ('val', 2_000), ('test', 2_000))}
+    more = {
+        f'{loader}_dataloader.dataset.max_images': count
+        for loader, count in (('train', 30_000), ('val', 2_000), ('test', 2_000))
+    }
     measured = {(run.row, run.seed): train_and_test(config(run, **more), 'nothing') for run in runs}
     rows = summary(table, measured)
-    assert rows['mnist']['top1']['mean'] > 70 and rows['kaizen_mnist_k2']['top1']['mean'] > rows['mnist']['top1']['mean']
+    assert (
+        rows['mnist']['top1']['mean'] > 70 and rows['kaizen_mnist_k2']['top1']['mean'] > rows['mnist']['top1']['mean']
+    )
     assert len(rows['kaizen_mnist_k2']['per_iterate'][0]) == 2
     one, two = (read_checkpoint(Path(run.work_dir, 'epoch_1.pth'))['state_dict'] for run in runs)
     assert one['backbone.fc1.weight'].equal(two['backbone.fc1.weight']), 'W_1 is that of phase one'

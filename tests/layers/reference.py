@@ -2,6 +2,7 @@
 
 Nothing here uses the package: the layers are compared with it.
 """
+
 import itertools
 import math
 
@@ -42,8 +43,20 @@ def pooled_rows(z, num_rows, pool=None, layout='channel'):
     return torch.cat(values).reshape(num_rows, -1)
 
 
-def recurrence(plain, linears, u, dynamic, num_iterations, *, alpha, feedback='', pool=None,
-               layout='channel', shared_rows=True, bound=None):
+def recurrence(
+    plain,
+    linears,
+    u,
+    dynamic,
+    num_iterations,
+    *,
+    alpha,
+    feedback='',
+    pool=None,
+    layout='channel',
+    shared_rows=True,
+    bound=None,
+):
     """``z_i = block(u, W_i)``, ``W_{i+1} = W_i + alpha * h(z_i)``, sample by sample.
 
     Args:
@@ -59,8 +72,9 @@ def recurrence(plain, linears, u, dynamic, num_iterations, *, alpha, feedback=''
         for i in range(num_iterations):
             seen = []
             handle = plain.get_submodule(feedback).register_forward_hook(
-                lambda module, inputs, output: seen.append(output))
-            y = functional_call(plain, {f'{n}.weight': w for n, w in weights.items()}, (sample[None], ))
+                lambda module, inputs, output: seen.append(output)
+            )
+            y = functional_call(plain, {f'{n}.weight': w for n, w in weights.items()}, (sample[None],))
             handle.remove()
             outputs[i].append(y[0])
             for name, linear in zip(dynamic, linears):

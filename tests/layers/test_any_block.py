@@ -1,4 +1,6 @@
-"""What blocks of all kinds of networks do: windows in the batch, channels last, several inputs and outputs, checkpoints."""
+"""What blocks of all kinds of networks do: windows in the batch, channels last, several inputs and outputs,
+checkpoints."""
+
 import copy
 
 import pytest
@@ -26,22 +28,35 @@ def double(*shape, seed=1):
 
 
 def gradients(outputs, inputs):
-    weighted = sum((y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
-                   for i, y in enumerate(outputs))
+    weighted = sum(
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
+        for i, y in enumerate(outputs)
+    )
     return torch.autograd.grad(weighted, inputs, retain_graph=True)
 
 
 @pytest.mark.parametrize('low_rank', [True, False])
-@pytest.mark.parametrize('layer, shape', [
-    (nn.Linear(4, 6), (6, 5, 4)), (nn.Linear(4, 6), (6, 4)), (nn.Conv1d(4, 6, 3, groups=2), (6, 4, 5)),
-    (nn.Conv2d(4, 6, 3, padding=1, bias=False), (6, 4, 3, 3))], ids=str)
+@pytest.mark.parametrize(
+    'layer, shape',
+    [
+        (nn.Linear(4, 6), (6, 5, 4)),
+        (nn.Linear(4, 6), (6, 4)),
+        (nn.Conv1d(4, 6, 3, groups=2), (6, 4, 5)),
+        (nn.Conv2d(4, 6, 3, padding=1, bias=False), (6, 4, 3, 3)),
+    ],
+    ids=str,
+)
 def test_several_entries_of_a_sample_have_its_increment(layer, shape, low_rank):
     """Two samples, three entries each, one sample's after the other's."""
     layer = copy.deepcopy(layer).double()
     x, rows, basis = double(*shape), double(2, 6, 3, seed=2), double(layer.weight[0].numel(), 3, seed=3)
     change = (0.7 * rows @ basis.t()).reshape(2, *layer.weight.shape)
-    expected = torch.cat([torch.func.functional_call(layer, {'weight': layer.weight + change[j // 3]}, (x[j:j + 1], ))
-                          for j in range(6)])
+    expected = torch.cat(
+        [
+            torch.func.functional_call(layer, {'weight': layer.weight + change[j // 3]}, (x[j : j + 1],))
+            for j in range(6)
+        ]
+    )
     inputs = [x, rows, basis, *layer.parameters()]
     expected_gradients = gradients([expected], inputs)
     make_dynamic(layer).increment = LowRankIncrement(rows, basis, 0.7) if low_rank else DenseIncrement(change)
@@ -54,19 +69,30 @@ def test_several_entries_of_a_sample_have_its_increment(layer, shape, low_rank):
 def test_a_batch_that_is_no_multiple_of_the_samples_names_the_layer(entries):
     layer = make_dynamic(nn.Linear(4, 6), 'attention.qkv')
     layer.increment = DenseIncrement(torch.zeros(2, 6, 4))
-    with pytest.raises(ValueError, match=f"DynamicLinear 'attention.qkv' got an input of batch size {entries} .* for 2 samples"):
+    with pytest.raises(
+        ValueError, match=f"DynamicLinear 'attention.qkv' got an input of batch size {entries} .* for 2 samples"
+    ):
         layer(torch.randn(entries, 4))
 
 
-@pytest.mark.parametrize('options', [
-    {}, dict(pool_kernel=2), dict(pool_kernel=(3, 2), pool_padding=(1, 0), row_layout='concatenated'), dict(bound='tanh')],
-    ids=str)
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        dict(pool_kernel=2),
+        dict(pool_kernel=(3, 2), pool_padding=(1, 0), row_layout='concatenated'),
+        dict(bound='tanh'),
+    ],
+    ids=str,
+)
 def test_maps_with_channels_last_give_what_channels_first_give(options):
     z = torch.randn(2, 5, 4, 6, dtype=torch.float64)  # [N, H, W, C]
     results = []
     for layout, given in (('channels_first', z.movedim(-1, 1)), ('channels_last', z)):
         torch.manual_seed(0)
-        adapter = WeightAdapter((6, 5, 4), {'a': (6, 3), 'b': (3, 2)}, feedback_layout=layout, alpha=0.3, **options).double()
+        adapter = WeightAdapter(
+            (6, 5, 4), {'a': (6, 3), 'b': (3, 2)}, feedback_layout=layout, alpha=0.3, **options
+        ).double()
         increments = adapter.update(adapter.initial(), given)
         results.append([getattr(increment, 'rows', getattr(increment, 'weight', None)) for increment in increments])
     torch.testing.assert_close(results[0], results[1])
@@ -75,7 +101,7 @@ def test_maps_with_channels_last_give_what_channels_first_give(options):
 def test_tokens_with_channels_last():
     adapter = WeightAdapter((4, 5), {'layer': (2, 3)}, feedback_layout='channels_last').double()
     tokens = torch.randn(3, 5, 4, dtype=torch.float64)  # [N, L, C]
-    increment, = adapter.update(adapter.initial(), tokens)
+    (increment,) = adapter.update(adapter.initial(), tokens)
     torch.testing.assert_close(increment.rows, torch.stack([pooled_rows(z.t(), 2) for z in tokens]))
     with pytest.raises(ValueError, match=r'shape \(5, 4\) per sample, .* built for \(4, 5\)'):
         adapter.update(adapter.initial(), tokens.transpose(1, 2))
@@ -104,8 +130,14 @@ class Attention(nn.Module):
 
 
 def attention(**options):
-    options = {'dynamic': ('value', 'out'), 'feedback_shape': (4, 4), 'feedback_layout': 'channels_last',
-               'num_iterations': 3, 'alpha': 0.5, **options}
+    options = {
+        'dynamic': ('value', 'out'),
+        'feedback_shape': (4, 4),
+        'feedback_layout': 'channels_last',
+        'num_iterations': 3,
+        'alpha': 0.5,
+        **options,
+    }
     return AdaptiveRecurrentBlock(Attention().double(), **options)
 
 
@@ -118,8 +150,9 @@ def test_a_block_of_several_inputs_and_outputs_equals_the_per_sample_loop(option
     for n in range(3):
         weights = {name: plain.get_submodule(name).weight.detach() for name in ('value', 'out')}
         for i in range(3):
-            y, attended = torch.func.functional_call(plain, {f'{k}.weight': w for k, w in weights.items()},
-                                                     (x[n:n + 1], mask[n:n + 1]), dict(scale=0.5))
+            y, attended = torch.func.functional_call(
+                plain, {f'{k}.weight': w for k, w in weights.items()}, (x[n : n + 1], mask[n : n + 1]), dict(scale=0.5)
+            )
             expected.append((i, y, attended))
             for name, linear in zip(weights, linears):
                 change = linear(pooled_rows(y[0].t(), 4 if options.get('shared_rows', True) else 1))
@@ -131,15 +164,19 @@ def test_a_block_of_several_inputs_and_outputs_equals_the_per_sample_loop(option
         torch.testing.assert_close(attended, torch.cat([e[2] for e in expected if e[0] == i]))
     assert (outputs[0][1] - outputs[2][1]).abs().max() > 1e-3
     flat = [torch.cat([e[k] for e in expected if e[0] == i]) for i in range(3) for k in (1, 2)]
-    torch.testing.assert_close(gradients([t for y in outputs for t in y], [x, mask, *block.adapter.parameters()]),
-                               gradients(flat, [x, mask, *linears.parameters()]))
+    torch.testing.assert_close(
+        gradients([t for y in outputs for t in y], [x, mask, *block.adapter.parameters()]),
+        gradients(flat, [x, mask, *linears.parameters()]),
+    )
 
 
 @pytest.mark.parametrize('times', [0, 2])
 def test_a_dynamic_layer_runs_once_per_pass(times):
     block = attention()
     block.wrapped.times = times
-    with pytest.raises(RuntimeError, match=f"dynamic: the block must call 'value' once per pass, it did so {times} times"):
+    with pytest.raises(
+        RuntimeError, match=f"dynamic: the block must call 'value' once per pass, it did so {times} times"
+    ):
         block(double(2, 4, 4), double(2, 4, 1))
     assert block.wrapped.value.increment is None and block.wrapped.out.increment is None
     block.num_iterations = 1  # the plain block may do as it likes
@@ -193,7 +230,7 @@ def test_a_checkpoint_works_with_the_buffers_of_its_time(training):
         x = double(5, 4)
         with iterate_statistics(norm, 1):
             y = norm(x).tanh() if function is None else function(lambda x, power: norm(x).tanh(), norm, x, power=2)
-        (gradient, ) = torch.autograd.grad(y.square().sum(), x)
+        (gradient,) = torch.autograd.grad(y.square().sum(), x)
         results.append((y, gradient, norm.state_dict()))
     torch.testing.assert_close(results[0], results[1])
     assert results[1][2]['iterates.num_batches_tracked'].tolist() == [int(training)]
@@ -220,7 +257,7 @@ def test_statistics_for_named_norms_alone():
 
 
 def test_the_adapter_has_the_type_of_the_weights():
-    block = AdaptiveRecurrentBlock(nn.Linear(4, 4).double(), '', (4, ), alpha=0.5)
+    block = AdaptiveRecurrentBlock(nn.Linear(4, 4).double(), '', (4,), alpha=0.5)
     assert {p.dtype for p in block.parameters()} == {torch.float64}
     assert block(torch.randn(2, 4, dtype=torch.float64))[1].dtype == torch.float64
 
@@ -241,7 +278,7 @@ def test_what_follows_may_work_in_place_on_the_outputs(pooling, feedback):
 
 def test_the_first_of_several_outputs():
     z = torch.zeros(1)
-    for output in (z, (z, None), [z], {'out': z, 'other': None}, ((z, 1), 2), {'a': (z, )}):
+    for output in (z, (z, None), [z], {'out': z, 'other': None}, ((z, 1), 2), {'a': (z,)}):
         assert block_output(output) is z
     for output in (None, (), (None, z), 'z'):
         with pytest.raises(TypeError, match='feedback must be read from a module whose .first. output is a tensor'):
@@ -257,13 +294,14 @@ def test_a_weight_that_is_computed_from_others_is_refused():
 
 def test_attributes_through_a_wrapper():
     class Wrapper(DelegatingWrapper):
-
         def forward(self, x):
             return self.wrapped(x)
 
     inner = Attention()
     for wrapper in (Wrapper(inner), copy.deepcopy(Wrapper(inner)), Wrapper(Wrapper(inner))):
-        assert wrapper.times == 1 and wrapper.value.weight.shape == (4, 4) and wrapper.attend.__func__ is Attention.attend
+        assert (
+            wrapper.times == 1 and wrapper.value.weight.shape == (4, 4) and wrapper.attend.__func__ is Attention.attend
+        )
         with pytest.raises(AttributeError, match='no_such_thing'):
             wrapper.no_such_thing
         assert not hasattr(wrapper, '__len__')

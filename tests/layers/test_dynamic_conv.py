@@ -11,23 +11,22 @@ from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 LAYERS = {
     'conv1d': (lambda: nn.Conv1d(4, 6, 3, padding=1), (3, 4, 9)),
     'conv1d, stride, dilation, groups': (
-        lambda: nn.Conv1d(4, 6, 3, stride=2, dilation=2, groups=2, bias=False), (3, 4, 11)),
+        lambda: nn.Conv1d(4, 6, 3, stride=2, dilation=2, groups=2, bias=False),
+        (3, 4, 11),
+    ),
     'conv1d, circular': (lambda: nn.Conv1d(4, 6, 3, padding=2, padding_mode='circular'), (3, 4, 7)),
     'conv2d': (lambda: nn.Conv2d(4, 6, 3, padding=1, bias=False), (3, 4, 5, 6)),
-    'conv2d, stride, uneven kernel': (
-        lambda: nn.Conv2d(4, 6, (3, 1), stride=(2, 1), padding=(0, 1)), (3, 4, 7, 4)),
-    'conv2d, dilation, groups': (
-        lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2), (3, 4, 5, 5)),
+    'conv2d, stride, uneven kernel': (lambda: nn.Conv2d(4, 6, (3, 1), stride=(2, 1), padding=(0, 1)), (3, 4, 7, 4)),
+    'conv2d, dilation, groups': (lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2), (3, 4, 5, 5)),
     'conv2d, depthwise': (lambda: nn.Conv2d(4, 8, 3, padding=1, groups=4), (3, 4, 5, 5)),
     'conv2d, same': (lambda: nn.Conv2d(4, 6, 2, padding='same'), (3, 4, 5, 5)),
-    'conv2d, reflect': (
-        lambda: nn.Conv2d(4, 6, 3, padding=(1, 2), padding_mode='reflect', groups=2), (3, 4, 5, 6)),
-    'conv2d, same, circular': (
-        lambda: nn.Conv2d(4, 6, 3, padding='same', padding_mode='circular'), (3, 4, 5, 5)),
+    'conv2d, reflect': (lambda: nn.Conv2d(4, 6, 3, padding=(1, 2), padding_mode='reflect', groups=2), (3, 4, 5, 6)),
+    'conv2d, same, circular': (lambda: nn.Conv2d(4, 6, 3, padding='same', padding_mode='circular'), (3, 4, 5, 5)),
     'conv3d': (lambda: nn.Conv3d(4, 6, (3, 1, 3), padding=(1, 0, 1)), (2, 4, 4, 3, 5)),
     'conv3d, stride, groups, replicate': (
-        lambda: nn.Conv3d(4, 6, 3, stride=(1, 2, 2), padding=1, groups=2, bias=False,
-                          padding_mode='replicate'), (2, 4, 3, 5, 5)),
+        lambda: nn.Conv3d(4, 6, 3, stride=(1, 2, 2), padding=1, groups=2, bias=False, padding_mode='replicate'),
+        (2, 4, 3, 5, 5),
+    ),
     'linear': (lambda: nn.Linear(4, 6), (3, 4)),
     'linear, tokens': (lambda: nn.Linear(4, 6, bias=False), (3, 5, 4)),
     'linear, map of tokens': (lambda: nn.Linear(4, 6), (3, 2, 5, 4)),
@@ -47,8 +46,11 @@ def sample_by_sample(layer, x, change):
     """A plain layer of its own for each sample."""
     outputs = []
     for sample, delta in zip(x, change):
-        outputs.append(torch.func.functional_call(
-            layer, {'weight': layer.weight + delta.reshape(layer.weight.shape)}, (sample[None], )))
+        outputs.append(
+            torch.func.functional_call(
+                layer, {'weight': layer.weight + delta.reshape(layer.weight.shape)}, (sample[None],)
+            )
+        )
     return torch.cat(outputs)
 
 
@@ -118,8 +120,11 @@ def test_increments_add_up(kind):
     dynamic.increment = LowRankIncrement(None, basis, 0.7).plus(first).plus(second)
     torch.testing.assert_close(dynamic(x), expected)
     shape = (len(x), *layer.weight.shape)
-    dynamic.increment = DenseIncrement(None).plus(0.7 * (first @ basis.t()).reshape(shape)).plus(
-        0.7 * (second @ basis.t()).reshape(shape))
+    dynamic.increment = (
+        DenseIncrement(None)
+        .plus(0.7 * (first @ basis.t()).reshape(shape))
+        .plus(0.7 * (second @ basis.t()).reshape(shape))
+    )
     torch.testing.assert_close(dynamic(x), expected)
 
 
@@ -190,8 +195,10 @@ def test_works_without_gradients(mode):
         torch.testing.assert_close(dynamic(x * 1), expected)
 
 
-@pytest.mark.parametrize('kind, expected', [
-    ('conv1d', DynamicConv1d), ('conv2d', DynamicConv2d), ('conv3d', DynamicConv3d), ('linear', DynamicLinear)])
+@pytest.mark.parametrize(
+    'kind, expected',
+    [('conv1d', DynamicConv1d), ('conv2d', DynamicConv2d), ('conv3d', DynamicConv3d), ('linear', DynamicLinear)],
+)
 def test_make_dynamic_changes_the_class_alone(kind, expected):
     layer, _ = plain_layer(kind)
     parameters, names = list(layer.parameters()), list(layer.state_dict())
@@ -203,13 +210,11 @@ def test_make_dynamic_changes_the_class_alone(kind, expected):
 
 
 class ScaledLinear(nn.Linear):
-
     def forward(self, x):
         return 2 * super().forward(x)
 
 
 class SummedConv(nn.Conv2d):
-
     def _conv_forward(self, x, weight, bias):
         return x + super()._conv_forward(x, weight, bias)
 
@@ -218,9 +223,17 @@ class NamedLinear(nn.Linear):
     """Computes what its base does."""
 
 
-@pytest.mark.parametrize('layer', [
-    nn.BatchNorm2d(4), ScaledLinear(4, 4), SummedConv(4, 4, 1), nn.ConvTranspose2d(4, 4, 1),
-    nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1))], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    'layer',
+    [
+        nn.BatchNorm2d(4),
+        ScaledLinear(4, 4),
+        SummedConv(4, 4, 1),
+        nn.ConvTranspose2d(4, 4, 1),
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
 def test_layers_that_compute_something_else_are_refused(layer):
     with pytest.raises(TypeError, match=rf'mixer is a .*{type(layer).__name__}; .*Conv1d, Conv2d, Conv3d, Linear'):
         make_dynamic(layer, 'mixer')
@@ -238,7 +251,10 @@ def test_batch_sizes_of_input_and_increment_must_agree(kind, increment):
     layer, x = plain_layer(kind)
     rows, basis = factors(layer, 2)
     dynamic = make_dynamic(layer)
-    dynamic.increment = LowRankIncrement(rows, basis, 1.0) if increment == 'low rank' else \
-        DenseIncrement((rows @ basis.t()).reshape(2, *layer.weight.shape))
+    dynamic.increment = (
+        LowRankIncrement(rows, basis, 1.0)
+        if increment == 'low rank'
+        else DenseIncrement((rows @ basis.t()).reshape(2, *layer.weight.shape))
+    )
     with pytest.raises(ValueError, match='input of batch size 3 .* increment for 2 samples'):
         dynamic(x)

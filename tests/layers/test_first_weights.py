@@ -1,4 +1,5 @@
 """W_1 that is frozen and was never loaded is told, and only that."""
+
 import copy
 import warnings
 from collections import OrderedDict
@@ -16,13 +17,22 @@ from kaizen_mm.models import RecurrentNetwork
 def plain(norm=True) -> nn.Module:
     torch.manual_seed(0)
     block = nn.Sequential(OrderedDict(conv=nn.Conv2d(4, 4, 3, padding=1), act=nn.ReLU()))
-    return nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4) if norm else nn.Identity(), block=block,
-                                     pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), head=nn.Linear(4, 2)))
+    return nn.Sequential(
+        OrderedDict(
+            stem=nn.Conv2d(3, 4, 3),
+            norm=nn.BatchNorm2d(4) if norm else nn.Identity(),
+            block=block,
+            pool=nn.AdaptiveAvgPool2d(1),
+            flat=nn.Flatten(),
+            head=nn.Linear(4, 2),
+        )
+    )
 
 
 def recurrent(network=None, **kwargs) -> RecurrentNetwork:
-    return RecurrentNetwork(network or plain(), 'block', torch.zeros(1, 3, 8, 8), dynamic='conv', num_iterations=2,
-                            pool_kernel=2, **kwargs)
+    return RecurrentNetwork(
+        network or plain(), 'block', torch.zeros(1, 3, 8, 8), dynamic='conv', num_iterations=2, pool_kernel=2, **kwargs
+    )
 
 
 def trained(network) -> nn.Module:
@@ -58,10 +68,14 @@ def test_random_frozen_weights_are_warned_of_once_in_training():
         recurrent(plain(norm=False)).train()(torch.randn(2, 3, 8, 8))
 
 
-@pytest.mark.parametrize('make', [
-    lambda: recurrent(freeze_dynamic=False),
-    lambda: recurrent(trained(plain())),  # the norm tells
-    lambda: RecurrentNetwork(plain(), 'block', torch.zeros(1, 3, 8, 8), dynamic='conv', num_iterations=1)])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: recurrent(freeze_dynamic=False),
+        lambda: recurrent(trained(plain())),  # the norm tells
+        lambda: RecurrentNetwork(plain(), 'block', torch.zeros(1, 3, 8, 8), dynamic='conv', num_iterations=1),
+    ],
+)
 def test_nothing_is_said_where_the_weights_are_trained_or_will_be(make):
     network = make()
     assert untrained_first_weights(network) == [] == step(network)
@@ -87,8 +101,13 @@ def test_timm_s_networks(tmp_path):
     with pytest.warns(UserWarning, match=r'W_1 of conv5.B02.conv_i1.conv, conv5.B02.conv_i2.conv is frozen'):
         frozen.train()(torch.randn(2, 3, 32, 32))
     torch.save(timm.create_model('mfnet2d_n9', num_classes=2).state_dict(), tmp_path / 'plain.pth')
-    loaded = timm.create_model('kaizen_mfnet2d_n9', freeze_dynamic=True, pretrained=True,
-                               pretrained_cfg_overlay=dict(file=str(tmp_path / 'plain.pth'), num_classes=2), **arguments)
+    loaded = timm.create_model(
+        'kaizen_mfnet2d_n9',
+        freeze_dynamic=True,
+        pretrained=True,
+        pretrained_cfg_overlay=dict(file=str(tmp_path / 'plain.pth'), num_classes=2),
+        **arguments,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         loaded.train()(torch.randn(2, 3, 32, 32))

@@ -1,4 +1,5 @@
 """The global adapter: any size, any rows; it starts at the plain network and equals what is written out by hand."""
+
 import copy
 
 import pytest
@@ -13,7 +14,7 @@ from kaizen_mm.layers.dynamic_conv import LowRankIncrement
 SHAPES = {'first': (5, 3, 3, 3), 'second': (7, 5)}  # rows that divide nothing
 
 
-def global_adapter(feedback_shape=(6, ), shapes=SHAPES, seed=0, **options):
+def global_adapter(feedback_shape=(6,), shapes=SHAPES, seed=0, **options):
     torch.manual_seed(seed)
     return WeightAdapter(feedback_shape, shapes, adapter='global', **options).double()
 
@@ -28,7 +29,9 @@ def moved(adapter):
 def rows_by_hand(adapter, z):
     """``P_n`` of each layer for one sample's map ``[C, ...]``, one value at a time where pooling is concerned."""
     positions = z.reshape(len(z), -1)
-    pooled = torch.stack([sum(channel) / len(channel) for channel in positions] + [max(channel) for channel in positions])
+    pooled = torch.stack(
+        [sum(channel) / len(channel) for channel in positions] + [max(channel) for channel in positions]
+    )
     pooled = (pooled - pooled.mean()) / (pooled.var(unbiased=False) + 1e-5).sqrt()
     rows = []
     for bottleneck, shape in zip(adapter.global_rows.bottlenecks, adapter.weight_shapes.values()):
@@ -42,7 +45,7 @@ def block():
     return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 1, groups=1), nn.ReLU()).double()
 
 
-@pytest.mark.parametrize('size', [(), (1, ), (9, ), (4, 5), (1, 1), (2, 3, 4)])
+@pytest.mark.parametrize('size', [(), (1,), (9,), (4, 5), (1, 1), (2, 3, 4)])
 def test_rows_equal_those_by_hand_at_any_size(size):
     adapter = moved(global_adapter(alpha=0.3))
     z = torch.randn(3, 6, *size, dtype=torch.float64)
@@ -85,11 +88,11 @@ def test_parameters_are_as_many_as_the_docstring_says(options, shapes):
 
 def test_alpha_is_one_by_default_and_the_papers_is_not():
     assert global_adapter().alpha == 1 and global_adapter(alpha=0.1).alpha == 0.1
-    assert WeightAdapter((6, ), {'layer': (3, 4)}).alpha == 1e-3
+    assert WeightAdapter((6,), {'layer': (3, 4)}).alpha == 1e-3
 
 
 def test_the_rows_of_a_layer_start_at_a_norm_of_about_one():
-    adapter = global_adapter((64, ), {'layer': (100, 9)}, rank=4, hidden=64)
+    adapter = global_adapter((64,), {'layer': (100, 9)}, rank=4, hidden=64)
     for scale in (1e-2, 1, 1e2):  # whatever the scale of the activations
         rows = adapter.update(adapter.initial(), scale * torch.randn(50, 64, 7, dtype=torch.float64))[0].rows
         assert 0.5 < rows.square().sum(dim=(1, 2)).mean() < 2
@@ -97,7 +100,9 @@ def test_the_rows_of_a_layer_start_at_a_norm_of_about_one():
 
 def recurrent(num_iterations=3, **options):
     torch.manual_seed(2)
-    return AdaptiveRecurrentBlock(block(), ['0', '2'], (6, ), num_iterations=num_iterations, adapter='global', **options).double()
+    return AdaptiveRecurrentBlock(
+        block(), ['0', '2'], (6,), num_iterations=num_iterations, adapter='global', **options
+    ).double()
 
 
 def test_at_the_start_all_iterates_are_the_plain_block_exactly():
@@ -116,7 +121,7 @@ def test_recurrence_equals_a_loop_over_samples():
     for n, sample in enumerate(x):
         weights = {name: plain.get_submodule(name).weight for name in ('0', '2')}
         for y in iterates:
-            z = functional_call(plain, {f'{name}.weight': w for name, w in weights.items()}, (sample[None], ))[0]
+            z = functional_call(plain, {f'{name}.weight': w for name, w in weights.items()}, (sample[None],))[0]
             torch.testing.assert_close(y[n], z)
             for name, linear, rows in zip(('0', '2'), net.adapter.linears, rows_by_hand(net.adapter, z)):
                 weights[name] = weights[name] + (rows @ linear.weight.t()).reshape(weights[name].shape)
@@ -145,33 +150,41 @@ def test_w_1_is_frozen_or_trains_along(freeze):
     assert not torch.equal(before['0.bias'], net.state_dict()['0.bias'])
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(rank=0), 'rank must be an int >= 1, got 0'),
-    (dict(rank=1.0), 'rank must be an int >= 1, got 1.0'),
-    (dict(hidden=0), 'hidden must be an int >= 1, got 0'),
-    (dict(hidden=True), 'hidden must be an int >= 1, got True'),
-    (dict(pool_kernel=3), 'pool_kernel must be left at None where adapter is "global", got 3'),
-    (dict(pool_stride=2), 'pool_stride must be left at 1 where adapter is "global", got 2'),
-    (dict(pool_padding=1), 'pool_padding must be left at 0 where adapter is "global", got 1'),
-    (dict(shared_rows=False), 'shared_rows must be left at True where adapter is "global", got False'),
-    (dict(row_layout='concatenated'), 'row_layout must be left at'),
-    (dict(bias=True), 'bias must be left at False where adapter is "global", got True'),
-    (dict(bound='tanh'), 'bound must be left at None where adapter is "global", got'),
-    (dict(alpha=-1.0), 'alpha must be a finite number >= 0, got -1.0'),
-    (dict(feedback_shape=()), 'feedback_shape must be positive ints'),
-    (dict(feedback_shape=(0, 4)), 'feedback_shape must be positive ints')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(rank=0), 'rank must be an int >= 1, got 0'),
+        (dict(rank=1.0), 'rank must be an int >= 1, got 1.0'),
+        (dict(hidden=0), 'hidden must be an int >= 1, got 0'),
+        (dict(hidden=True), 'hidden must be an int >= 1, got True'),
+        (dict(pool_kernel=3), 'pool_kernel must be left at None where adapter is "global", got 3'),
+        (dict(pool_stride=2), 'pool_stride must be left at 1 where adapter is "global", got 2'),
+        (dict(pool_padding=1), 'pool_padding must be left at 0 where adapter is "global", got 1'),
+        (dict(shared_rows=False), 'shared_rows must be left at True where adapter is "global", got False'),
+        (dict(row_layout='concatenated'), 'row_layout must be left at'),
+        (dict(bias=True), 'bias must be left at False where adapter is "global", got True'),
+        (dict(bound='tanh'), 'bound must be left at None where adapter is "global", got'),
+        (dict(alpha=-1.0), 'alpha must be a finite number >= 0, got -1.0'),
+        (dict(feedback_shape=()), 'feedback_shape must be positive ints'),
+        (dict(feedback_shape=(0, 4)), 'feedback_shape must be positive ints'),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, message):
     with pytest.raises(ValueError, match=message):
         global_adapter(**options)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(adapter='rows'), r"adapter must be one of \('paper', 'global'\), got 'rows'"),
-    (dict(hidden=8), 'hidden must be left at None where adapter is "paper", got 8'),
-    (dict(rank=2), 'rank must be left at None where adapter is "paper", got 2')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(adapter='rows'), r"adapter must be one of \('paper', 'global'\), got 'rows'"),
+        (dict(hidden=8), 'hidden must be left at None where adapter is "paper", got 8'),
+        (dict(rank=2), 'rank must be left at None where adapter is "paper", got 2'),
+    ],
+)
 def test_arguments_of_the_other_adapter(options, message):
     with pytest.raises(ValueError, match=message):
-        WeightAdapter((6, ), {'layer': (3, 4)}, **options)
+        WeightAdapter((6,), {'layer': (3, 4)}, **options)
 
 
 def test_other_channels_are_refused():

@@ -15,9 +15,13 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 def network(**options):
     """Two batch norms, one of them nested, that have seen data."""
     torch.manual_seed(0)
-    net = nn.Sequential(OrderedDict(
-        conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4, **options),
-        inner=nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, **options))))
+    net = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 4, 1),
+            bn=nn.BatchNorm2d(4, **options),
+            inner=nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, **options)),
+        )
+    )
     with torch.no_grad():
         net.bn.weight.uniform_(0.5, 2)
         net(torch.randn(4, 3, 2, 2) + 1)

@@ -19,36 +19,55 @@ def conv_block(dims, norm=nn.Identity, **options):
     """4 -> 4 -> 8 -> 4 channels; the first two convolutions are made dynamic."""
     torch.manual_seed(0)
     conv = CONVS[dims]
-    return nn.Sequential(OrderedDict(
-        first=conv(4, 4, **{'kernel_size': 3, **options}), act=nn.Tanh(),
-        inner=nn.Sequential(OrderedDict(second=conv(4, 8, 1), norm=norm(8), act=nn.Tanh())),
-        last=conv(8, 4, 1, groups=2)))
+    return nn.Sequential(
+        OrderedDict(
+            first=conv(4, 4, **{'kernel_size': 3, **options}),
+            act=nn.Tanh(),
+            inner=nn.Sequential(OrderedDict(second=conv(4, 8, 1), norm=norm(8), act=nn.Tanh())),
+            last=conv(8, 4, 1, groups=2),
+        )
+    )
 
 
 def linear_block():
     torch.manual_seed(0)
-    return nn.Sequential(OrderedDict(
-        first=nn.Linear(6, 4), act=nn.Tanh(),
-        inner=nn.Sequential(OrderedDict(second=nn.Linear(4, 8, bias=False), act=nn.Tanh())), last=nn.Linear(8, 4)))
+    return nn.Sequential(
+        OrderedDict(
+            first=nn.Linear(6, 4),
+            act=nn.Tanh(),
+            inner=nn.Sequential(OrderedDict(second=nn.Linear(4, 8, bias=False), act=nn.Tanh())),
+            last=nn.Linear(8, 4),
+        )
+    )
 
 
 # a maker of the block, the shape of its input, and (kernel, stride, padding) of the pooling
 BLOCKS = {
-    'conv1d': (lambda: conv_block(1, padding=1), (3, 4, 7), ((3, ), (2, ), (1, ))),
-    'conv1d, stride, groups': (lambda: conv_block(1, stride=2, groups=2, bias=False), (3, 4, 9), ((2, ), (1, ), (0, ))),
+    'conv1d': (lambda: conv_block(1, padding=1), (3, 4, 7), ((3,), (2,), (1,))),
+    'conv1d, stride, groups': (lambda: conv_block(1, stride=2, groups=2, bias=False), (3, 4, 9), ((2,), (1,), (0,))),
     'conv2d': (lambda: conv_block(2, padding=1, bias=False), (3, 4, 4, 4), ((2, 2), (2, 2), (1, 1))),
     'conv2d, stride, circular': (
         lambda: conv_block(2, stride=(2, 1), padding=1, padding_mode='circular'),
-        (3, 4, 6, 3), ((2, 2), (1, 1), (0, 0))),
+        (3, 4, 6, 3),
+        ((2, 2), (1, 1), (0, 0)),
+    ),
     'conv2d, dilation, groups, reflect': (
         lambda: conv_block(2, dilation=2, groups=4, padding=2, padding_mode='reflect'),
-        (3, 4, 4, 4), ((3, 3), (1, 1), (1, 0))),
-    'conv3d': (lambda: conv_block(3, kernel_size=(3, 1, 2), padding=(1, 0, 0)),
-               (2, 4, 4, 2, 3), ((3, 2, 2), (1, 1, 1), (0, 1, 0))),
+        (3, 4, 4, 4),
+        ((3, 3), (1, 1), (1, 0)),
+    ),
+    'conv3d': (
+        lambda: conv_block(3, kernel_size=(3, 1, 2), padding=(1, 0, 0)),
+        (2, 4, 4, 2, 3),
+        ((3, 2, 2), (1, 1, 1), (0, 1, 0)),
+    ),
     'conv3d, groups, replicate': (
-        lambda: conv_block(3, groups=2, padding=1, padding_mode='replicate'), (2, 4, 2, 3, 3), None),
+        lambda: conv_block(3, groups=2, padding=1, padding_mode='replicate'),
+        (2, 4, 2, 3, 3),
+        None,
+    ),
     'linear': (linear_block, (3, 6), None),
-    'linear, tokens': (linear_block, (3, 8, 6), ((2, ), (2, ), (0, ))),
+    'linear, tokens': (linear_block, (3, 8, 6), ((2,), (2,), (0,))),
 }
 
 
@@ -61,22 +80,35 @@ def pair(kind, dtype=torch.float64, pool=True, feedback='inner', num_iterations=
     z = (plain if feedback == '' else nn.Sequential(plain.first, plain.act, plain.inner))(u)
     if window is not None:
         options.update(zip(('pool_kernel', 'pool_stride', 'pool_padding'), window))
-    block = AdaptiveRecurrentBlock(copy.deepcopy(plain), DYNAMIC, z.shape[1:], feedback, num_iterations,
-                                   alpha=alpha, **options).to(dtype)
+    block = AdaptiveRecurrentBlock(
+        copy.deepcopy(plain), DYNAMIC, z.shape[1:], feedback, num_iterations, alpha=alpha, **options
+    ).to(dtype)
     return block, plain, u, window
 
 
 def gradients(outputs, inputs):
-    weighted = sum((y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
-                   for i, y in enumerate(outputs))
+    weighted = sum(
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
+        for i, y in enumerate(outputs)
+    )
     return torch.autograd.grad(weighted, inputs, retain_graph=True, allow_unused=True)
 
 
 def equal_to_the_reference(block, plain, u, window, dtype, layout='channel', **options):
     """Asserts equal outputs, and equal gradients of input, adapter and the block's other parameters."""
     linears = copy.deepcopy(list(block.adapter.linears))
-    expected = recurrence(plain, linears, u, DYNAMIC, block.num_iterations, alpha=block.adapter.alpha,
-                          feedback=block.feedback, pool=window, layout=layout, **options)
+    expected = recurrence(
+        plain,
+        linears,
+        u,
+        DYNAMIC,
+        block.num_iterations,
+        alpha=block.adapter.alpha,
+        feedback=block.feedback,
+        pool=window,
+        layout=layout,
+        **options,
+    )
     outputs = block(u)
     assert isinstance(outputs, tuple) and len(outputs) == block.num_iterations
     torch.testing.assert_close(list(outputs), expected, **TOLERANCE[dtype])
@@ -96,14 +128,27 @@ def test_equals_the_per_sample_loop(kind, dtype):
 
 
 @pytest.mark.parametrize('num_iterations', [2, 4])
-@pytest.mark.parametrize('options', [
-    dict(row_layout='concatenated'), dict(bias=True), dict(bound='tanh'), dict(shared_rows=False),
-    dict(shared_rows=False, bound='tanh', bias=True)], ids=str)
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(row_layout='concatenated'),
+        dict(bias=True),
+        dict(bound='tanh'),
+        dict(shared_rows=False),
+        dict(shared_rows=False, bound='tanh', bias=True),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize('kind', ['conv2d, dilation, groups, reflect', 'conv3d', 'linear, tokens'])
 def test_every_kind_of_adapter_equals_the_per_sample_loop(kind, options, num_iterations):
     case = pair(kind, num_iterations=num_iterations, alpha=0.3, **options)
-    equal_to_the_reference(*case, torch.float64, layout=options.get('row_layout', 'channel'),
-                           bound=options.get('bound'), shared_rows=options.get('shared_rows', True))
+    equal_to_the_reference(
+        *case,
+        torch.float64,
+        layout=options.get('row_layout', 'channel'),
+        bound=options.get('bound'),
+        shared_rows=options.get('shared_rows', True),
+    )
 
 
 @pytest.mark.parametrize('kind', ['conv2d', 'conv3d, groups, replicate', 'linear'])
@@ -118,20 +163,36 @@ def test_with_batch_norm_in_training(norm_statistics):
     torch.manual_seed(0)
     plain = conv_block(2, NORMS[2], padding=1).double()
     u = 2 * torch.randn(4, 4, 3, 3).double() + 1
-    block = AdaptiveRecurrentBlock(copy.deepcopy(plain), DYNAMIC, (8, 3, 3), 'inner', 3, alpha=0.5,
-                                   norm_statistics=norm_statistics).double()
+    block = AdaptiveRecurrentBlock(
+        copy.deepcopy(plain), DYNAMIC, (8, 3, 3), 'inner', 3, alpha=0.5, norm_statistics=norm_statistics
+    ).double()
     norms = [copy.deepcopy(plain.inner.norm) for _ in range(3 if norm_statistics == 'per_iterate' else 1)]
     first, second = (linear.weight for linear in block.adapter.linears)
     expected, changes = [], [(0, 0)] * 4
     for i in range(3):
-        x = torch.tanh(torch.cat([F.conv2d(u[n:n + 1], plain.first.weight + changes[n][0], plain.first.bias, padding=1)
-                                  for n in range(4)]))
-        x = torch.cat([F.conv2d(x[n:n + 1], plain.inner.second.weight + changes[n][1], plain.inner.second.bias)
-                       for n in range(4)])
+        x = torch.tanh(
+            torch.cat(
+                [
+                    F.conv2d(u[n : n + 1], plain.first.weight + changes[n][0], plain.first.bias, padding=1)
+                    for n in range(4)
+                ]
+            )
+        )
+        x = torch.cat(
+            [
+                F.conv2d(x[n : n + 1], plain.inner.second.weight + changes[n][1], plain.inner.second.bias)
+                for n in range(4)
+            ]
+        )
         z = torch.tanh(norms[min(i, len(norms) - 1)](x))
         expected.append(plain.last(z))
-        changes = [(a + 0.5 * (pooled_rows(z[n], 4) @ first.t()).view(4, 4, 3, 3),
-                    b + 0.5 * (pooled_rows(z[n], 8) @ second.t()).view(8, 4, 1, 1)) for n, (a, b) in enumerate(changes)]
+        changes = [
+            (
+                a + 0.5 * (pooled_rows(z[n], 4) @ first.t()).view(4, 4, 3, 3),
+                b + 0.5 * (pooled_rows(z[n], 8) @ second.t()).view(8, 4, 1, 1),
+            )
+            for n, (a, b) in enumerate(changes)
+        ]
     torch.testing.assert_close(list(block(u)), expected)
     own = block.wrapped.inner.norm
     torch.testing.assert_close(own.running_var, norms[0].running_var)
@@ -153,8 +214,10 @@ def test_alpha_zero_is_the_plain_block_in_value_and_gradient(options, training):
     outputs, expected = block.train(training)(u), plain.train(training)(u)
     for y in outputs:
         torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-13)
-        torch.testing.assert_close(gradients([y], [u, block.wrapped.first.bias, block.wrapped.inner.norm.weight]),
-                                   gradients([expected], [u, plain.first.bias, plain.inner.norm.weight]))
+        torch.testing.assert_close(
+            gradients([y], [u, block.wrapped.first.bias, block.wrapped.inner.norm.weight]),
+            gradients([expected], [u, plain.first.bias, plain.inner.norm.weight]),
+        )
     assert all(g is None or not g.any() for g in gradients(outputs, list(block.adapter.parameters())))
 
 
@@ -276,7 +339,7 @@ def test_weight_change_is_that_of_the_materialized_weights(options):
             net = copy.deepcopy(plain)
             for name, weight in zip(DYNAMIC, weights):
                 net.get_submodule(name).weight.data = weight
-            z = net.inner(net.act(net.first(u[n:n + 1])))[0]
+            z = net.inner(net.act(net.first(u[n : n + 1])))[0]
             for j, linear in enumerate(block.adapter.linears):
                 step = linear(pooled_rows(z, len(weights[j]) if shared else 1, window))
                 step = torch.tanh(step) if 'bound' in options else step

@@ -1,4 +1,5 @@
 """Failures, copies, other numbers of iterations, other precisions, and arguments that are refused."""
+
 import copy
 import pickle
 from collections import OrderedDict
@@ -14,10 +15,14 @@ DYNAMIC = ('first', 'inner.second')
 
 def plain_block():
     torch.manual_seed(0)
-    return nn.Sequential(OrderedDict(
-        first=nn.Conv2d(4, 4, 3), act=nn.Tanh(),
-        inner=nn.Sequential(OrderedDict(second=nn.Conv2d(4, 8, 1), norm=nn.BatchNorm2d(8), act=nn.Tanh())),
-        last=nn.Conv2d(8, 4, 1)))
+    return nn.Sequential(
+        OrderedDict(
+            first=nn.Conv2d(4, 4, 3),
+            act=nn.Tanh(),
+            inner=nn.Sequential(OrderedDict(second=nn.Conv2d(4, 8, 1), norm=nn.BatchNorm2d(8), act=nn.Tanh())),
+            last=nn.Conv2d(8, 4, 1),
+        )
+    )
 
 
 def recurrent(num_iterations=3, **options):
@@ -125,7 +130,7 @@ def test_recurrent_blocks_are_found_by_name():
 
 
 def test_one_name_needs_no_list():
-    assert recurrent(dynamic='first').dynamic == ('first', )
+    assert recurrent(dynamic='first').dynamic == ('first',)
 
 
 @pytest.mark.parametrize('value', [0, -1, 2.0, '2', None, True])
@@ -147,15 +152,19 @@ def test_a_block_built_for_one_iteration_takes_no_more(u):
     assert block.num_iterations == 1 and len(block(u)) == 1
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(norm_statistics='own'), r"norm_statistics must be one of \('per_iterate', 'shared'\), got 'own'"),
-    (dict(dynamic=()), r'dynamic must name at least one layer of the block and none twice, got \(\)'),
-    (dict(dynamic=('first', 'first')), r"dynamic must name .* none twice, got \('first', 'first'\)"),
-    (dict(dynamic='third'), r"dynamic: Sequential has no submodule 'third'; it has act, first, .*last"),
-    (dict(feedback='outer'), r"feedback: Sequential has no submodule 'outer'; it has act, first, inner"),
-    (dict(pool_kernel=4), r'pool_kernel \(4, 4\) .* does not fit into a feedback map of size \(3, 3\)'),
-    (dict(feedback_shape=(3, 3, 3)), r"layer 'first' has 4 rows .* do not divide the 27 pooled values"),
-    (dict(alpha=-1), 'alpha must be a finite number >= 0, got -1')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(norm_statistics='own'), r"norm_statistics must be one of \('per_iterate', 'shared'\), got 'own'"),
+        (dict(dynamic=()), r'dynamic must name at least one layer of the block and none twice, got \(\)'),
+        (dict(dynamic=('first', 'first')), r"dynamic must name .* none twice, got \('first', 'first'\)"),
+        (dict(dynamic='third'), r"dynamic: Sequential has no submodule 'third'; it has act, first, .*last"),
+        (dict(feedback='outer'), r"feedback: Sequential has no submodule 'outer'; it has act, first, inner"),
+        (dict(pool_kernel=4), r'pool_kernel \(4, 4\) .* does not fit into a feedback map of size \(3, 3\)'),
+        (dict(feedback_shape=(3, 3, 3)), r"layer 'first' has 4 rows .* do not divide the 27 pooled values"),
+        (dict(alpha=-1), 'alpha must be a finite number >= 0, got -1'),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, message):
     with pytest.raises(ValueError, match=message):
         recurrent(**options)
@@ -200,7 +209,6 @@ def test_feedback_is_read_from_a_module_called_once(times, u):
 
 
 class ChangesItsInput(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 1)
@@ -218,7 +226,9 @@ def test_a_block_that_changes_its_input_in_place_is_refused():
 @pytest.mark.parametrize('num_iterations', [1, 2])
 def test_an_unknown_argument_is_refused(num_iterations):
     with pytest.raises(TypeError, match='alphas'):
-        AdaptiveRecurrentBlock(nn.Sequential(nn.Conv2d(4, 4, 1)), '0', (4, 3, 3), num_iterations=num_iterations, alphas=0.1)
+        AdaptiveRecurrentBlock(
+            nn.Sequential(nn.Conv2d(4, 4, 1)), '0', (4, 3, 3), num_iterations=num_iterations, alphas=0.1
+        )
 
 
 def test_a_refused_block_is_left_as_it_was():

@@ -11,14 +11,12 @@ from kaizen_mm.layers.transparent import TransparentWrapper
 
 
 class Doubled(TransparentWrapper):
-
     def forward(self, x):
         return 2 * self.wrapped(x)
 
 
 def block():
-    return nn.Sequential(OrderedDict(
-        conv=nn.Conv2d(4, 4, 1), inner=nn.Sequential(OrderedDict(bn=nn.BatchNorm2d(4)))))
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(4, 4, 1), inner=nn.Sequential(OrderedDict(bn=nn.BatchNorm2d(4)))))
 
 
 def plain_network(seed=0):
@@ -101,9 +99,15 @@ def test_names_that_are_taken_and_things_that_are_no_module():
         AdaptiveRecurrentBlock(clash, 'conv', (4, 2, 2))
 
 
-@pytest.mark.parametrize('options, iterates, adapter', [
-    (dict(), ITERATES, ['weight']), (dict(norm_statistics='shared'), set(), ['weight']),
-    (dict(num_iterations=1), set(), []), (dict(bias=True), ITERATES, ['bias', 'weight'])])
+@pytest.mark.parametrize(
+    'options, iterates, adapter',
+    [
+        (dict(), ITERATES, ['weight']),
+        (dict(norm_statistics='shared'), set(), ['weight']),
+        (dict(num_iterations=1), set(), []),
+        (dict(bias=True), ITERATES, ['bias', 'weight']),
+    ],
+)
 def test_a_recurrent_network_adds_the_adapter_and_the_iterates_alone(options, iterates, adapter):
     net = recurrent_network(**options)
     own = {name for name in added_names(net) if name.startswith('last.adapter.')}

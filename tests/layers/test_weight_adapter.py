@@ -22,32 +22,40 @@ def materialized(increment, shape):
     return increment.weight
 
 
-@pytest.mark.parametrize('layout, expected', [
-    # average of [[1, 2], [3, 4]] is 2.5, of its tenfold 25
-    ('channel', [[2.5, 4.0], [25.0, 40.0]]),
-    ('concatenated', [[2.5, 25.0], [4.0, 40.0]])])
+@pytest.mark.parametrize(
+    'layout, expected',
+    [
+        # average of [[1, 2], [3, 4]] is 2.5, of its tenfold 25
+        ('channel', [[2.5, 4.0], [25.0, 40.0]]),
+        ('concatenated', [[2.5, 25.0], [4.0, 40.0]]),
+    ],
+)
 def test_rows_by_hand(layout, expected):
     adapter = adapter_for((2, 2, 2), ((2, 2), (1, 1), (0, 0)), {'layer': (2, 5)}, row_layout=layout)
     z = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 20.0], [30.0, 40.0]]]], dtype=torch.float64)
-    increment, = adapter.update(adapter.initial(), z)
+    (increment,) = adapter.update(adapter.initial(), z)
     assert torch.equal(increment.rows, torch.tensor([expected], dtype=torch.float64))
 
 
 def test_padded_zeros_count_in_the_average_and_never_win_the_maximum():
-    adapter = adapter_for((1, 2), ((2, ), (1, ), (1, )), {'layer': (1, 5)})
-    increment, = adapter.update(adapter.initial(), torch.tensor([[[-4.0, -2.0]]], dtype=torch.float64))
+    adapter = adapter_for((1, 2), ((2,), (1,), (1,)), {'layer': (1, 5)})
+    (increment,) = adapter.update(adapter.initial(), torch.tensor([[[-4.0, -2.0]]], dtype=torch.float64))
     # windows (0, -4), (-4, -2), (-2, 0)
     assert increment.rows.tolist() == [[[-2.0, -3.0, -1.0, -4.0, -2.0, -2.0]]]
 
 
-@pytest.mark.parametrize('shape, pool', [
-    ((8, 7), ((3, ), (2, ), (1, ))),
-    ((8, 5, 6), ((3, 2), (2, 1), (1, 0))),
-    ((8, 2, 2), ((4, 4), (1, 1), (2, 2))),
-    ((8, 6, 3, 3), ((5, 3, 3), (4, 1, 1), (0, 0, 0))),
-    ((8, 3, 4, 4), ((5, 2, 3), (4, 2, 1), (2, 1, 1))),
-    ((8, 3, 4), None),
-    ((8, ), None)])
+@pytest.mark.parametrize(
+    'shape, pool',
+    [
+        ((8, 7), ((3,), (2,), (1,))),
+        ((8, 5, 6), ((3, 2), (2, 1), (1, 0))),
+        ((8, 2, 2), ((4, 4), (1, 1), (2, 2))),
+        ((8, 6, 3, 3), ((5, 3, 3), (4, 1, 1), (0, 0, 0))),
+        ((8, 3, 4, 4), ((5, 2, 3), (4, 2, 1), (2, 1, 1))),
+        ((8, 3, 4), None),
+        ((8,), None),
+    ],
+)
 @pytest.mark.parametrize('layout', ['channel', 'concatenated'])
 def test_rows_equal_those_of_a_loop_over_windows(shape, pool, layout):
     adapter = adapter_for(shape, pool, row_layout=layout)
@@ -109,29 +117,36 @@ def test_windows_of_the_reference_equal_unfold():
     torch.testing.assert_close(maximum, unfolded.masked_fill(~inside, -1e9).amax(dim=1))
 
 
-@pytest.mark.parametrize('names', [('a.b', 'a_b'), ('values', 'keys'), ('type', )])
+@pytest.mark.parametrize('names', [('a.b', 'a_b'), ('values', 'keys'), ('type',)])
 def test_every_layer_name_gets_a_linear_layer(names):
-    adapter = adapter_for((8, ), shapes={name: (4, 3 + i) for i, name in enumerate(names)})
+    adapter = adapter_for((8,), shapes={name: (4, 3 + i) for i, name in enumerate(names)})
     increments = adapter.update(adapter.initial(), torch.randn(2, 8, dtype=torch.float64))
-    assert [materialized(inc, (4, 3 + i)).shape for i, inc in enumerate(increments)] == \
-        [(2, 4, 3 + i) for i in range(len(names))]
+    assert [materialized(inc, (4, 3 + i)).shape for i, inc in enumerate(increments)] == [
+        (2, 4, 3 + i) for i in range(len(names))
+    ]
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(bound='relu'), r"bound must be one of \(None, 'tanh'\), got 'relu'"),
-    (dict(row_layout='rows'), r"row_layout must be one of \('channel', 'concatenated'\), got 'rows'"),
-    (dict(alpha=-1.0), r'alpha must be a finite number >= 0, got -1.0'),
-    (dict(alpha=float('nan')), r'alpha must be a finite number >= 0, got nan'),
-    (dict(alpha='0.1'), r"alpha must be a finite number >= 0, got '0.1'"),
-    (dict(pool_kernel=0), r'pool_kernel must be an int >= 1 or 2 of them.*got 0'),
-    (dict(pool_kernel=(3, 3, 3)), r'pool_kernel must be .* 2 of them.*got \(3, 3, 3\)'),
-    (dict(pool_kernel=2, pool_stride=0), r'pool_stride must be an int >= 1 or 2 of them.*got 0'),
-    (dict(pool_kernel=2, pool_padding=-1), r'pool_padding must be an int >= 0 or 2 of them.*got -1'),
-    (dict(pool_padding=1), 'pool_padding must be left at 0 without a pool_kernel, got 1'),
-    (dict(pool_stride=2), 'pool_stride must be left at 1 without a pool_kernel, got 2'),
-    (dict(pool_kernel=3, pool_padding=2), r'pool_padding must be at most half of pool_kernel \(3, 3\), got \(2, 2\)'),
-    (dict(pool_kernel=6), r'pool_kernel \(6, 6\) .* does not fit into .* size \(5, 4\); use a larger input'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(bound='relu'), r"bound must be one of \(None, 'tanh'\), got 'relu'"),
+        (dict(row_layout='rows'), r"row_layout must be one of \('channel', 'concatenated'\), got 'rows'"),
+        (dict(alpha=-1.0), r'alpha must be a finite number >= 0, got -1.0'),
+        (dict(alpha=float('nan')), r'alpha must be a finite number >= 0, got nan'),
+        (dict(alpha='0.1'), r"alpha must be a finite number >= 0, got '0.1'"),
+        (dict(pool_kernel=0), r'pool_kernel must be an int >= 1 or 2 of them.*got 0'),
+        (dict(pool_kernel=(3, 3, 3)), r'pool_kernel must be .* 2 of them.*got \(3, 3, 3\)'),
+        (dict(pool_kernel=2, pool_stride=0), r'pool_stride must be an int >= 1 or 2 of them.*got 0'),
+        (dict(pool_kernel=2, pool_padding=-1), r'pool_padding must be an int >= 0 or 2 of them.*got -1'),
+        (dict(pool_padding=1), 'pool_padding must be left at 0 without a pool_kernel, got 1'),
+        (dict(pool_stride=2), 'pool_stride must be left at 1 without a pool_kernel, got 2'),
+        (
+            dict(pool_kernel=3, pool_padding=2),
+            r'pool_padding must be at most half of pool_kernel \(3, 3\), got \(2, 2\)',
+        ),
+        (dict(pool_kernel=6), r'pool_kernel \(6, 6\) .* does not fit into .* size \(5, 4\); use a larger input'),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, message):
     with pytest.raises(ValueError, match=message):
         adapter_for((8, 5, 4), **options)
@@ -139,17 +154,20 @@ def test_arguments_that_cannot_be_used(options, message):
 
 def test_a_vector_takes_no_pooling():
     with pytest.raises(ValueError, match='pool_kernel must be None for a feedback vector, got 3'):
-        adapter_for((8, ), pool_kernel=3)
+        adapter_for((8,), pool_kernel=3)
 
 
 def test_no_layers():
     with pytest.raises(ValueError, match='weight_shapes must map the name of at least one dynamic layer'):
-        adapter_for((8, ), shapes={})
+        adapter_for((8,), shapes={})
 
 
 def test_rows_that_do_not_divide_the_pooled_values():
-    with pytest.raises(ValueError, match=r"layer 'odd' has 5 rows .* do not divide the 32 pooled values .*"
-                                         r'\(8, 3, 3\); choose a pooling that leaves a multiple of 5 positions, not 2, or set'):
+    with pytest.raises(
+        ValueError,
+        match=r"layer 'odd' has 5 rows .* do not divide the 32 pooled values .*"
+        r'\(8, 3, 3\); choose a pooling that leaves a multiple of 5 positions, not 2, or set',
+    ):
         adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'even': (4, 3), 'odd': (5, 3)})
     adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'odd': (5, 3)}, shared_rows=False)
 

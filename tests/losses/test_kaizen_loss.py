@@ -26,39 +26,51 @@ def logits_of(*iterates):
 
 def random_logits(count, seed=0, classes=5):
     torch.manual_seed(seed)
-    return [torch.randn(6, classes, dtype=torch.float64, requires_grad=True) for _ in range(count)], \
-        torch.randint(classes, (6, ))
+    return [torch.randn(6, classes, dtype=torch.float64, requires_grad=True) for _ in range(count)], torch.randint(
+        classes, (6,)
+    )
 
 
-@pytest.mark.parametrize('iterates, options, expected', [
-    ((A, C), dict(), 0.458145 + 0.003119),
-    ((C, A), dict(), 1.039721 + 0.001374 + 0.058158),
-    ((A, A), dict(), 1.039721 + 0.003119),
-    ((C, A), dict(kaizen_weight=0), 1.039721 + 0.001374),
-    ((A, B, C), dict(), 0.458145 + 0.003119 + 0.001386 + 0.034657),
-    ((B, A, C), dict(), 0.458145 + 0.004159 + 0.001040),
-    ((C, A, B), dict(), 1.386294 + 0.001374 + 0.001040 + 0.092815),
-    ((C, A, B, D), dict(), 1.262864 + 0.001374 + 0.002426 + 0.092815),
-    ((B, D, A, C), dict(), 0.458145 + 0.004159 + 0.002303),
-    ((A, B, C), dict(gammas=(0.5, 0.25), kaizen_weight=2.0), 0.458145 + 0.519860 + 0.346574 + 0.693146),
-    ((A, B, C), dict(gamma_first=1.0, gamma_others=0.5, kaizen_weight=1), 0.458145 + 1.039721 + 0.693147 + 0.346573),
-    ((A, D), dict(), 1.262864 + 0.003119 + 0.022314),
-    ((A, D), dict(hinge='sample'), 1.262864 + 0.003119 + 0.080472),  # (1.609438 + 0) / 2
-    ((D, A), dict(hinge='sample'), 1.039721 + 0.003789 + 0.058158),  # (0 + 1.163151) / 2
-])
+@pytest.mark.parametrize(
+    'iterates, options, expected',
+    [
+        ((A, C), dict(), 0.458145 + 0.003119),
+        ((C, A), dict(), 1.039721 + 0.001374 + 0.058158),
+        ((A, A), dict(), 1.039721 + 0.003119),
+        ((C, A), dict(kaizen_weight=0), 1.039721 + 0.001374),
+        ((A, B, C), dict(), 0.458145 + 0.003119 + 0.001386 + 0.034657),
+        ((B, A, C), dict(), 0.458145 + 0.004159 + 0.001040),
+        ((C, A, B), dict(), 1.386294 + 0.001374 + 0.001040 + 0.092815),
+        ((C, A, B, D), dict(), 1.262864 + 0.001374 + 0.002426 + 0.092815),
+        ((B, D, A, C), dict(), 0.458145 + 0.004159 + 0.002303),
+        ((A, B, C), dict(gammas=(0.5, 0.25), kaizen_weight=2.0), 0.458145 + 0.519860 + 0.346574 + 0.693146),
+        (
+            (A, B, C),
+            dict(gamma_first=1.0, gamma_others=0.5, kaizen_weight=1),
+            0.458145 + 1.039721 + 0.693147 + 0.346573,
+        ),
+        ((A, D), dict(), 1.262864 + 0.003119 + 0.022314),
+        ((A, D), dict(hinge='sample'), 1.262864 + 0.003119 + 0.080472),  # (1.609438 + 0) / 2
+        ((D, A), dict(hinge='sample'), 1.039721 + 0.003789 + 0.058158),  # (0 + 1.163151) / 2
+    ],
+)
 def test_equation_5_by_hand(iterates, options, expected):
     loss = KaizenLoss(**options)(logits_of(*iterates), torch.tensor([0, 0]))
     assert loss.shape == () and loss.item() == pytest.approx(expected, abs=3e-6)
 
 
 @pytest.mark.parametrize('hinge', ['batch', 'sample'])
-@pytest.mark.parametrize('options, target, first, last', [
-    # targets (0.9, 0.1): 0.9 * 0.693147 + 0.1 * 0.693147, 0.9 * 0.223144 + 0.1 * 1.609438
-    (dict(label_smoothing=0.2), [0, 0], 0.693147, 0.361773),
-    # classes 0 and 1: (2 * 0.693147 + 0.693147) / 3, (2 * 0.223144 + 1.609438) / 3
-    (dict(class_weight=[2.0, 1.0]), [0, 1], 0.693147, 0.685242),
-    # 0.25 * 0.693147 + 0.75 * 0.693147, 0.25 * 0.223144 + 0.75 * 1.609438
-    (dict(), [[0.25, 0.75]] * 2, 0.693147, 1.262865)])
+@pytest.mark.parametrize(
+    'options, target, first, last',
+    [
+        # targets (0.9, 0.1): 0.9 * 0.693147 + 0.1 * 0.693147, 0.9 * 0.223144 + 0.1 * 1.609438
+        (dict(label_smoothing=0.2), [0, 0], 0.693147, 0.361773),
+        # classes 0 and 1: (2 * 0.693147 + 0.693147) / 3, (2 * 0.223144 + 1.609438) / 3
+        (dict(class_weight=[2.0, 1.0]), [0, 1], 0.693147, 0.685242),
+        # 0.25 * 0.693147 + 0.75 * 0.693147, 0.25 * 0.223144 + 0.75 * 1.609438
+        (dict(), [[0.25, 0.75]] * 2, 0.693147, 1.262865),
+    ],
+)
 def test_other_cross_entropies_by_hand(options, target, first, last, hinge):
     target = torch.tensor(target, dtype=torch.float64 if isinstance(target[0], list) else torch.long)
     loss = KaizenLoss(hinge=hinge, **options)
@@ -73,7 +85,7 @@ def test_other_cross_entropies_by_hand(options, target, first, last, hinge):
 @pytest.mark.parametrize('hinge', ['batch', 'sample'])
 @pytest.mark.parametrize('options', [dict(), dict(label_smoothing=0.1, class_weight=[1.0, 2, 3, 4, 5])], ids=str)
 def test_a_single_iterate_gives_the_cross_entropy(hinge, options):
-    (logits, ), target = random_logits(1)
+    (logits,), target = random_logits(1)
     loss = KaizenLoss(hinge=hinge, **options)([logits], target)
     weight = torch.tensor(options['class_weight']).double() if options else None
     expected = F.cross_entropy(logits, target, weight, label_smoothing=options.get('label_smoothing', 0))
@@ -101,22 +113,39 @@ def test_gradient_of_the_hinges(hinge):
     each = torch.stack([F.cross_entropy(x, target, reduction='none') for x in logits])
     worse = each[1:] - each[:-1]
     assert (worse > 0).any() and (worse < 0).any() and (worse.mean(1) > 0).any() and (worse.mean(1) < 0).any()
-    opened = [[max(0, v) and 1 for v in row] for row in worse.tolist()] if hinge == 'sample' else \
-        [[1 if row.mean() > 0 else 0] * 6 for row in worse]
-    expected = (each.mean(1)[3] + 0.003 * each.mean(1)[0] + 0.001 * each.mean(1)[1:3].sum()
-                + 0.1 * (worse * torch.tensor(opened)).mean(1).sum())
+    opened = (
+        [[max(0, v) and 1 for v in row] for row in worse.tolist()]
+        if hinge == 'sample'
+        else [[1 if row.mean() > 0 else 0] * 6 for row in worse]
+    )
+    expected = (
+        each.mean(1)[3]
+        + 0.003 * each.mean(1)[0]
+        + 0.001 * each.mean(1)[1:3].sum()
+        + 0.1 * (worse * torch.tensor(opened)).mean(1).sum()
+    )
     loss = KaizenLoss(hinge=hinge)(logits, target)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits))
 
 
-@pytest.mark.parametrize('count, options', [
-    (1, dict()), (2, dict()), (4, dict()), (4, dict(kaizen_weight=0)), (4, dict(gammas=(0.5, 0.25, 0.125), kaizen_weight=2.0))],
-    ids=str)
+@pytest.mark.parametrize(
+    'count, options',
+    [
+        (1, dict()),
+        (2, dict()),
+        (4, dict()),
+        (4, dict(kaizen_weight=0)),
+        (4, dict(gammas=(0.5, 0.25, 0.125), kaizen_weight=2.0)),
+    ],
+    ids=str,
+)
 def test_combine_over_cross_entropies_is_the_loss(count, options):
     logits, target = random_logits(count, seed=3)
     losses = torch.stack([F.cross_entropy(x, target) for x in logits])
-    assert count == 1 or ((losses.diff() > 0).any() and (count == 2 or (losses.diff() < 0).any())), 'hinges of both kinds'
+    assert count == 1 or ((losses.diff() > 0).any() and (count == 2 or (losses.diff() < 0).any())), (
+        'hinges of both kinds'
+    )
     combined, loss = KaizenLoss(**options).combine(losses), KaizenLoss(**options)(logits, target)
     torch.testing.assert_close(combined, loss)
     assert combined.shape == ()
@@ -132,7 +161,7 @@ def test_combine_takes_the_losses_of_any_criterion():
     gradient = torch.autograd.grad(value, losses)[0]
     assert gradient.tolist() == pytest.approx([0.003 - 0.1, 0.001 + 0.1, 0.001 - 0.1, 1 + 0.1])
     with pytest.raises(ValueError, match='gammas must have one value for each iterate but the last, 3 here, got 1'):
-        KaizenLoss(gammas=(0.1, )).combine(losses)
+        KaizenLoss(gammas=(0.1,)).combine(losses)
 
 
 @pytest.mark.parametrize('options', [dict(), dict(class_weight=[1.0, 2, 3, 4, 5])], ids=str)
@@ -150,13 +179,17 @@ def test_class_weights_add_nothing_to_the_checkpoint():
     assert not KaizenLoss(class_weight=[1.0, 2.0]).state_dict() and not list(KaizenLoss().parameters())
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(hinge='mean'), r"hinge must be one of \('batch', 'sample'\), got 'mean'"),
-    (dict(label_smoothing=1.5), r'label_smoothing must be a number from 0 to 1, got 1.5'),
-    (dict(gamma_first=-1), 'gamma_first must be a finite number >= 0, got -1'),
-    (dict(gamma_others=math.inf), 'gamma_others must be a finite number >= 0, got inf'),
-    (dict(kaizen_weight='0.1'), "kaizen_weight must be a finite number >= 0, got '0.1'"),
-    (dict(gammas=(0.1, math.nan)), r'gammas\[1\] must be a finite number >= 0, got nan')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(hinge='mean'), r"hinge must be one of \('batch', 'sample'\), got 'mean'"),
+        (dict(label_smoothing=1.5), r'label_smoothing must be a number from 0 to 1, got 1.5'),
+        (dict(gamma_first=-1), 'gamma_first must be a finite number >= 0, got -1'),
+        (dict(gamma_others=math.inf), 'gamma_others must be a finite number >= 0, got inf'),
+        (dict(kaizen_weight='0.1'), "kaizen_weight must be a finite number >= 0, got '0.1'"),
+        (dict(gammas=(0.1, math.nan)), r'gammas\[1\] must be a finite number >= 0, got nan'),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, message):
     with pytest.raises(ValueError, match=message):
         KaizenLoss(**options)
@@ -177,8 +210,13 @@ class Network(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.stem = nn.Conv2d(2, 4, 3)
-        self.block = AdaptiveRecurrentBlock(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh(), nn.Conv2d(4, 4, 1)), '0',
-                                            (4, 2, 2), num_iterations=num_iterations, alpha=2.0)
+        self.block = AdaptiveRecurrentBlock(
+            nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh(), nn.Conv2d(4, 4, 1)),
+            '0',
+            (4, 2, 2),
+            num_iterations=num_iterations,
+            alpha=2.0,
+        )
         self.classifier = nn.Linear(4, 3)
         self.double()
 
@@ -195,7 +233,7 @@ def batch_with_disagreeing_halves(num_iterations, opened):
     net = Network(num_iterations)
     for seed in range(200):
         torch.manual_seed(seed)
-        x, target = torch.randn(8, 2, 4, 4).double(), torch.randint(3, (8, ))
+        x, target = torch.randn(8, 2, 4, 4).double(), torch.randint(3, (8,))
         with torch.no_grad():
             each = torch.stack([F.cross_entropy(y, target, reduction='none') for y in net(x)])
         worse, order = (each[1] - each[0]).sort(descending=True)
@@ -226,8 +264,12 @@ def train_step(rank, folder, cases):
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one_with_the_whole_batch(tmp_path):
-    settings = [(k, dict(kaizen_weight=1.0, hinge=hinge), opened)
-                for k in (2, 3) for hinge in ('batch', 'sample') for opened in (True, False)]
+    settings = [
+        (k, dict(kaizen_weight=1.0, hinge=hinge), opened)
+        for k in (2, 3)
+        for hinge in ('batch', 'sample')
+        for opened in (True, False)
+    ]
     cases = [(k, options, *batch_with_disagreeing_halves(k, opened)) for k, options, opened in settings]
     mp.spawn(train_step, (tmp_path, cases), nprocs=2)
     results = zip(*(torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)))

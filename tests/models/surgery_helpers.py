@@ -1,4 +1,5 @@
 """What the tests of networks made recurrent share."""
+
 import copy
 
 import torch
@@ -25,10 +26,14 @@ def plain_name(name):
 def gradients(outputs, inputs):
     """Of an uneven weighting of all tensors of all iterates."""
     tensors = [y for y in tree_leaves(outputs) if y.requires_grad]
-    weighted = sum((y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
-                   for i, y in enumerate(tensors))
-    return [torch.zeros_like(x) if g is None else g
-            for x, g in zip(inputs, torch.autograd.grad(weighted, inputs, allow_unused=True))]
+    weighted = sum(
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)).sum() * (i + 1)
+        for i, y in enumerate(tensors)
+    )
+    return [
+        torch.zeros_like(x) if g is None else g
+        for x, g in zip(inputs, torch.autograd.grad(weighted, inputs, allow_unused=True))
+    ]
 
 
 def forwards(net):

@@ -2,6 +2,7 @@
 
 The reference uses nothing of the package.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,8 +12,19 @@ from torch.utils._pytree import tree_map
 from tests.layers.reference import pooled_rows
 
 
-def iterates(plain, args, blocks, linears, num_iterations, alpha, buffers=None, pool=None, layout='channel',
-             channels_last=False, bound=None):
+def iterates(
+    plain,
+    args,
+    blocks,
+    linears,
+    num_iterations,
+    alpha,
+    buffers=None,
+    pool=None,
+    layout='channel',
+    channels_last=False,
+    bound=None,
+):
     """All iterates of the last block, each by a pass of the whole plain network with ``W + alpha * h(z)`` in it.
 
     In evaluation mode every sample has a pass of its own with its weights written into the network. In training mode,
@@ -28,7 +40,9 @@ def iterates(plain, args, blocks, linears, num_iterations, alpha, buffers=None, 
         The outputs, a list; and the buffers after each pass, ``{(block, iterate): buffers}``.
     """
     samples = len(args[0])
-    weights = {path: [plain.get_submodule(path).weight.detach()] * samples for paths, _ in blocks.values() for path in paths}
+    weights = {
+        path: [plain.get_submodule(path).weight.detach()] * samples for paths, _ in blocks.values() for path in paths
+    }
     states = {}
     for (block, (paths, feedback)), own in zip(blocks.items(), linears):
         outputs = []
@@ -51,15 +65,18 @@ def iterates(plain, args, blocks, linears, num_iterations, alpha, buffers=None, 
                     values = pooled_rows(z[n].movedim(-1, 0) if channels_last else z[n], rows, pool, layout)
                     change = F.linear(values, linear.weight, linear.bias)
                     change = torch.tanh(change) if bound == 'tanh' else change
-                    weights[path] = weights[path][:n] + [
-                        weights[path][n] + alpha * change.reshape(weights[path][n].shape)] + weights[path][n + 1:]
+                    weights[path] = (
+                        weights[path][:n]
+                        + [weights[path][n] + alpha * change.reshape(weights[path][n].shape)]
+                        + weights[path][n + 1 :]
+                    )
     return outputs, states
 
 
 def _pass_per_sample(plain, args, weights, state):
     outputs = []
     for n in range(len(args[0])):
-        sample = tuple(a[n:n + 1] if isinstance(a, torch.Tensor) else a for a in args)
+        sample = tuple(a[n : n + 1] if isinstance(a, torch.Tensor) else a for a in args)
         written = {f'{path}.weight': weight[n] for path, weight in weights.items()}
         outputs.append(functional_call(plain, {**state, **written}, sample))
     return tree_map(lambda *tensors: torch.cat(tensors), *outputs)
@@ -77,8 +94,10 @@ def _joint_pass(plain, args, weights, state):
 
         return hook
 
-    handles = [plain.get_submodule(path).register_forward_hook(sample_by_sample(weight), prepend=True)
-               for path, weight in weights.items()]
+    handles = [
+        plain.get_submodule(path).register_forward_hook(sample_by_sample(weight), prepend=True)
+        for path, weight in weights.items()
+    ]
     output = functional_call(plain, state, args)
     for handle in handles:
         handle.remove()
@@ -102,6 +121,7 @@ class Residual(nn.Module):
 
 class Chain(nn.Module):
     """Stem, three residual blocks, a norm with an activation in place, and a classifier."""
+
     num_features = 4
 
     def __init__(self):
@@ -159,13 +179,13 @@ class Iterated(nn.Module):
 
 
 class Path(nn.Module):
-
     def __init__(self, channels, wider=0):
         super().__init__()
         self.conv, self.bn = nn.Conv3d(3, channels, (1, 3, 3), padding=(0, 1, 1)), nn.BatchNorm3d(channels)
         self.lateral = nn.Conv3d(2, 2, (3, 1, 1), stride=(2, 1, 1), padding=(1, 0, 0), bias=False)
-        self.layer = nn.Sequential(nn.Conv3d(channels + wider, 4, (3, 1, 1), padding=(1, 0, 0), bias=False),
-                                   nn.BatchNorm3d(4), nn.Tanh())
+        self.layer = nn.Sequential(
+            nn.Conv3d(channels + wider, 4, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(4), nn.Tanh()
+        )
 
 
 class TwoPaths(nn.Module):
@@ -225,7 +245,6 @@ class Windows(nn.Module):
 
 
 class Transformer(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.patch, self.blocks = nn.Conv2d(3, 4, 2, stride=2), nn.Sequential(Windows(), Windows(), Windows())
@@ -275,8 +294,18 @@ class Case:
 
     def reference(self, plain, args, linears, **kwargs):
         bound, layout = self.options.get('bound'), self.options.get('feedback_layout')
-        return iterates(plain, args, self.blocks(), linears, self.options['num_iterations'], self.options['alpha'],
-                        pool=self.pool, channels_last=layout == 'channels_last', bound=bound, **kwargs)
+        return iterates(
+            plain,
+            args,
+            self.blocks(),
+            linears,
+            self.options['num_iterations'],
+            self.options['alpha'],
+            pool=self.pool,
+            channels_last=layout == 'channels_last',
+            bound=bound,
+            **kwargs,
+        )
 
 
 IMAGE = [(3, 3, 5, 5)]
@@ -287,18 +316,39 @@ CASES = {
     'last of its container': Case(Chain, IMAGE, 'layer1.2', 'conv1', 'act', pool=((3, 3), (1, 1), (1, 1))),
     'a container': Case(Chain, IMAGE, 'layer1', ('0.conv1', '2.conv2'), '1'),
     'a single convolution': Case(Chain, IMAGE, 'layer1.2.conv2', ''),
-    'a layer before an activation in place': Case(lambda: nn.Sequential(
-        nn.Conv2d(3, 4, 1), nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1), nn.LeakyReLU(0.3, inplace=True), nn.BatchNorm2d(4)),
-        IMAGE, '2', ''),
+    'a layer before an activation in place': Case(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 1),
+            nn.Tanh(),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.LeakyReLU(0.3, inplace=True),
+            nn.BatchNorm2d(4),
+        ),
+        IMAGE,
+        '2',
+        '',
+    ),
     'the classifier': Case(Chain, IMAGE, 'fc', ''),
-    'three blocks': Case(Chain, IMAGE, {
-        'stem': dict(dynamic='0'), 'layer1.0': dict(dynamic=('conv1', 'conv2'), feedback='act'),
-        'layer1.2': dict(dynamic='conv2', feedback='bn1')}),
+    'three blocks': Case(
+        Chain,
+        IMAGE,
+        {
+            'stem': dict(dynamic='0'),
+            'layer1.0': dict(dynamic=('conv1', 'conv2'), feedback='act'),
+            'layer1.2': dict(dynamic='conv2', feedback='bn1'),
+        },
+    ),
     'skip, shared activation': Case(Skip, IMAGE, 'middle', 'conv1', 'bn2'),
     'skip, changes in place': Case(lambda: Skip(inplace=True), IMAGE, 'middle', 'conv1', 'bn2'),
     'iterated list': Case(Iterated, IMAGE, 'blocks.1', ('conv1', 'conv2'), 'act'),
     'two paths': Case(TwoPaths, [(3, 3, 4, 3, 3)], 'slow.layer', '0', pool=((2, 3, 3), (1, 1, 1), (0, 0, 0))),
-    'several inputs and outputs': Case(SeveralInputs, [(3, 2, 6), (3, 3)], 'gated', ('conv', 'gate'), 'conv', (0.5, )),
-    'windows': Case(Transformer, [(3, 3, 8, 8)], 'blocks.1', ('qkv', 'proj'), feedback_layout='channels_last',
-                    pool=((2, 2), (2, 2), (0, 0))),
+    'several inputs and outputs': Case(SeveralInputs, [(3, 2, 6), (3, 3)], 'gated', ('conv', 'gate'), 'conv', (0.5,)),
+    'windows': Case(
+        Transformer,
+        [(3, 3, 8, 8)],
+        'blocks.1',
+        ('qkv', 'proj'),
+        feedback_layout='channels_last',
+        pool=((2, 2), (2, 2), (0, 0)),
+    ),
 }

@@ -44,7 +44,7 @@ def released_logits(state, x, alpha) -> list:
         channels = z.shape[1]
         if channels != x.shape[1]:
             wide = x.new_zeros(z.shape)
-            wide[:, channels // 4:channels // 4 + x.shape[1]] = x[:, :, ::2, ::2]
+            wide[:, channels // 4 : channels // 4 + x.shape[1]] = x[:, :, ::2, ::2]
             x = wide
         return z, F.relu(z + x)
 
@@ -78,7 +78,7 @@ def test_the_released_network_gives_the_same_logits(alpha, prefix):
     net.load_state_dict(converted)  # strict: nothing is missing, nothing is left over
     expected = released_logits(state, x, alpha)
     with torch.no_grad():
-        for (got, ), want in zip(net(x), expected):
+        for (got,), want in zip(net(x), expected):
             torch.testing.assert_close(got, want, rtol=0, atol=1e-5 * max(1, want.abs().max().item()))
     if alpha == 0.05:
         assert (expected[0] - expected[1]).abs().max() > 0.01
@@ -116,13 +116,19 @@ def test_shortcuts_of_a_convolution_and_other_widths():
     with torch.no_grad():
         block, x = net.layer3[0], torch.randn(1, 8, 4, 4)
         block.bn2.weight.zero_()
-        torch.testing.assert_close(block(x), F.relu(F.conv2d(x, block.shortcut[0].weight, stride=2) / (1 + 1e-5)**0.5))
+        torch.testing.assert_close(
+            block(x), F.relu(F.conv2d(x, block.shortcut[0].weight, stride=2) / (1 + 1e-5) ** 0.5)
+        )
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(shortcut='C'), r"shortcut must be one of \('A', 'B'\), got 'C'"),
-    (dict(widths=(16, 32)), r'widths must be 3 positive ints, .* got \(16, 32\)'),
-    (dict(widths=(16, 8, 32)), r"widths must not fall with shortcut='A', got \(16, 8, 32\)")])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(shortcut='C'), r"shortcut must be one of \('A', 'B'\), got 'C'"),
+        (dict(widths=(16, 32)), r'widths must be 3 positive ints, .* got \(16, 32\)'),
+        (dict(widths=(16, 8, 32)), r"widths must not fall with shortcut='A', got \(16, 8, 32\)"),
+    ],
+)
 def test_arguments_that_cannot_be_used(options, message):
     with pytest.raises(ValueError, match=message):
         CifarResNet(8, **options)

@@ -1,4 +1,5 @@
 """torch.compile of whole recurrent networks: one graph, and no compilation after the first step."""
+
 import copy
 
 import pytest
@@ -25,7 +26,7 @@ def test_one_graph_step_after_step(build, all_iterates, training):
     for step in range(3):
         for network, function in ((net, compiled), (other, forward(other))):
             outputs = function(images(3, seed=step))
-            sum(y.square().sum() for y in (outputs if all_iterates else (outputs, ))).backward()
+            sum(y.square().sum() for y in (outputs if all_iterates else (outputs,))).backward()
             with torch.no_grad():
                 for parameter in network.parameters():
                     if parameter.grad is not None:

@@ -1,4 +1,5 @@
 """Published checkpoints are told apart by their names."""
+
 import pytest
 import torch
 
@@ -10,7 +11,8 @@ from tests.models.test_cifar_resnet import released_checkpoint
 PUBLISHED = {
     'mfnet': lambda: mfnet3d_n9(num_classes=3).state_dict(),
     'resnet20': released_checkpoint,
-    'resnet20_base': lambda: CifarResNet().state_dict()}
+    'resnet20_base': lambda: CifarResNet().state_dict(),
+}
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
@@ -27,10 +29,16 @@ def test_each_kind_is_known_and_taken_for_no_other(kind, prefix):
 
 
 @pytest.mark.parametrize('kind', RELEASES)
-@pytest.mark.parametrize('state_dict', [
-    {}, {'fc.weight': torch.zeros(2, 2)}, mfnet2d_n9(num_classes=0, num_iterations=2, input_size=(32, 32), pool_padding=1).state_dict(),
-    {f'backbone.{name}': value for name, value in CifarResNet().state_dict().items()}],
-    ids=['empty', 'something', 'recurrent', 'converted'])
+@pytest.mark.parametrize(
+    'state_dict',
+    [
+        {},
+        {'fc.weight': torch.zeros(2, 2)},
+        mfnet2d_n9(num_classes=0, num_iterations=2, input_size=(32, 32), pool_padding=1).state_dict(),
+        {f'backbone.{name}': value for name, value in CifarResNet().state_dict().items()},
+    ],
+    ids=['empty', 'something', 'recurrent', 'converted'],
+)
 def test_other_checkpoints_are_none_of_them(kind, state_dict):
     assert release_of(state_dict) is None
     with pytest.raises(ValueError, match=rf'none of {kind} \(.*\): .* Its names: \['):

@@ -1,4 +1,5 @@
 """Norms that others exchange after statistics per iterate have been added: timm's frozen norms, folded norms."""
+
 import copy
 import io
 
@@ -16,18 +17,25 @@ SIZE = 32
 
 
 def mfnet():
-    return mfnet2d_n9(num_classes=5, num_iterations=3, input_size=(SIZE, SIZE), pool_padding=1, alpha=1.)
+    return mfnet2d_n9(num_classes=5, num_iterations=3, input_size=(SIZE, SIZE), pool_padding=1, alpha=1.0)
 
 
 def resnet():
     plain = timm.create_model('test_resnet', num_classes=5, zero_init_last=False)
-    return RecurrentNetwork(plain, 'layer4.0', torch.randn(1, 3, SIZE, SIZE), 'conv1', 'bn2', alpha=1.)
+    return RecurrentNetwork(plain, 'layer4.0', torch.randn(1, 3, SIZE, SIZE), 'conv1', 'bn2', alpha=1.0)
 
 
 def with_activations():
     """Timm's norms with an activation in them."""
-    return RecurrentNetwork(timm.create_model('test_efficientnet', num_classes=5), 'blocks.4.0', torch.randn(1, 3, SIZE, SIZE),
-                            'conv_pw', 'bn3', alpha=1., shared_rows=False)
+    return RecurrentNetwork(
+        timm.create_model('test_efficientnet', num_classes=5),
+        'blocks.4.0',
+        torch.randn(1, 3, SIZE, SIZE),
+        'conv_pw',
+        'bn3',
+        alpha=1.0,
+        shared_rows=False,
+    )
 
 
 @pytest.fixture(params=[mfnet, resnet, with_activations], ids=lambda build: build.__name__)
@@ -41,8 +49,11 @@ def trained(request):
 
 
 def statistics(net):
-    return {name: value.clone() for name, value in net.state_dict().items()
-            if '.running_' in name or '.iterates.num_batches_tracked' in name}
+    return {
+        name: value.clone()
+        for name, value in net.state_dict().items()
+        if '.running_' in name or '.iterates.num_batches_tracked' in name
+    }
 
 
 @torch.no_grad()

@@ -66,9 +66,17 @@ def test_weights_of_the_same_shape_are_taken_as_they_are():
     assert all(torch.equal(inflated[name], value) for name, value in state.items())
 
 
-@pytest.mark.parametrize('source, target', [
-    ((4, 3, 5, 5), (4, 3, 3, 3, 3)), ((4, 2, 3, 3), (4, 3, 3, 3, 3)), ((4, 3, 3, 3, 3), (4, 3, 1, 3, 3)),
-    ((4, 3, 3, 3, 3), (4, 3, 3, 3)), ((5, 7), (4, 7)), ((5, ), (4, ))])
+@pytest.mark.parametrize(
+    'source, target',
+    [
+        ((4, 3, 5, 5), (4, 3, 3, 3, 3)),
+        ((4, 2, 3, 3), (4, 3, 3, 3, 3)),
+        ((4, 3, 3, 3, 3), (4, 3, 1, 3, 3)),
+        ((4, 3, 3, 3, 3), (4, 3, 3, 3)),
+        ((5, 7), (4, 7)),
+        ((5,), (4,)),
+    ],
+)
 def test_shapes_that_cannot_be_inflated(source, target):
     with pytest.raises(ValueError) as error:
         inflate_state_dict({'stem.weight': torch.zeros(source)}, {'stem.weight': torch.zeros(target)})

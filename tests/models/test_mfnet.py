@@ -23,7 +23,8 @@ from tests.layers.reference import recurrence
 # networks of nine units for tiny inputs, [N, 3, (4,) 64, 64]: the last maps are 2 (x 2) x 2
 TINY = {
     2: dict(build=mfnet2d_n9, size=(64, 64), pool=((2, 2), (1, 1), (1, 0))),
-    3: dict(build=mfnet3d_n9, size=(4, 64, 64), pool=((2, 2, 1), (1, 1, 1), (0, 0, 0)))}
+    3: dict(build=mfnet3d_n9, size=(4, 64, 64), pool=((2, 2, 1), (1, 1, 1), (0, 0, 0))),
+}
 DYNAMIC = ('conv_i1.conv', 'conv_i2.conv')
 two_and_three = pytest.mark.parametrize('dims', [2, 3])
 
@@ -47,8 +48,11 @@ def plain(dims, **options):
 def recurrent(dims, num_iterations=3, **options):
     """The network of :func:`plain` with a recurrent last unit."""
     pool = dict(zip(('pool_kernel', 'pool_stride', 'pool_padding'), TINY[dims]['pool']))
-    net = TINY[dims]['build'](num_iterations=num_iterations, input_size=TINY[dims]['size'],
-                              **{'num_classes': 5, 'alpha': 0.01, **pool, **options})
+    net = TINY[dims]['build'](
+        num_iterations=num_iterations,
+        input_size=TINY[dims]['size'],
+        **{'num_classes': 5, 'alpha': 0.01, **pool, **options},
+    )
     net.load_state_dict(plain(dims).state_dict(), strict=False)
     return net
 
@@ -63,16 +67,25 @@ def on_meta(build, **options):
         return build(**options).eval()
 
 
-@pytest.mark.parametrize('build, num_classes, expected', [
-    (mfnet3d, 400, 7_996_368), (mfnet3d, 101, 7_766_437), (mfnet3d, 51, 7_727_987), (mfnet3d_n9, 101, 496_921),
-    (mfnet3d_n9, 51, 487_271), (mfnet2d, 1000, 5_716_488)])
+@pytest.mark.parametrize(
+    'build, num_classes, expected',
+    [
+        (mfnet3d, 400, 7_996_368),
+        (mfnet3d, 101, 7_766_437),
+        (mfnet3d, 51, 7_727_987),
+        (mfnet3d_n9, 101, 496_921),
+        (mfnet3d_n9, 51, 487_271),
+        (mfnet2d, 1000, 5_716_488),
+    ],
+)
 def test_parameter_counts(build, num_classes, expected):
     net = on_meta(build, num_classes=num_classes)
     assert sum(p.numel() for p in net.parameters()) == expected
 
 
-@pytest.mark.parametrize('build, num_classes, size, expected', [
-    (mfnet3d, 400, (16, 224, 224), 11.05e9), (mfnet2d, 1000, (224, 224), 0.86e9)])
+@pytest.mark.parametrize(
+    'build, num_classes, size, expected', [(mfnet3d, 400, (16, 224, 224), 11.05e9), (mfnet2d, 1000, (224, 224), 0.86e9)]
+)
 def test_multiply_adds(build, num_classes, size, expected):
     net, counts = on_meta(build, num_classes=num_classes), []
     for module in net.modules():
@@ -87,9 +100,17 @@ def test_multiply_adds(build, num_classes, size, expected):
 def test_names_are_those_of_the_original_release(build):
     net = on_meta(build)
     names = set(net.state_dict())
-    assert {'conv1.conv.weight', 'conv1.bn.running_mean', 'conv2.B01.conv_i1.bn.weight',
-            'conv2.B01.conv_w1.conv.weight', 'conv3.B03.conv_m1.conv.weight', 'conv5.B02.conv_m2.bn.bias',
-            'tail.bn.num_batches_tracked', 'classifier.weight', 'classifier.bias'} <= names
+    assert {
+        'conv1.conv.weight',
+        'conv1.bn.running_mean',
+        'conv2.B01.conv_i1.bn.weight',
+        'conv2.B01.conv_w1.conv.weight',
+        'conv3.B03.conv_m1.conv.weight',
+        'conv5.B02.conv_m2.bn.bias',
+        'tail.bn.num_batches_tracked',
+        'classifier.weight',
+        'classifier.bias',
+    } <= names
     units = {name.split('.conv_i1')[0] for name in names if '.conv_i1.conv' in name}
     counts = (1, 3, 3, 2) if build is mfnet3d_n9 else (3, 4, 6, 3)
     assert units == {f'conv{s + 2}.B{u + 1:02d}' for s, count in enumerate(counts) for u in range(count)}
@@ -97,10 +118,18 @@ def test_names_are_those_of_the_original_release(build):
     assert not [name for name in names if name.endswith('conv.bias')]
 
 
-@pytest.mark.parametrize('build, size, expected', [
-    (mfnet3d, (16, 224, 224), (768, 8, 7, 7)), (mfnet3d, (16, 112, 112), (768, 8, 4, 4)),
-    (mfnet3d, (8, 160, 192), (768, 4, 5, 6)), (mfnet3d, (33, 64, 64), (768, 17, 2, 2)),
-    (mfnet2d, (224, 224), (768, 7, 7)), (mfnet2d, (112, 112), (768, 4, 4)), (mfnet2d_n9, (97, 33), (192, 4, 2))])
+@pytest.mark.parametrize(
+    'build, size, expected',
+    [
+        (mfnet3d, (16, 224, 224), (768, 8, 7, 7)),
+        (mfnet3d, (16, 112, 112), (768, 8, 4, 4)),
+        (mfnet3d, (8, 160, 192), (768, 4, 5, 6)),
+        (mfnet3d, (33, 64, 64), (768, 17, 2, 2)),
+        (mfnet2d, (224, 224), (768, 7, 7)),
+        (mfnet2d, (112, 112), (768, 4, 4)),
+        (mfnet2d_n9, (97, 33), (192, 4, 2)),
+    ],
+)
 def test_the_plain_network_takes_any_size(build, size, expected):
     net = on_meta(build, num_classes=7)
     x = torch.empty(2, 3, *size, device='meta')
@@ -128,7 +157,7 @@ def test_equals_the_network_by_hand(dims):
     net = plain(dims).double().eval()
     x = tiny_input(dims).double()
     state = net.state_dict()
-    conv, pool, low = (F.conv2d, F.max_pool2d, ()) if dims == 2 else (F.conv3d, F.max_pool3d, (1, ))
+    conv, pool, low = (F.conv2d, F.max_pool2d, ()) if dims == 2 else (F.conv3d, F.max_pool3d, (1,))
     statistics = ('running_mean', 'running_var', 'weight', 'bias')
     y = conv(x, state['conv1.conv.weight'], None, (*low, 2, 2), (*low, 2, 2))
     y = F.batch_norm(y, *(state[f'conv1.bn.{n}'] for n in statistics)).relu()
@@ -299,9 +328,11 @@ def test_num_iterations_may_change():
 
 def test_defaults_of_the_recurrent_networks():
     video, image = on_meta(kaizen_mfnet3d_n9), on_meta(kaizen_mfnet2d)
-    for net, shape, kernel, stride in ((video, (192, 8, 7, 7), (5, 3, 3), (4, 1, 1)),
-                                       (image, (768, 7, 7), (3, 3), (1, 1)),
-                                       (on_meta(kaizen_mfnet2d_n9), (192, 7, 7), (3, 3), (1, 1))):
+    for net, shape, kernel, stride in (
+        (video, (192, 8, 7, 7), (5, 3, 3), (4, 1, 1)),
+        (image, (768, 7, 7), (3, 3), (1, 1)),
+        (on_meta(kaizen_mfnet2d_n9), (192, 7, 7), (3, 3), (1, 1)),
+    ):
         block, adapter = net.recurrent_block, net.recurrent_block.adapter
         assert isinstance(net.conv5[-1], AdaptiveRecurrentBlock) and net.num_iterations == 3
         assert (block.dynamic, block.feedback, block.norm_statistics) == (DYNAMIC, 'conv_m2', 'per_iterate')
@@ -309,27 +340,45 @@ def test_defaults_of_the_recurrent_networks():
         assert adapter.alpha == 1e-3 and adapter.bound is None and adapter.low_rank
 
 
-@pytest.mark.parametrize('build, options, message', [
-    (partial(MFNet, 4), dict(), 'dims must be 2 or 3, got 4'),
-    (mfnet2d_n9, dict(widths=(24, 48, 96)), r'widths must be 4 positive ints, one per stage, got \(24, 48, 96\)'),
-    (mfnet2d_n9, dict(units=(1, 3, 0, 2)), r'units must be 4 positive ints, one per stage, got \(1, 3, 0, 2\)'),
-    (mfnet2d_n9, dict(groups=5), r'groups must divide 16 .* got groups=5, widths=\(24, 48, 96, 192\)'),
-    (mfnet2d_n9, dict(groups=0), 'groups must divide 16 .* got groups=0'),
-    (mfnet2d_n9, dict(groups=1, widths=(24, 48, 96, 190)), r'4 must divide all widths; .*190\)'),
-    (mfnet2d_n9, dict(alpha=0.1), r"num_iterations must be given along with \['alpha'\], got None"),
-    (mfnet2d_n9, dict(num_iterations=0), 'num_iterations must be an int from 1 to 1000, got 0'),
-    (mfnet2d_n9, dict(num_iterations=2, input_size=(16, 64, 64)),
-     r'input_size must be 2 positive ints, \(H, W\), got \(16, 64, 64\)'),
-    (mfnet3d_n9, dict(num_iterations=2, input_size=(64, 64)),
-     r'input_size must be 3 positive ints, \(T, H, W\), got \(64, 64\)'),
-    (mfnet2d_n9, dict(num_iterations=2, input_size=64), r'input_size must be 2 positive ints, \(H, W\), got 64'),
-    (mfnet2d_n9, dict(num_iterations=2, input_size=(64, 64)), r'pool_kernel \(3, 3\) .* size \(2, 2\); use a larger'),
-    (mfnet2d_n9, dict(global_pool='mean'), r"global_pool must be one of .*'avgmax', ''\), got 'mean'"),
-    (mfnet2d_n9, dict(global_pool=''), "global_pool='' keeps the map and needs num_classes=0, got num_classes=1000"),
-    (mfnet2d_n9, dict(num_classes=2.5), 'num_classes must be an int >= 0, got 2.5'),
-    (mfnet2d_n9, dict(in_chans=0), 'in_chans must be an int >= 1, got 0'),
-    (mfnet2d_n9, dict(drop_rate=-1), 'drop_rate must be a number from 0 to 1, got -1'),
-    (mfnet2d_n9, dict(num_iterations=2, norm_statistics='none'), "norm_statistics must be one of .* got 'none'")])
+@pytest.mark.parametrize(
+    'build, options, message',
+    [
+        (partial(MFNet, 4), dict(), 'dims must be 2 or 3, got 4'),
+        (mfnet2d_n9, dict(widths=(24, 48, 96)), r'widths must be 4 positive ints, one per stage, got \(24, 48, 96\)'),
+        (mfnet2d_n9, dict(units=(1, 3, 0, 2)), r'units must be 4 positive ints, one per stage, got \(1, 3, 0, 2\)'),
+        (mfnet2d_n9, dict(groups=5), r'groups must divide 16 .* got groups=5, widths=\(24, 48, 96, 192\)'),
+        (mfnet2d_n9, dict(groups=0), 'groups must divide 16 .* got groups=0'),
+        (mfnet2d_n9, dict(groups=1, widths=(24, 48, 96, 190)), r'4 must divide all widths; .*190\)'),
+        (mfnet2d_n9, dict(alpha=0.1), r"num_iterations must be given along with \['alpha'\], got None"),
+        (mfnet2d_n9, dict(num_iterations=0), 'num_iterations must be an int from 1 to 1000, got 0'),
+        (
+            mfnet2d_n9,
+            dict(num_iterations=2, input_size=(16, 64, 64)),
+            r'input_size must be 2 positive ints, \(H, W\), got \(16, 64, 64\)',
+        ),
+        (
+            mfnet3d_n9,
+            dict(num_iterations=2, input_size=(64, 64)),
+            r'input_size must be 3 positive ints, \(T, H, W\), got \(64, 64\)',
+        ),
+        (mfnet2d_n9, dict(num_iterations=2, input_size=64), r'input_size must be 2 positive ints, \(H, W\), got 64'),
+        (
+            mfnet2d_n9,
+            dict(num_iterations=2, input_size=(64, 64)),
+            r'pool_kernel \(3, 3\) .* size \(2, 2\); use a larger',
+        ),
+        (mfnet2d_n9, dict(global_pool='mean'), r"global_pool must be one of .*'avgmax', ''\), got 'mean'"),
+        (
+            mfnet2d_n9,
+            dict(global_pool=''),
+            "global_pool='' keeps the map and needs num_classes=0, got num_classes=1000",
+        ),
+        (mfnet2d_n9, dict(num_classes=2.5), 'num_classes must be an int >= 0, got 2.5'),
+        (mfnet2d_n9, dict(in_chans=0), 'in_chans must be an int >= 1, got 0'),
+        (mfnet2d_n9, dict(drop_rate=-1), 'drop_rate must be a number from 0 to 1, got -1'),
+        (mfnet2d_n9, dict(num_iterations=2, norm_statistics='none'), "norm_statistics must be one of .* got 'none'"),
+    ],
+)
 def test_arguments_that_cannot_be_used(build, options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)

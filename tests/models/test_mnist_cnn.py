@@ -26,11 +26,18 @@ def by_hand(net, x):
     return F.max_pool2d(F.conv2d(x, net.conv2[0].weight).relu(), 2).flatten(1)
 
 
-@pytest.mark.parametrize('build, options, expected', [
-    (MnistCNN, dict(), 880), (MnistCNN, dict(num_iterations=1), 880), (MnistCNN, dict(num_iterations=2), 5_680),
-    (MnistCNN, dict(num_iterations=4), 5_680), (MnistCNNBig, dict(), 5_685),
-    (MnistCNN, dict(channels=(4, 5), units=7), 25 * (4 + 20) + 80 * 7 + 70),
-    (MnistCNN, dict(channels=(4, 5), units=7, num_iterations=2), 25 * (4 + 20) + 80 * 7 * 8 + 70)])
+@pytest.mark.parametrize(
+    'build, options, expected',
+    [
+        (MnistCNN, dict(), 880),
+        (MnistCNN, dict(num_iterations=1), 880),
+        (MnistCNN, dict(num_iterations=2), 5_680),
+        (MnistCNN, dict(num_iterations=4), 5_680),
+        (MnistCNNBig, dict(), 5_685),
+        (MnistCNN, dict(channels=(4, 5), units=7), 25 * (4 + 20) + 80 * 7 + 70),
+        (MnistCNN, dict(channels=(4, 5), units=7, num_iterations=2), 25 * (4 + 20) + 80 * 7 * 8 + 70),
+    ],
+)
 def test_parameter_counts(build, options, expected):
     assert sum(p.numel() for p in build(**options).parameters()) == expected
 
@@ -63,8 +70,11 @@ def test_one_iteration_is_the_plain_network_to_the_bit():
     assert all(p.requires_grad for p in one.parameters())
 
 
-@pytest.mark.parametrize('adapter', [dict(alpha=3), dict(alpha=3, bound='tanh'), dict(alpha=3, shared_rows=True),
-                                     dict(alpha=3, bias=True)], ids=str)
+@pytest.mark.parametrize(
+    'adapter',
+    [dict(alpha=3), dict(alpha=3, bound='tanh'), dict(alpha=3, shared_rows=True), dict(alpha=3, bias=True)],
+    ids=str,
+)
 def test_iterates_are_those_of_the_loop_over_samples(adapter):
     net, x = network(4, **adapter), images()
     options = {'shared_rows': False, **adapter}
@@ -106,7 +116,7 @@ def test_arguments_that_cannot_be_used():
     with pytest.raises(ValueError, match='pool_kernel must be None for a feedback vector, got 3'):
         MnistCNN(num_iterations=2, pool_kernel=3)
     with pytest.raises(ValueError, match='channels'):
-        MnistCNN(channels=(3, ))
+        MnistCNN(channels=(3,))
     with pytest.raises(ValueError, match='units must be an int >= 1, got 0'):
         MnistCNN(units=0)
     for num_iterations in (1, 2):

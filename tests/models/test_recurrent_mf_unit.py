@@ -1,4 +1,5 @@
 """MFNet's recurrent unit against the same unit run as one that knows nothing of the recurrence."""
+
 import copy
 
 import pytest
@@ -63,10 +64,21 @@ def step(block, u, training):
 
 
 @pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('options', [
-    dict(), dict(dims=3), dict(first=True), dict(norm_statistics='shared'), dict(bias=True, row_layout='concatenated'),
-    dict(bound='tanh'), dict(shared_rows=False, bias=True), dict(pool_padding=1, num_iterations=4),
-    dict(adapter='global', rank=2)], ids=str)
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(dims=3),
+        dict(first=True),
+        dict(norm_statistics='shared'),
+        dict(bias=True, row_layout='concatenated'),
+        dict(bound='tanh'),
+        dict(shared_rows=False, bias=True),
+        dict(pool_padding=1, num_iterations=4),
+        dict(adapter='global', rank=2),
+    ],
+    ids=str,
+)
 def test_plain_calls_equal_exchanged_forwards(options, training):
     ours, foreign = both(**options)
     u = maps(options.get('dims', 2))
@@ -79,9 +91,16 @@ def test_plain_calls_equal_exchanged_forwards(options, training):
 
 
 @pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('options, formed', [
-    (dict(), [True, True]), (dict(pool_kernel=(3, 2)), [True, False]), (dict(adapter='global', rank=1), [False, False]),
-    (dict(bound='tanh'), [False, False])], ids=str)
+@pytest.mark.parametrize(
+    'options, formed',
+    [
+        (dict(), [True, True]),
+        (dict(pool_kernel=(3, 2)), [True, False]),
+        (dict(adapter='global', rank=1), [False, False]),
+        (dict(bound='tanh'), [False, False]),
+    ],
+    ids=str,
+)
 def test_channels_last_with_either_order_of_products(options, formed, training):
     ours, foreign = both(**options)
     assert ours._forms_weights == formed
@@ -89,8 +108,11 @@ def test_channels_last_with_either_order_of_products(options, formed, training):
     expected = step(foreign, u, training)
     for block in (ours, foreign):
         block.load_state_dict(both(**options)[0].state_dict())
-        results = step(block.to(memory_format=torch.channels_last),
-                       u.detach().to(memory_format=torch.channels_last).requires_grad_(), training)
+        results = step(
+            block.to(memory_format=torch.channels_last),
+            u.detach().to(memory_format=torch.channels_last).requires_grad_(),
+            training,
+        )
         torch.testing.assert_close(results, expected)
         assert all(y.is_contiguous(memory_format=torch.channels_last) for y in results[0])
 
@@ -106,7 +128,9 @@ def test_another_number_of_iterations(num_iterations, options):
 
 def test_the_names_of_a_script_are_those_of_the_network():
     ours, _ = both()
-    assert set(torch.jit.script(ours).state_dict()) == {name for name, _ in [*ours.named_parameters(), *ours.named_buffers()]}
+    assert set(torch.jit.script(ours).state_dict()) == {
+        name for name, _ in [*ours.named_parameters(), *ours.named_buffers()]
+    }
 
 
 @pytest.mark.parametrize('backend, training', [('eager', False), ('aot_eager', True)])
@@ -149,7 +173,11 @@ def test_conversion_to_sync_batch_norm():
 @pytest.mark.parametrize('training', [True, False])
 def test_the_last_iterate_alone_needs_no_other_tails(training):
     torch.manual_seed(0)
-    net, x, calls = kaizen_mfnet2d_n9(num_classes=5, input_size=(64, 64), pool_kernel=2).train(training), torch.randn(2, 3, 64, 64), []
+    net, x, calls = (
+        kaizen_mfnet2d_n9(num_classes=5, input_size=(64, 64), pool_kernel=2).train(training),
+        torch.randn(2, 3, 64, 64),
+        [],
+    )
     net.tail.wrapped.bn.register_forward_hook(lambda *_: calls.append(1))
     net(x)
     assert len(calls) == (3 if training else 1)  # in training every iterate's statistics are learned
@@ -159,8 +187,15 @@ def test_the_last_iterate_alone_needs_no_other_tails(training):
 
 
 @pytest.mark.parametrize('momentum', [0.1, None])
-@pytest.mark.parametrize('make, shape', [
-    (nn.BatchNorm1d, (4, 3)), (nn.BatchNorm1d, (4, 3, 2)), (nn.BatchNorm2d, (4, 3, 2, 2)), (nn.BatchNorm3d, (4, 3, 2, 1, 2))])
+@pytest.mark.parametrize(
+    'make, shape',
+    [
+        (nn.BatchNorm1d, (4, 3)),
+        (nn.BatchNorm1d, (4, 3, 2)),
+        (nn.BatchNorm2d, (4, 3, 2, 2)),
+        (nn.BatchNorm3d, (4, 3, 2, 1, 2)),
+    ],
+)
 def test_a_norm_with_an_index_is_one_with_the_statistics_in_place(make, shape, momentum):
     norm = make(3, momentum=momentum).double()
     add_iterate_statistics(norm, 3)

@@ -1,4 +1,5 @@
 """Samples that would change each other's weights are found when a network is made recurrent."""
+
 import warnings
 
 import pytest
@@ -12,7 +13,6 @@ TOKENS, WIDTH = 5, 8
 
 
 class Mlp(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
@@ -47,9 +47,11 @@ CASES = {
     'tokens in the batch': (lambda x: x.flatten(0, 1), back, None),
     # samples that mix
     'sequence first': (swapped, swapped, 'must have the samples in the first dimension, but .* goes from shape'),
-    'tokens in the batch, sequence first': (lambda x: swapped(x).flatten(0, 1),
-                                            lambda y, x: y.reshape(TOKENS, -1, WIDTH).transpose(0, 1),
-                                            "samples influence one another in 'block': the map at 'block' changes"),
+    'tokens in the batch, sequence first': (
+        lambda x: swapped(x).flatten(0, 1),
+        lambda y, x: y.reshape(TOKENS, -1, WIDTH).transpose(0, 1),
+        "samples influence one another in 'block': the map at 'block' changes",
+    ),
     'one entry of the batch read by all': (lambda x: x + x[-1:], lambda y, x: y, 'samples influence one another'),
     'a mean over the batch': (lambda x: x - x.mean(dim=0), lambda y, x: y, 'samples influence one another'),
 }
@@ -75,12 +77,14 @@ def test_layouts_of_tokens(case, samples):
         names = list(net.state_dict())
         with pytest.raises(ValueError, match=message):
             recurrent(net, samples, **options)
-    assert list(net.state_dict()) == names and all(p.requires_grad for p in net.parameters()), 'nothing has been changed'
+    assert list(net.state_dict()) == names and all(p.requires_grad for p in net.parameters()), (
+        'nothing has been changed'
+    )
     recurrent(net, samples, num_iterations=1, **options)  # a plain network is nobody's harm
 
 
 def test_what_is_accepted_does_not_mix():
-    net = recurrent(Tokens(lambda x: x.flatten(0, 1), back), 2, feedback_layout='channels_first', alpha=1.).eval()
+    net = recurrent(Tokens(lambda x: x.flatten(0, 1), back), 2, feedback_layout='channels_first', alpha=1.0).eval()
     x = torch.randn(2, TOKENS, WIDTH)
     with torch.no_grad():
         first, changed = net(x)[0], net(torch.cat([x[:1], x[1:] + 1]))[0]
@@ -106,7 +110,9 @@ def test_windows_within_the_block():
 
 
 def test_batch_norm_in_training_mode_mixes_nothing():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))).train()
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    ).train()
     RecurrentNetwork(net, '2', torch.randn(2, 3, 6, 6), '0')
     assert net.training and net[1].num_batches_tracked == 0
 
@@ -114,13 +120,20 @@ def test_batch_norm_in_training_mode_mixes_nothing():
 def test_constant_example_inputs_tell_as_well():
     with pytest.raises(ValueError, match='influence one another'):
         torch.manual_seed(0)
-        RecurrentNetwork(Tokens(*CASES['tokens in the batch, sequence first'][:2]), 'block', torch.zeros(2, TOKENS, WIDTH),
-                         'fc1', 'fc2')
+        RecurrentNetwork(
+            Tokens(*CASES['tokens in the batch, sequence first'][:2]),
+            'block',
+            torch.zeros(2, TOKENS, WIDTH),
+            'fc1',
+            'fc2',
+        )
 
 
 def test_a_network_of_one_batch_size_is_warned_of():
     net = Tokens(lambda x: x.reshape(2, TOKENS, WIDTH), lambda y, x: y)
-    with pytest.warns(UserWarning, match="Tokens does not take twice the samples .* cannot be told whether samples mix in 'block'"):
+    with pytest.warns(
+        UserWarning, match="Tokens does not take twice the samples .* cannot be told whether samples mix in 'block'"
+    ):
         recurrent(net, 2)
 
 
@@ -131,7 +144,6 @@ def test_random_numbers_before_the_block_are_not_taken_for_samples():
 
 def test_half_precision_and_indices():
     class Embedded(nn.Module):
-
         def __init__(self):
             super().__init__()
             self.embedding, self.block = nn.Embedding(7, WIDTH), Mlp()
@@ -140,14 +152,24 @@ def test_half_precision_and_indices():
             return self.block(self.embedding(tokens) * mask)
 
     torch.manual_seed(0)
-    RecurrentNetwork(Embedded().bfloat16(), 'block', (torch.randint(7, (2, TOKENS)), torch.ones(TOKENS, 1).bfloat16()), 'fc1',
-                     'fc2', feedback_layout='channels_last')
+    RecurrentNetwork(
+        Embedded().bfloat16(),
+        'block',
+        (torch.randint(7, (2, TOKENS)), torch.ones(TOKENS, 1).bfloat16()),
+        'fc1',
+        'fc2',
+        feedback_layout='channels_last',
+    )
 
 
-@pytest.mark.parametrize('build, dynamic', [
-    (lambda **o: nn.TransformerEncoderLayer(WIDTH, 2, WIDTH, **o), 'linear1'),
-    (lambda **o: nn.TransformerDecoderLayer(WIDTH, 2, WIDTH, **o), 'linear1'),
-    (lambda **o: nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 2, WIDTH, **o), 1), 'layers.0.linear1')])
+@pytest.mark.parametrize(
+    'build, dynamic',
+    [
+        (lambda **o: nn.TransformerEncoderLayer(WIDTH, 2, WIDTH, **o), 'linear1'),
+        (lambda **o: nn.TransformerDecoderLayer(WIDTH, 2, WIDTH, **o), 'linear1'),
+        (lambda **o: nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 2, WIDTH, **o), 1), 'layers.0.linear1'),
+    ],
+)
 def test_transformer_layers_alone(build, dynamic):
     with pytest.raises(ValueError, match='block: .* has batch_first=False, .* build it with batch_first=True'):
         AdaptiveRecurrentBlock(build(), dynamic, (WIDTH, TOKENS), feedback_layout='channels_last')

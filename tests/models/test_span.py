@@ -1,4 +1,6 @@
-"""Consecutive submodules as one block: the plain network at the start, the names of its weights, and what cannot be one."""
+"""Consecutive submodules as one block: the plain network at the start, the names of its weights, and what cannot be
+one."""
+
 import copy
 import pickle
 
@@ -13,7 +15,6 @@ from kaizen_mm.models.span import InSpan
 
 
 class Stage(nn.Module):
-
     def __init__(self, channels, stride=1):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels)
@@ -21,7 +22,7 @@ class Stage(nn.Module):
         self.stride = stride
 
     def forward(self, x):
-        return x[:, :, ::self.stride, ::self.stride] + self.conv2(F.relu(self.bn1(self.conv1(x))))
+        return x[:, :, :: self.stride, :: self.stride] + self.conv2(F.relu(self.bn1(self.conv1(x))))
 
 
 class Net(nn.Module):
@@ -54,8 +55,10 @@ def images(size=16, batch=2):
 
 def recurrent(plain, **options):
     torch.manual_seed(2)
-    return RecurrentNetwork(plain, **{**dict(block=BLOCK, dynamic=DYNAMIC, adapter='global', example_input=images(), num_iterations=3),
-                                      **options})
+    return RecurrentNetwork(
+        plain,
+        **{**dict(block=BLOCK, dynamic=DYNAMIC, adapter='global', example_input=images(), num_iterations=3), **options},
+    )
 
 
 def moved(net):
@@ -70,7 +73,9 @@ def test_at_the_start_all_iterates_are_the_plain_network_exactly_at_any_size():
     for size in (16, 11, 23):
         x = images(size, batch=3)
         iterates = net.forward_iterates(x)
-        assert len(iterates) == 3 and all(torch.equal(y, plain(x)) for y in iterates) and torch.equal(net(x), iterates[-1])
+        assert (
+            len(iterates) == 3 and all(torch.equal(y, plain(x)) for y in iterates) and torch.equal(net(x), iterates[-1])
+        )
 
 
 def test_feedback_from_the_last_stage_rewrites_the_earlier_ones():
@@ -83,7 +88,7 @@ def test_feedback_from_the_last_stage_rewrites_the_earlier_ones():
         for y in iterates:
             seen = []
             handle = plain.stage4.register_forward_hook(lambda module, inputs, output: seen.append(output))
-            expected = functional_call(plain, {f'{name}.weight': w for name, w in weights.items()}, (sample[None], ))
+            expected = functional_call(plain, {f'{name}.weight': w for name, w in weights.items()}, (sample[None],))
             handle.remove()
             torch.testing.assert_close(y[n], expected[0])
             for name, linear, rows in zip(DYNAMIC, adapter.linears, adapter.global_rows(seen[0])):
@@ -101,15 +106,22 @@ def test_state_dicts_have_the_names_of_the_network():
     for parameter in plain.parameters():
         nn.init.normal_(parameter)
     missing, unexpected = net.load_state_dict(plain.state_dict(), strict=False)
-    assert not unexpected and all('stage2.adapter.' in name for name in missing), 'statistics of later iterates are filled'
+    assert not unexpected and all('stage2.adapter.' in name for name in missing), (
+        'statistics of later iterates are filled'
+    )
     for name, value in plain.state_dict().items():
         assert torch.equal(net.state_dict()[name], value)
     other = recurrent(Net().double())
     other.load_state_dict(net.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(net.eval().forward_iterates(images()), other.eval().forward_iterates(images())))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(net.eval().forward_iterates(images()), other.eval().forward_iterates(images()))
+    )
     for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert list(copied.state_dict()) == list(net.state_dict())
-        assert all(torch.equal(a, b) for a, b in zip(net.forward_iterates(images()), copied.eval().forward_iterates(images())))
+        assert all(
+            torch.equal(a, b) for a, b in zip(net.forward_iterates(images()), copied.eval().forward_iterates(images()))
+        )
 
 
 def test_within_a_wrapper():
@@ -142,8 +154,14 @@ def test_stages_3_to_5_of_mfnet(build, sizes):
     torch.manual_seed(0)
     plain = build(num_classes=5).eval()
     inputs = [torch.randn(2, 3, *size) for size in sizes]
-    net = RecurrentNetwork(copy.deepcopy(plain), ['conv3', 'conv4', 'conv5'], inputs[0], adapter='global', num_iterations=2,
-                           dynamic=['conv3.B01.conv_i1.conv', 'conv3.B02.conv_i2.conv']).eval()
+    net = RecurrentNetwork(
+        copy.deepcopy(plain),
+        ['conv3', 'conv4', 'conv5'],
+        inputs[0],
+        adapter='global',
+        num_iterations=2,
+        dynamic=['conv3.B01.conv_i1.conv', 'conv3.B02.conv_i2.conv'],
+    ).eval()
     assert set(plain.state_dict()) <= set(net.state_dict())
     for x in inputs:
         assert all(torch.equal(y, plain(x)) for y in net.forward_iterates(x))
@@ -157,10 +175,19 @@ def test_stages_3_to_5_of_mfnet(build, sizes):
 def test_the_last_two_stages_of_a_resnet(name):
     models = pytest.importorskip('timm') if name == 'timm' else pytest.importorskip('torchvision.models')
     torch.manual_seed(0)
-    plain = (models.create_model('resnet18', num_classes=5, zero_init_last=False) if name == 'timm'
-             else models.resnet18(num_classes=5)).eval()
-    net = RecurrentNetwork(copy.deepcopy(plain), ['layer3', 'layer4'], torch.randn(1, 3, 64, 64), adapter='global',
-                           dynamic=['layer3.0.conv1', 'layer3.1.conv2'], num_iterations=2).eval()
+    plain = (
+        models.create_model('resnet18', num_classes=5, zero_init_last=False)
+        if name == 'timm'
+        else models.resnet18(num_classes=5)
+    ).eval()
+    net = RecurrentNetwork(
+        copy.deepcopy(plain),
+        ['layer3', 'layer4'],
+        torch.randn(1, 3, 64, 64),
+        adapter='global',
+        dynamic=['layer3.0.conv1', 'layer3.1.conv2'],
+        num_iterations=2,
+    ).eval()
     for size in (64, 97):
         x = torch.randn(2, 3, size, size)
         assert all(torch.equal(y, plain(x)) for y in net.forward_iterates(x))
@@ -168,14 +195,17 @@ def test_the_last_two_stages_of_a_resnet(name):
     assert torch.equal(first, plain(x)) and (first - second).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize('block, message', [
-    (['stage2'], r"block must be .* two or more different names, got \['stage2'\]"),
-    (['stage2', 'stage2'], r"two or more different names, got \['stage2', 'stage2'\]"),
-    (['stage2', 'stage5'], "block: Net has no submodule 'stage5'; did you mean stage"),
-    (['stage2', 'stage3.conv1'], r'block: the submodules of a sequence must lie side by side'),
-    (['stage2', 'stage4'], "block: 'stage4' must take what 'stage2' gives and nothing else"),
-    (['stage3', 'stage2'], "block: 'stage2' must take what 'stage3' gives"),
-])
+@pytest.mark.parametrize(
+    'block, message',
+    [
+        (['stage2'], r"block must be .* two or more different names, got \['stage2'\]"),
+        (['stage2', 'stage2'], r"two or more different names, got \['stage2', 'stage2'\]"),
+        (['stage2', 'stage5'], "block: Net has no submodule 'stage5'; did you mean stage"),
+        (['stage2', 'stage3.conv1'], r'block: the submodules of a sequence must lie side by side'),
+        (['stage2', 'stage4'], "block: 'stage4' must take what 'stage2' gives and nothing else"),
+        (['stage3', 'stage2'], "block: 'stage2' must take what 'stage3' gives"),
+    ],
+)
 def test_submodules_that_are_no_block(block, message):
     plain = Net().double()
     before = dict(plain.named_modules())
@@ -196,7 +226,6 @@ def test_what_is_between_must_not_be_read_elsewhere():
 def test_what_is_between_must_not_be_read_where_another_shape_raises():
 
     class Two(Net):
-
         def forward(self, x):
             two = self.stage2(self.stage1(self.stem(x)))
             return self.stage4(self.stage3(two)).mean() + (two - self.stem(x)).mean()
@@ -219,5 +248,7 @@ def test_a_network_is_as_it_was_where_a_layer_is_not_there():
 def test_a_submodule_called_adapter_is_in_the_way():
     plain = Net().double()
     plain.stage2.adapter = nn.Identity()
-    with pytest.raises(ValueError, match="block: 'stage2' has a submodule 'adapter', whose name is that of h; rename it"):
+    with pytest.raises(
+        ValueError, match="block: 'stage2' has a submodule 'adapter', whose name is that of h; rename it"
+    ):
         recurrent(plain)

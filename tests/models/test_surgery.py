@@ -1,4 +1,5 @@
 """Values, gradients, running statistics and state dicts of networks made recurrent."""
+
 import copy
 
 import pytest
@@ -35,7 +36,7 @@ def norms_after(plain, block, args):
         copy.deepcopy(plain).eval()(*args)
     for handle in handles:
         handle.remove()
-    return [name for name in calls[calls.index(block) + 1:] if name != block]
+    return [name for name in calls[calls.index(block) + 1 :] if name != block]
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['evaluation', 'training'])
@@ -59,10 +60,16 @@ def test_equals_whole_passes_of_the_plain_network(kind, training):
     trained = {plain_name(n): p for n, p in net.named_parameters() if p.requires_grad and '.adapter.' not in f'.{n}'}
     assert set(trained) == set(dict(plain.named_parameters())) - frozen
     tensors = [x for x in args if isinstance(x, torch.Tensor)]
-    ours = [*tensors, *trained.values(), *(p for name in case.blocks() for p in
-                                           net.wrapped.get_submodule(name).adapter.parameters())]
-    theirs = [*tensors, *(plain.get_parameter(n) for n in trained), *(p for block in linears for m in block
-                                                                      for p in m.parameters())]
+    ours = [
+        *tensors,
+        *trained.values(),
+        *(p for name in case.blocks() for p in net.wrapped.get_submodule(name).adapter.parameters()),
+    ]
+    theirs = [
+        *tensors,
+        *(plain.get_parameter(n) for n in trained),
+        *(p for block in linears for m in block for p in m.parameters()),
+    ]
     for name, a, b in zip([*tensors, *trained, *theirs], gradients(outputs, ours), gradients(expected, theirs)):
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f'{name}: {text}')
 
@@ -91,7 +98,7 @@ def test_evaluates_with_the_statistics_of_each_iterate(kind):
         """Earlier blocks have made their last iterate; what follows the last one has that of its pass."""
         result = rows(net, plain, iterate)
         for name, value in rows(net, plain, 2).items():
-            if any(name.startswith(f'{earlier}.') for earlier in order[:order.index(block)]):
+            if any(name.startswith(f'{earlier}.') for earlier in order[: order.index(block)]):
                 result[name] = value
         return result
 
@@ -197,8 +204,9 @@ def test_iterations_added_after_construction_have_statistics_of_their_own():
     torch.testing.assert_close(list(net.forward_iterates(*args)), expected)
     for norm in ('layer1.1.bn1', 'layer1.2.bn2', 'norm'):
         for i in range(3):
-            torch.testing.assert_close(rows(net, plain, i)[f'{norm}.running_mean'],
-                                       states['layer1.1', i][f'{norm}.running_mean'])
+            torch.testing.assert_close(
+                rows(net, plain, i)[f'{norm}.running_mean'], states['layer1.1', i][f'{norm}.running_mean']
+            )
 
 
 def test_what_comes_before_the_last_block_runs_once():
@@ -209,8 +217,14 @@ def test_what_comes_before_the_last_block_runs_once():
             module.register_forward_hook(lambda m, x, y, name=plain_name(name): calls.append(name))
     net.forward_iterates(*CASES['three blocks'].inputs())
     assert {name: calls.count(name) for name in calls} == {
-        'stem.0': 3, 'layer1.0.conv1': 3, 'layer1.0.conv2': 3, 'layer1.1.conv1': 1, 'layer1.1.conv2': 1,
-        'layer1.2.conv1': 3, 'layer1.2.conv2': 3}
+        'stem.0': 3,
+        'layer1.0.conv1': 3,
+        'layer1.0.conv2': 3,
+        'layer1.1.conv1': 1,
+        'layer1.1.conv2': 1,
+        'layer1.2.conv1': 3,
+        'layer1.2.conv2': 3,
+    }
 
 
 @each_case
@@ -239,14 +253,16 @@ def test_names_of_the_state_dict_and_plain_checkpoints(kind):
 
 def test_attributes_and_methods_of_the_network():
     case = CASES['middle']
-    net, (x, ) = recurrent(case, case.plain(training=True)), case.inputs()
+    net, (x,) = recurrent(case, case.plain(training=True)), case.inputs()
     assert net.num_features == 4 and net.fc is net.wrapped.fc
     assert net.layer1[1].conv1 is net.recurrent_block.wrapped.conv1
     with pytest.raises(AttributeError, match='no_such_thing'):
         net.no_such_thing
     net.forward_iterates(3 * x)
     net.eval()
-    logits = net.fc(net.forward_features(x).mean(dim=(2, 3)))  # the norm after the block has the last iterate's statistics
+    logits = net.fc(
+        net.forward_features(x).mean(dim=(2, 3))
+    )  # the norm after the block has the last iterate's statistics
     assert torch.equal(logits, net(x)) and not torch.allclose(logits, net.forward_iterates(x)[0])
 
 

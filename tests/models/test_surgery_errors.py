@@ -18,7 +18,6 @@ class Calls(nn.Module):
         super().__init__()
 
         class Inner(nn.Module):
-
             def __init__(self):
                 super().__init__()
                 self.conv, self.point, self.other = nn.Conv2d(3, 3, 1), nn.Identity(), nn.Conv2d(3, 3, 1)
@@ -39,10 +38,14 @@ class Calls(nn.Module):
 
 
 @pytest.mark.parametrize('times', [0, 2])
-@pytest.mark.parametrize('part, message', [
-    ('block', "block: 'inner' must run once in a forward pass, it runs {} times"),
-    ('layer', "dynamic: block 'inner' must call 'inner.conv' once, it does so {} times"),
-    ('feedback', "feedback: block 'inner' must call 'inner.point' once, it does so {} times")])
+@pytest.mark.parametrize(
+    'part, message',
+    [
+        ('block', "block: 'inner' must run once in a forward pass, it runs {} times"),
+        ('layer', "dynamic: block 'inner' must call 'inner.conv' once, it does so {} times"),
+        ('feedback', "feedback: block 'inner' must call 'inner.point' once, it does so {} times"),
+    ],
+)
 def test_parts_that_do_not_run_once_are_refused(part, message, times):
     with pytest.raises(ValueError, match=message.format(times)):
         RecurrentNetwork(Calls(**{part: times}), 'inner', torch.randn(1, 3, 4, 4), 'conv', 'point')
@@ -53,34 +56,75 @@ def test_a_layer_that_does_not_run_once_later_is_refused_then(times):
     net = RecurrentNetwork(Chain(), 'layer1.1', IMAGES, 'conv1')
     block = net.recurrent_block.wrapped
     block.forward = lambda x: x + sum((block.conv1(x) for _ in range(times)), torch.zeros(()))
-    with pytest.raises(RuntimeError, match=f"dynamic: the block must call 'conv1' once per pass, it did so {times} times"):
+    with pytest.raises(
+        RuntimeError, match=f"dynamic: the block must call 'conv1' once per pass, it did so {times} times"
+    ):
         net(IMAGES)
 
 
-@pytest.mark.parametrize('block, options, error, message', [
-    ('layer1.3', {}, ValueError, r"block: Chain has no submodule 'layer1.3'; did you mean .*layer1\.[012]"),
-    ('layr1.1', {}, ValueError, r"'layr1.1'; did you mean .*layer1.1"),
-    ('', {}, ValueError, "block must be the name of a submodule, or a mapping .* got ''"),
-    ({}, {}, ValueError, 'block must be the name of a submodule, or a mapping .* got {}'),
-    (['layer1.1'], {}, ValueError, r"block must be .* a mapping .* got \['layer1.1'\]"),
-    ({'layer1': dict(dynamic='0.conv1'), 'layer1.1': {}}, {}, ValueError, "'layer1.1' lies within 'layer1'"),
-    ('layer1.1', dict(dynamic='conv3'), ValueError,
-     r"dynamic: block 'layer1.1' has no submodule 'conv3'; did you mean conv\d, conv\d"),
-    ('layer1.1', dict(dynamic=()), ValueError, r"dynamic must name at least one layer of block 'layer1.1' and none twice, got \(\)"),
-    ('layer1.1', dict(dynamic=None), ValueError, "dynamic must name at least one layer of block 'layer1.1' and none twice, got None"),
-    ('layer1.1', dict(dynamic=('conv1', 'conv1')), ValueError, 'dynamic must name .* none twice'),
-    ('layer1.1', dict(dynamic='bn1'), TypeError, "dynamic layer 'bn1' of block 'layer1.1' is a .*BatchNorm2d.*Conv1d"),
-    ('layer1.1', dict(feedback='bn3'), ValueError, r"feedback: block 'layer1.1' has no submodule 'bn3'; did you mean bn\d"),
-    ('layer1.1', dict(pool_kernel=4), ValueError, r'pool_kernel \(4, 4\) .* does not fit into .* size \(3, 3\)'),
-    ('stem', dict(dynamic='0', pool_kernel=9), ValueError, r'pool_kernel \(9, 9\) .* does not fit into .* size \(3, 3\)'),
-    ('layer1.1', dict(alpha=-1), ValueError, 'alpha must be a finite number >= 0, got -1'),
-    ('layer1.1', dict(bound='relu'), ValueError, r"bound must be one of \(None, 'tanh'\), got 'relu'"),
-    ('layer1.1', dict(feedback_layout='last'), ValueError, "feedback_layout must be one of .* got 'last'"),
-    ('layer1.1', dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
-    ('layer1.1', dict(norm_statistics='none'), ValueError, "norm_statistics must be one of .* got 'none'"),
-    ('layer1.1', dict(alphas=0.1), TypeError, 'alphas'),
-    ({'stem': dict(dynamic='0'), 'layer1.2': dict(pool_kernel=7)}, {}, ValueError, 'pool_kernel'),
-    ('layer1.1', dict(example_input=None), ValueError, 'example_input must be a tensor, a sequence .* got NoneType')], ids=str)
+@pytest.mark.parametrize(
+    'block, options, error, message',
+    [
+        ('layer1.3', {}, ValueError, r"block: Chain has no submodule 'layer1.3'; did you mean .*layer1\.[012]"),
+        ('layr1.1', {}, ValueError, r"'layr1.1'; did you mean .*layer1.1"),
+        ('', {}, ValueError, "block must be the name of a submodule, or a mapping .* got ''"),
+        ({}, {}, ValueError, 'block must be the name of a submodule, or a mapping .* got {}'),
+        (['layer1.1'], {}, ValueError, r"block must be .* a mapping .* got \['layer1.1'\]"),
+        ({'layer1': dict(dynamic='0.conv1'), 'layer1.1': {}}, {}, ValueError, "'layer1.1' lies within 'layer1'"),
+        (
+            'layer1.1',
+            dict(dynamic='conv3'),
+            ValueError,
+            r"dynamic: block 'layer1.1' has no submodule 'conv3'; did you mean conv\d, conv\d",
+        ),
+        (
+            'layer1.1',
+            dict(dynamic=()),
+            ValueError,
+            r"dynamic must name at least one layer of block 'layer1.1' and none twice, got \(\)",
+        ),
+        (
+            'layer1.1',
+            dict(dynamic=None),
+            ValueError,
+            "dynamic must name at least one layer of block 'layer1.1' and none twice, got None",
+        ),
+        ('layer1.1', dict(dynamic=('conv1', 'conv1')), ValueError, 'dynamic must name .* none twice'),
+        (
+            'layer1.1',
+            dict(dynamic='bn1'),
+            TypeError,
+            "dynamic layer 'bn1' of block 'layer1.1' is a .*BatchNorm2d.*Conv1d",
+        ),
+        (
+            'layer1.1',
+            dict(feedback='bn3'),
+            ValueError,
+            r"feedback: block 'layer1.1' has no submodule 'bn3'; did you mean bn\d",
+        ),
+        ('layer1.1', dict(pool_kernel=4), ValueError, r'pool_kernel \(4, 4\) .* does not fit into .* size \(3, 3\)'),
+        (
+            'stem',
+            dict(dynamic='0', pool_kernel=9),
+            ValueError,
+            r'pool_kernel \(9, 9\) .* does not fit into .* size \(3, 3\)',
+        ),
+        ('layer1.1', dict(alpha=-1), ValueError, 'alpha must be a finite number >= 0, got -1'),
+        ('layer1.1', dict(bound='relu'), ValueError, r"bound must be one of \(None, 'tanh'\), got 'relu'"),
+        ('layer1.1', dict(feedback_layout='last'), ValueError, "feedback_layout must be one of .* got 'last'"),
+        ('layer1.1', dict(num_iterations=0), ValueError, 'num_iterations must be an int from 1 to 1000, got 0'),
+        ('layer1.1', dict(norm_statistics='none'), ValueError, "norm_statistics must be one of .* got 'none'"),
+        ('layer1.1', dict(alphas=0.1), TypeError, 'alphas'),
+        ({'stem': dict(dynamic='0'), 'layer1.2': dict(pool_kernel=7)}, {}, ValueError, 'pool_kernel'),
+        (
+            'layer1.1',
+            dict(example_input=None),
+            ValueError,
+            'example_input must be a tensor, a sequence .* got NoneType',
+        ),
+    ],
+    ids=str,
+)
 def test_arguments_that_cannot_be_used(block, options, error, message):
     plain = Chain()
     names, modules = list(plain.state_dict()), list(plain.modules())
@@ -117,9 +161,13 @@ class Frames(nn.Module):
         return x + self.again(torch.cat([y, y, y, y]).reshape(4, 4))[:2].repeat(1, 3)
 
 
-@pytest.mark.parametrize('dynamic, feedback, message', [
-    ('mixed', '', r"dynamic: 'frames.mixed' gets a batch of 3 for 2 samples of the block"),
-    ('again', 'joint', r"feedback: 'frames.joint' gives a batch of 1 for 2 samples of the block")])
+@pytest.mark.parametrize(
+    'dynamic, feedback, message',
+    [
+        ('mixed', '', r"dynamic: 'frames.mixed' gets a batch of 3 for 2 samples of the block"),
+        ('again', 'joint', r"feedback: 'frames.joint' gives a batch of 1 for 2 samples of the block"),
+    ],
+)
 def test_batches_that_do_not_fit_are_refused(dynamic, feedback, message):
     net = nn.Sequential()
     net.add_module('frames', Frames())
@@ -128,12 +176,10 @@ def test_batches_that_do_not_fit_are_refused(dynamic, feedback, message):
 
 
 class Calling(nn.Module):
-
     def __init__(self, call):
         super().__init__()
 
         class Inner(nn.Module):
-
             def __init__(self):
                 super().__init__()
                 self.fc = nn.Linear(4, 4)
@@ -147,9 +193,19 @@ class Calling(nn.Module):
         return self.call(self, x)
 
 
-@pytest.mark.parametrize('network, message', [
-    (lambda: Calling(lambda self, x: self.inner(x=x)), "block: 'inner' must get a tensor as its first positional argument"),
-    (lambda: Calling(lambda self, x: self.inner([x])), "block: 'inner' must get a tensor as its first .* gets .*list")])
+@pytest.mark.parametrize(
+    'network, message',
+    [
+        (
+            lambda: Calling(lambda self, x: self.inner(x=x)),
+            "block: 'inner' must get a tensor as its first positional argument",
+        ),
+        (
+            lambda: Calling(lambda self, x: self.inner([x])),
+            "block: 'inner' must get a tensor as its first .* gets .*list",
+        ),
+    ],
+)
 def test_the_first_argument_of_a_block_is_a_tensor(network, message):
     with pytest.raises(ValueError, match=message):
         RecurrentNetwork(network(), 'inner', torch.randn(2, 4), 'fc')

@@ -1,4 +1,5 @@
 """Networks made recurrent under autocast, checkpoints, the compiler, several processes, and copied."""
+
 import copy
 import io
 import pickle
@@ -29,7 +30,9 @@ def images(samples=4, seed=1, size=5):
 
 
 def loss(outputs):
-    return sum(i * (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)).sum() for i, y in enumerate(outputs, 1))
+    return sum(
+        i * (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)).sum() for i, y in enumerate(outputs, 1)
+    )
 
 
 def equal(outputs, expected):
@@ -138,7 +141,7 @@ def _train_in_a_process(rank, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     net = _without_joint_statistics()
     ddp = DistributedDataParallel(net)
-    x = images()[2 * rank:2 * rank + 2]
+    x = images()[2 * rank : 2 * rank + 2]
     iterates = ddp(x, return_iterates=True)
     loss_of_mean(iterates).backward()
     gradients = {name: p.grad for name, p in net.named_parameters() if p.requires_grad}
@@ -162,7 +165,7 @@ def loss_of_mean(outputs):
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path):
-    mp.spawn(_train_in_a_process, (str(tmp_path), ), nprocs=2)
+    mp.spawn(_train_in_a_process, (str(tmp_path),), nprocs=2)
     results = [torch.load(tmp_path / f'{rank}.pth') for rank in range(2)]
     net = _without_joint_statistics()
     expected = net.forward_iterates(images())
@@ -198,8 +201,12 @@ class WithCheckpoints(nn.Module):
 def openmmlab(with_cp):
     """Blocks before, around and after the recurrent one that may checkpoint."""
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(3, 4, 1), WithCheckpoints('before' in with_cp), WithCheckpoints('block' in with_cp),
-                          WithCheckpoints('after' in with_cp)).double()
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 1),
+        WithCheckpoints('before' in with_cp),
+        WithCheckpoints('block' in with_cp),
+        WithCheckpoints('after' in with_cp),
+    ).double()
     return RecurrentNetwork(plain, '2', torch.randn(1, 3, 5, 5).double(), 'inner.conv1', 'inner.bn2', alpha=0.3)
 
 
@@ -217,7 +224,7 @@ def step(net, x, training=True):
 
 
 @pytest.mark.parametrize('training', [False, True])
-@pytest.mark.parametrize('with_cp', [('block', ), ('after', ), ('block', 'after')], ids=str)
+@pytest.mark.parametrize('with_cp', [('block',), ('after',), ('block', 'after')], ids=str)
 def test_with_cp_gives_what_no_checkpoints_give(with_cp, training):
     net, plain, x = openmmlab(with_cp), openmmlab(()), images().double()
     modules = {'block': net.recurrent_block.wrapped, 'after': net.wrapped[3]}
@@ -232,7 +239,7 @@ def test_with_cp_gives_what_no_checkpoints_give(with_cp, training):
 
 
 def test_with_cp_before_the_block_gives_the_same_gradients():
-    net, plain, x = openmmlab(('before', )), openmmlab(()), images().double()
+    net, plain, x = openmmlab(('before',)), openmmlab(()), images().double()
     (outputs, gradients, _), (expected, plain_gradients, _) = step(net, x), step(plain, x)
     torch.testing.assert_close((outputs, gradients), (expected, plain_gradients))
 
@@ -255,14 +262,20 @@ def timm_model(name, **options):
 
 CONVNEXT = dict(dims=(4, 8, 12, 16), depths=(1, 1, 3, 1))
 TIMM = {
-    'vit': (lambda: timm_model('vit_tiny_patch16_224', img_size=32, embed_dim=12, depth=4, num_heads=3),
-            dict(block='blocks.2', dynamic=('attn.proj', 'mlp.fc2'), feedback_layout='channels_last')),
+    'vit': (
+        lambda: timm_model('vit_tiny_patch16_224', img_size=32, embed_dim=12, depth=4, num_heads=3),
+        dict(block='blocks.2', dynamic=('attn.proj', 'mlp.fc2'), feedback_layout='channels_last'),
+    ),
     'resnet': (lambda: timm_model('resnet10t'), dict(block='layer3.0', dynamic='conv2', feedback='bn2')),
     'resnet, last': (lambda: timm_model('resnet10t'), dict(block='layer4.0', dynamic='conv1')),
-    'convnext, around': (lambda: timm_model('convnext_atto', **CONVNEXT),
-                         dict(block='stages.2.blocks.1', dynamic=('conv_dw', 'mlp.fc1'))),
-    'convnext, a stage': (lambda: timm_model('convnext_atto', **CONVNEXT),
-                          dict(block='stages.2', dynamic='blocks.1.conv_dw')),
+    'convnext, around': (
+        lambda: timm_model('convnext_atto', **CONVNEXT),
+        dict(block='stages.2.blocks.1', dynamic=('conv_dw', 'mlp.fc1')),
+    ),
+    'convnext, a stage': (
+        lambda: timm_model('convnext_atto', **CONVNEXT),
+        dict(block='stages.2', dynamic='blocks.1.conv_dw'),
+    ),
 }
 BEFORE = {'vit': 'blocks.1.mlp', 'resnet': 'layer1.0', 'convnext': 'stages.1.blocks.0.mlp'}
 AFTER = {'vit': 'blocks.3.mlp', 'resnet': 'layer4.0', 'resnet, last': 'fc', 'convnext': 'head'}
@@ -291,7 +304,8 @@ def test_checkpoints_of_timm_give_what_no_checkpoints_give(kind, training):
     for n, name in ((net, 'checkpoints'), (plain, 'none')):
         for place, path in (('before', BEFORE[family]), ('after', AFTER.get(kind, AFTER[family]))):
             n.wrapped.get_submodule(path).register_forward_pre_hook(
-                lambda m, x, word=f'{name}, {place}': runs.append(word))
+                lambda m, x, word=f'{name}, {place}': runs.append(word)
+            )
     ours, expected = step(net, images(2, size=32), training), step(plain, images(2, size=32), training)
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
     assert (expected[0][0] - expected[0][2]).abs().max() > 1e-3
@@ -326,8 +340,13 @@ class Around(nn.Sequential):
 
 def test_other_checkpoints_around_the_block_are_refused_in_the_backward_pass():
     torch.manual_seed(0)
-    net = RecurrentNetwork(Around(nn.Conv2d(3, 4, 1), Residual(norm=nn.Identity), nn.Tanh(), nn.Conv2d(4, 2, 1)), '1',
-                           images(), 'conv1', alpha=0.3)
+    net = RecurrentNetwork(
+        Around(nn.Conv2d(3, 4, 1), Residual(norm=nn.Identity), nn.Tanh(), nn.Conv2d(4, 2, 1)),
+        '1',
+        images(),
+        'conv1',
+        alpha=0.3,
+    )
     with pytest.raises(RuntimeError, match='a gradient checkpoint around a recurrent block cannot compute'):
         loss(net.forward_iterates(images())).backward()
     plain = copy.deepcopy(net)

@@ -1,4 +1,5 @@
 """Networks that reach their blocks, share modules, change tensors or fail in ways of their own."""
+
 import copy
 import gc
 import weakref
@@ -109,22 +110,26 @@ def test_changes_in_place_give_what_whole_passes_give(how):
     x = torch.randn(2, 3, 4, 4).double().requires_grad_()
     net = RecurrentNetwork(copy.deepcopy(plain), 'block', x.detach(), 'conv1', alpha=0.3, norm_statistics='shared')
     linears = copy.deepcopy(list(net.recurrent_block.adapter.linears))
-    expected, _ = iterates(plain, (x, ), {'block': (['block.conv1'], 'block')}, [linears], 3, 0.3)
+    expected, _ = iterates(plain, (x,), {'block': (['block.conv1'], 'block')}, [linears], 3, 0.3)
     outputs = net.forward_iterates(x)
     torch.testing.assert_close(list(outputs), expected)
-    ours, theirs = [x, net.stem.weight, *net.recurrent_block.adapter.parameters()], [x, plain.stem.weight, linears[0].weight]
+    ours, theirs = (
+        [x, net.stem.weight, *net.recurrent_block.adapter.parameters()],
+        [x, plain.stem.weight, linears[0].weight],
+    )
     torch.testing.assert_close(gradients(outputs, ours), gradients(expected, theirs))
 
 
 def test_changes_in_place_in_training_alone_are_refused_in_training():
     net = RecurrentNetwork(Between('dropout in place'), 'block', torch.randn(2, 3, 4, 4), 'conv1')
-    with pytest.raises(RuntimeError, match="Between changes the output of 'stem' in place, but each iterate of 'block'"):
+    with pytest.raises(
+        RuntimeError, match="Between changes the output of 'stem' in place, but each iterate of 'block'"
+    ):
         net.forward_iterates(torch.randn(2, 3, 4, 4))
     assert len(net.eval().forward_iterates(torch.randn(2, 3, 4, 4))) == 3
 
 
 class Random(Chain):
-
     def forward(self, x):
         return super().forward(x) + torch.rand(())
 
@@ -155,12 +160,17 @@ def test_the_modes_of_modules_stay():
     plain.layer1[1].bn1.eval()
     net = RecurrentNetwork(plain, 'layer1.1', torch.randn(1, 3, 5, 5), 'conv1')
     assert {plain_name(name) for name, m in net.named_modules() if not m.training} == {
-        'stem', 'stem.0', 'stem.1', 'stem.2', 'layer1.1.bn1'}
+        'stem',
+        'stem.0',
+        'stem.1',
+        'stem.2',
+        'layer1.1.bn1',
+    }
 
 
 def test_nothing_is_kept_after_a_call():
     case = CASES['middle']
-    net, (x, ) = recurrent(case, case.plain(training=True)), case.inputs()
+    net, (x,) = recurrent(case, case.plain(training=True)), case.inputs()
     kept = []
     for module in (net.stem, net.recurrent_block.wrapped, net.layer1[0]):
         module.register_forward_hook(lambda m, x, y: kept.append(weakref.ref(y)))
@@ -177,7 +187,7 @@ def test_nothing_is_kept_after_a_call():
 @pytest.mark.parametrize('where', ['stem', 'layer1.1.wrapped.conv2', 'norm'])
 def test_a_pass_that_fails_leaves_the_network_as_it_was(where):
     case = CASES['middle']
-    net, (x, ) = recurrent(case, case.plain(training=True)), case.inputs()
+    net, (x,) = recurrent(case, case.plain(training=True)), case.inputs()
     expected, own, seen = net.eval().forward_iterates(x), net.norm.running_mean, []
     net.train()
 
@@ -207,7 +217,7 @@ def test_a_forward_of_the_users_own_on_a_module_stays():
     plain = case.plain()
     original = plain.stem.forward
     plain.stem.forward = own = lambda x: 2 * original(x)
-    x, = case.inputs()
+    (x,) = case.inputs()
     net = RecurrentNetwork(plain, 'layer1.1', x, 'conv1', alpha=0.0)
     expected = plain(x)
     torch.testing.assert_close(net.forward_iterates(x)[1], expected)
@@ -216,7 +226,6 @@ def test_a_forward_of_the_users_own_on_a_module_stays():
 
 def test_the_fused_kernel_of_transformer_layers_does_not_pass_over_dynamic_layers():
     class Encoder(nn.Module):
-
         def __init__(self):
             super().__init__()
             self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
@@ -229,8 +238,16 @@ def test_the_fused_kernel_of_transformer_layers_does_not_pass_over_dynamic_layer
     tokens = torch.randn(2, 7, 16)
     plain = Encoder().eval()
     expected = plain(tokens)
-    net = RecurrentNetwork(plain, 'layer', dynamic='linear1', feedback='linear2', example_input=tokens,
-                           feedback_layout='channels_last', pool_kernel=7, alpha=0.1)
+    net = RecurrentNetwork(
+        plain,
+        'layer',
+        dynamic='linear1',
+        feedback='linear2',
+        example_input=tokens,
+        feedback_layout='channels_last',
+        pool_kernel=7,
+        alpha=0.1,
+    )
     with_gradients = copy.deepcopy(net).forward_iterates(tokens)
     with torch.no_grad():
         outputs = net.forward_iterates(tokens)

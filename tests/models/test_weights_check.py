@@ -1,4 +1,5 @@
 """Weights of another network are refused."""
+
 import pytest
 
 from kaizen_mm.models import mfnet2d_n9
@@ -19,12 +20,15 @@ def test_the_weights_of_a_training_pass_under_either_name():
     assert weights_difference(net, state) == ([], {}, [], [])
 
 
-@pytest.mark.parametrize('theirs, ours, message', [
-    (2, 3, 'was trained with 2 iterations, but the network has num_iterations=3'),
-    (3, 2, 'was trained with 3 iterations, but the network has num_iterations=2'),
-    (1, 3, 'was trained with 1 iteration, but'),
-    (3, 1, 'was trained with 3 iterations, but the network has num_iterations=1'),
-])
+@pytest.mark.parametrize(
+    'theirs, ours, message',
+    [
+        (2, 3, 'was trained with 2 iterations, but the network has num_iterations=3'),
+        (3, 2, 'was trained with 3 iterations, but the network has num_iterations=2'),
+        (1, 3, 'was trained with 1 iteration, but'),
+        (3, 1, 'was trained with 3 iterations, but the network has num_iterations=1'),
+    ],
+)
 def test_another_number_of_iterations(theirs, ours, message):
     with pytest.raises(ValueError, match=message):
         check_trained_weights(network(ours), network(theirs).state_dict())
@@ -42,7 +46,9 @@ def test_without_statistics_per_iterate_the_meta_data_tell():
 
 
 def test_another_network():
-    with pytest.raises(ValueError, match=r'0 tensors are missing \[\], 2 have another shape .*classifier.weight.*\(5, 16\)'):
+    with pytest.raises(
+        ValueError, match=r'0 tensors are missing \[\], 2 have another shape .*classifier.weight.*\(5, 16\)'
+    ):
         check_trained_weights(network(num_classes=4), network(num_classes=5).state_dict())
     with pytest.raises(ValueError, match='of another network: .*1 are unknown .*extra'):
         check_trained_weights(network(), {**network().state_dict(), 'extra': network().state_dict()['tail.bn.weight']})

@@ -1,4 +1,5 @@
 """Configs for runners in the process of the tests."""
+
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope

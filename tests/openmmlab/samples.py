@@ -1,4 +1,5 @@
 """Inputs of recognizers."""
+
 import torch
 from mmaction.structures import ActionDataSample
 
@@ -10,7 +11,7 @@ def batch(clips: int, size=(10, 96, 96), labels=(0, 1), soft_classes: int = 0) -
     samples = []
     for label in labels:
         if soft_classes:
-            value = torch.full((soft_classes, ), 0.2 / (soft_classes - 1))
+            value = torch.full((soft_classes,), 0.2 / (soft_classes - 1))
             value[label] = 0.8
             samples.append(ActionDataSample().set_gt_label(value))
         else:

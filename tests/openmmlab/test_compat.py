@@ -1,4 +1,5 @@
 """The work-arounds work, and each tells when its fault is gone upstream."""
+
 import inspect
 import os
 import pickle
@@ -25,19 +26,21 @@ class Malicious:
         self.path = path
 
     def __reduce__(self):
-        return os.mkdir, (str(self.path), )
+        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.slow
 def test_models_import_and_drn_says_what_to_install():
-    done = python('import kaizen_mm, mmaction.models; from mmaction.registry import MODELS; MODELS.build(dict(type="DRN"))')
+    done = python(
+        'import kaizen_mm, mmaction.models; from mmaction.registry import MODELS; MODELS.build(dict(type="DRN"))'
+    )
     assert done.returncode and 'install mmaction2 from its source' in done.stderr
 
 
 @pytest.mark.slow
 def test_a_complete_mmaction2_is_left_alone(tmp_path):
     (tmp_path / 'models' / 'localizers' / 'drn').mkdir(parents=True)
-    done = python(f'''
+    done = python(f"""
 import kaizen_mm, mmaction, importlib.machinery, importlib.util, sys
 for name in [n for n in sys.modules if n.startswith('mmaction.models.localizers.drn')]:
     del sys.modules[name]
@@ -47,7 +50,7 @@ importlib.util.find_spec = lambda name: complete
 from kaizen_mm.openmmlab.compat import provide_drn
 provide_drn()
 assert not [n for n in sys.modules if n.startswith('mmaction.models.localizers.drn')]
-''')
+""")
     assert done.returncode == 0, done.stderr
 
 
@@ -58,7 +61,7 @@ def test_the_drn_work_around_is_still_needed():
 
 def test_the_checkpoint_work_around_is_still_needed(tmp_path):
     path = tmp_path / 'buffer.pth'
-    torch.save(dict(buffer=HistoryBuffer([1.], [1])), path)
+    torch.save(dict(buffer=HistoryBuffer([1.0], [1])), path)
     code = f'from mmengine.runner.checkpoint import _load_checkpoint; _load_checkpoint({str(path)!r})'
     assert 'UnpicklingError' in python(code).stderr, 'read_checkpoints_safely can be made smaller'
 
@@ -72,20 +75,23 @@ def test_the_work_around_for_classifiers_of_configs_is_still_needed():
     import inspect
 
     import mmpretrain
+
     assert 'metainfo is not None' in inspect.getsource(mmpretrain.inference_model.__wrapped__)
 
 
 def test_a_log_buffer_comes_back(tmp_path):
     buffer = HistoryBuffer()
-    for value in (1., 2., 6.):
+    for value in (1.0, 2.0, 6.0):
         buffer.update(value)
     torch.save(dict(buffer=buffer), tmp_path / 'buffer.pth')
     loaded = read_checkpoint(tmp_path / 'buffer.pth')['buffer']
     assert loaded.mean(2) == 4 and loaded.max() == 6 and loaded.statistics('min', 2) == 2
 
 
-@pytest.mark.parametrize('load', [read_checkpoint, CheckpointLoader.load_checkpoint,
-                                  lambda path: load_checkpoint(torch.nn.Linear(1, 1), path)])
+@pytest.mark.parametrize(
+    'load',
+    [read_checkpoint, CheckpointLoader.load_checkpoint, lambda path: load_checkpoint(torch.nn.Linear(1, 1), path)],
+)
 def test_pickled_code_is_refused_and_not_run(tmp_path, monkeypatch, load):
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     path, trace = tmp_path / 'bad.pth', tmp_path / 'trace'
@@ -100,7 +106,6 @@ def test_pickled_code_is_refused_and_not_run(tmp_path, monkeypatch, load):
 def test_getattr_gives_nothing_but_the_statistics_of_a_log_buffer(tmp_path):
 
     class Escape:
-
         def __reduce__(self):
             return getattr, (HistoryBuffer, '__init__')
 
@@ -119,6 +124,7 @@ def test_old_pickles_are_refused(tmp_path):
 
 def test_downloads_are_restricted_too(monkeypatch, tmp_path):
     import mmengine.runner.checkpoint as checkpoint
+
     assert checkpoint.load_url.keywords == dict(weights_only=True)
 
 
@@ -150,8 +156,8 @@ def test_a_cut_off_checkpoint_is_named(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('missing', ['timm', 'mmaction', 'mmcv', 'mmpretrain', 'mmengine'])
 def test_the_core_works_where_a_library_is_missing(missing):
-    blocked = ('mmengine', 'mmaction', 'mmpretrain', 'mmcv', 'timm') if missing == 'mmengine' else (missing, )
-    done = python(f'''
+    blocked = ('mmengine', 'mmaction', 'mmpretrain', 'mmcv', 'timm') if missing == 'mmengine' else (missing,)
+    done = python(f"""
 import importlib.util, sys
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name.split('.')[0] in {blocked!r} else find(name, *a)
@@ -164,5 +170,5 @@ import torch, kaizen_mm
 from kaizen_mm.models import kaizen_mfnet3d_n9
 net = kaizen_mfnet3d_n9(num_iterations=2, num_classes=3, input_size=(10, 96, 96))
 assert len(net.forward_iterates(torch.zeros(2, 3, 10, 96, 96))) == 2
-''')
+""")
     assert done.returncode == 0, done.stderr

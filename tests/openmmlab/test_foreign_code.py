@@ -1,4 +1,5 @@
 """No text of a checkpoint is run, on any way in; each text creates a file if it is."""
+
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ def poisoned(trace, tmp_path) -> Path:
 
 
 def poison(path: Path, trace: Path) -> None:
-    code = f'x = __import__("os").mkdir({str(trace)!r})\nmodel = dict(type="subprocess.Popen", args=["mkdir", {str(trace)!r}])'
+    code = (
+        f'x = __import__("os").mkdir({str(trace)!r})\nmodel = dict(type="subprocess.Popen", args=["mkdir", '
+        f'{str(trace)!r}])'
+    )
     checkpoint = read_checkpoint(path)
     for key in ('config', 'cfg', 'CLASSES', 'env_info', 'hook_msgs'):
         checkpoint['meta'][key] = code
@@ -67,14 +71,22 @@ def test_inferencers_take_no_config_out_of_it(poisoned, trace):
 
 @pytest.fixture
 def classifier() -> Config:
-    return Config(dict(
-        model=dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=10), head=dict(type='ClsHead'),
-                   data_preprocessor=dict(mean=[0.], std=[1.])),
-        test_dataloader=dict(dataset=dict(type='MNIST', pipeline=[dict(type='mmpretrain.PackInputs')]))))
+    return Config(
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='LeNet5', num_classes=10),
+                head=dict(type='ClsHead'),
+                data_preprocessor=dict(mean=[0.0], std=[1.0]),
+            ),
+            test_dataloader=dict(dataset=dict(type='MNIST', pipeline=[dict(type='mmpretrain.PackInputs')])),
+        )
+    )
 
 
 def test_mmpretrain_s_ways(classifier, trace, tmp_path):
     from mmpretrain.apis import FeatureExtractor, ImageClassificationInferencer, get_model, init_model
+
     path = tmp_path / 'lenet.pth'
     network = get_model(classifier)
     torch.save(dict(meta={}, message_hub=dict(runtime_info={}), state_dict=network.state_dict()), path)
@@ -93,8 +105,11 @@ def test_mmpretrain_s_ways(classifier, trace, tmp_path):
 def test_mmaction_s_way(config, trace, tmp_path):
     from mmaction.apis import init_recognizer
     from mmaction.registry import MODELS
+
     path = tmp_path / 'a.pth'
-    torch.save(dict(meta={}, message_hub=dict(runtime_info={}), state_dict=MODELS.build(config.model).state_dict()), path)
+    torch.save(
+        dict(meta={}, message_hub=dict(runtime_info={}), state_dict=MODELS.build(config.model).state_dict()), path
+    )
     poison(path, trace)
     init_recognizer(config, str(path), device='cpu')
     config.load_from, config.work_dir = str(path), str(tmp_path / 'test')

@@ -1,4 +1,6 @@
-"""Predictions of files by networks of configs: the test's own numbers, names of classes, checkpoints that do not fit."""
+"""Predictions of files by networks of configs: the test's own numbers, names of classes, checkpoints that do not
+fit."""
+
 import copy
 from pathlib import Path
 
@@ -40,12 +42,11 @@ def test_a_video_gives_the_scores_of_the_test(video, digits):
     predictions = predictor(digits / 'videos')
     assert len(predictions) == 24 and not any(p.error for p in predictions)
     dataset = copy.deepcopy(cfg.test_dataloader.dataset)
-    dataset.update(ann_file=str(digits / 'val.txt'), data_prefix=dict(video=str(digits / 'videos')),
-                   num_classes=8)
+    dataset.update(ann_file=str(digits / 'val.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8)
     item = DATASETS.build(dataset)[0]  # the clips' places in a video depend on its own in the list
     with torch.no_grad():
-        sample, = predictor.network.test_step(pseudo_collate([item]))
-    prediction, = predictor(digits / 'videos' / 'val_00000.mp4')
+        (sample,) = predictor.network.test_step(pseudo_collate([item]))
+    (prediction,) = predictor(digits / 'videos' / 'val_00000.mp4')
     assert prediction.clips.shape == (3, 10, 8)
     np.testing.assert_allclose(prediction.clips, sample.iterate_clip_scores, atol=1e-6)
     np.testing.assert_allclose(prediction.probabilities[-1], sample.pred_score, atol=1e-6)
@@ -56,14 +57,14 @@ def test_a_video_gives_the_scores_of_the_test(video, digits):
 def test_an_image_gives_the_scores_of_the_test(image, image_folders):
     cfg, checkpoint = image
     predictor = ConfigPredictor(cfg, checkpoint)
-    prediction, = predictor(image_folders / 'val' / 'class_1' / '0.png')
+    (prediction,) = predictor(image_folders / 'val' / 'class_1' / '0.png')
     dataset = copy.deepcopy(cfg.test_dataloader.dataset)
     dataset.update(data_root=str(image_folders), num_classes=4)
     with torch.no_grad():
-        sample, = predictor.network.test_step(pseudo_collate([DATASETS.build(dataset)[3]]))
+        (sample,) = predictor.network.test_step(pseudo_collate([DATASETS.build(dataset)[3]]))
     np.testing.assert_allclose(prediction.probabilities, sample.iterate_scores, atol=1e-6)
     assert prediction.clips is None and prediction.names == list('abcd') and prediction.kind == 'image'
-    bad, = predictor(__file__)
+    (bad,) = predictor(__file__)
     assert bad.error.startswith('neither an image nor a video')
 
 
@@ -81,14 +82,20 @@ def test_names_come_from_the_file_the_checkpoint_or_the_config(image, tmp_path):
     assert ConfigPredictor(cfg, unnamed).names == list('efgh')
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'model.backbone.num_iterations': 2}, 'epoch_1.pth was trained with 3 iterations, .* num_iterations=2'),
-    ({'model.backbone.num_iterations': 1}, 'epoch_1.pth was trained with 3 iterations, .* num_iterations=1'),
-    ({'model.head.head.num_classes': 5}, r'epoch_1.pth is of another network: .*\(4, 16\) for \(5, 16\)'),
-    ({'model.backbone.units': (1, 2, 1, 1)}, 'of another network: .* tensors are missing'),
-    ({'default_scope': 'mmdet'}, "default_scope of the config must be one of .*'mmpretrain'.*, got 'mmdet'"),
-    ({'test_dataloader.dataset.pipeline': [], 'test_pipeline': []}, 'the config must have test_dataloader.dataset.pipeline'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'model.backbone.num_iterations': 2}, 'epoch_1.pth was trained with 3 iterations, .* num_iterations=2'),
+        ({'model.backbone.num_iterations': 1}, 'epoch_1.pth was trained with 3 iterations, .* num_iterations=1'),
+        ({'model.head.head.num_classes': 5}, r'epoch_1.pth is of another network: .*\(4, 16\) for \(5, 16\)'),
+        ({'model.backbone.units': (1, 2, 1, 1)}, 'of another network: .* tensors are missing'),
+        ({'default_scope': 'mmdet'}, "default_scope of the config must be one of .*'mmpretrain'.*, got 'mmdet'"),
+        (
+            {'test_dataloader.dataset.pipeline': [], 'test_pipeline': []},
+            'the config must have test_dataloader.dataset.pipeline',
+        ),
+    ],
+)
 def test_what_does_not_fit(image, options, message):
     with pytest.raises(ValueError, match=message):
         ConfigPredictor(*image, cfg_options=options)
@@ -108,7 +115,7 @@ def test_a_checkpoint_of_phase_one_has_no_recurrence_to_predict_with(image, tmp_
 def test_a_stock_config_made_recurrent(tmp_path, digits):
     """Its pipeline takes single clips of several crops; a network without names gives numbers."""
     cfg = stock_video_config()
-    prediction, = ConfigPredictor(cfg, save(cfg, tmp_path / 'stock.pth'))(digits / 'videos' / 'val_00000.mp4')
+    (prediction,) = ConfigPredictor(cfg, save(cfg, tmp_path / 'stock.pth'))(digits / 'videos' / 'val_00000.mp4')
     assert prediction.error is None, prediction.error
     assert prediction.probabilities.shape == (3, 400) and prediction.probabilities.sum(axis=1) == pytest.approx(1)
 
@@ -118,14 +125,15 @@ def test_folders_of_frames_in_a_pipeline_become_videos(tmp_path, digits):
     steps = [dict(step) for step in cfg.test_dataloader.dataset.pipeline if step['type'] != 'DecordInit']
     frames = [dict(step, type='RawFrameDecode') if step['type'] == 'DecordDecode' else step for step in steps]
     checkpoint, clip = save(cfg, tmp_path / 'stock.pth'), digits / 'videos' / 'val_00000.mp4'
-    expected, = ConfigPredictor(cfg, checkpoint)(clip)
+    (expected,) = ConfigPredictor(cfg, checkpoint)(clip)
     cfg.test_dataloader.dataset.pipeline = frames
-    prediction, = ConfigPredictor(cfg, checkpoint)(clip)
+    (prediction,) = ConfigPredictor(cfg, checkpoint)(clip)
     np.testing.assert_array_equal(prediction.probabilities, expected.probabilities)
 
 
 def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
     from mmpretrain import ImageClassificationInferencer
+
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     cfg = Config.fromfile(ROOT / 'configs' / 'kaizen_mnist_k2.py')
     checkpoint = save(cfg, tmp_path / 'mnist.pth', classes=list('0123456789'))
@@ -135,11 +143,11 @@ def test_digits_of_files(mnist_data, monkeypatch, tmp_path):
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     Image.fromarray(dataset.images[5, 0].numpy()).save(tmp_path / 'five.png')
     with torch.no_grad():
-        sample, = predictor.network.test_step(dataset.__getitems__([5]))
-    prediction, = predictor(tmp_path / 'five.png')
+        (sample,) = predictor.network.test_step(dataset.__getitems__([5]))
+    (prediction,) = predictor(tmp_path / 'five.png')
     np.testing.assert_allclose(prediction.probabilities, sample.iterate_scores, atol=1e-6)
     inferencer = ImageClassificationInferencer(cfg, checkpoint, device='cpu')
-    result, = inferencer(str(tmp_path / 'five.png'))
+    (result,) = inferencer(str(tmp_path / 'five.png'))
     np.testing.assert_allclose(result['pred_scores'], prediction.probabilities[-1], atol=1e-6)
     assert result['pred_class'] == prediction.top(1)[-1][0].name
 
@@ -151,9 +159,9 @@ def test_photos_for_networks_whose_data_set_has_its_images_in_memory(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / 'photo.png')
     predictor = ConfigPredictor(cfg, save(cfg, tmp_path / 'cifar.pth'))
-    prediction, = predictor(tmp_path / 'photo.png')
+    (prediction,) = predictor(tmp_path / 'photo.png')
     with torch.no_grad():
-        sample, = predictor.network.test_step(dict(inputs=[torch.from_numpy(pixels).permute(2, 0, 1)]))
+        (sample,) = predictor.network.test_step(dict(inputs=[torch.from_numpy(pixels).permute(2, 0, 1)]))
     np.testing.assert_allclose(prediction.probabilities, sample.iterate_scores, atol=1e-6)
     assert predictor.names[0] == 'airplane'
 
@@ -176,6 +184,6 @@ def test_what_training_writes_is_what_prediction_needs(config, digits, monkeypat
     assert [f.name for f in files] == ['config.py', 'checkpoint.pth']
     assert files[1].stat().st_size < 0.6 * Path(path).stat().st_size
     clip = digits / 'videos' / 'val_00003.mp4'
-    (one, ), (other, ) = predictor(clip), ConfigPredictor(*files)(clip)
+    (one,), (other,) = predictor(clip), ConfigPredictor(*files)(clip)
     assert other.names == names
     np.testing.assert_array_equal(one.clips, other.clips)

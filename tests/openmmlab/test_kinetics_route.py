@@ -1,4 +1,5 @@
 """From a stock checkpoint of mmaction2 over its fine-tuning to the recurrent network, in one run."""
+
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def stock(tmp_path):
     model.cls_head.in_channels = 256
     torch.manual_seed(1)
     state = MODELS.build(model).state_dict()
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=['of Kinetics'] * 400))), tmp_path / 'stock.pth')
+    torch.save(
+        dict(state_dict=state, meta=dict(dataset_meta=dict(classes=['of Kinetics'] * 400))), tmp_path / 'stock.pth'
+    )
     return tmp_path / 'stock.pth', state
 
 
@@ -37,14 +40,26 @@ def config(digits, stock, tmp_path, monkeypatch):
     cfg.model.backbone.update(input_shape=(3, 8, 32, 32), pool_kernel=1)
     cfg.model.backbone.backbone.base_channels = 8
     cfg.model.cls_head.head.in_channels = 256
-    steps = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=8, frame_interval=1, num_clips=1),
-             dict(type='DecordDecode'), dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
+    steps = [
+        dict(type='DecordInit'),
+        dict(type='SampleFrames', clip_len=8, frame_interval=1, num_clips=1),
+        dict(type='DecordDecode'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackActionInputs'),
+    ]
     for name in ('train_dataloader', 'val_dataloader'):
         cfg[name].update(batch_size=4, num_workers=0)
         cfg[name].dataset.pipeline = steps
-    cfg.merge_from_dict({
-        'work_dir': str(tmp_path / 'work'), 'experiment_name': 'route', 'phase_one.load_from': str(stock[0]),
-        'phase_one.train_cfg.max_epochs': 1, 'train_cfg.max_epochs': 1, 'phase_one.optim_wrapper.optimizer.lr': 0.})
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(tmp_path / 'work'),
+            'experiment_name': 'route',
+            'phase_one.load_from': str(stock[0]),
+            'phase_one.train_cfg.max_epochs': 1,
+            'train_cfg.max_epochs': 1,
+            'phase_one.optim_wrapper.optimizer.lr': 0.0,
+        }
+    )
     return cfg
 
 
@@ -59,8 +74,10 @@ def test_phase_one_fine_tunes_and_phase_two_adds_the_recurrence(config, stock):
         if not name.startswith('cls_head.') and 'running_' not in name and 'num_batches' not in name:
             assert torch.equal(one[name], value), name
     log = next((work / 'phase_one').glob('*/*.log')).read_text()
-    message = ('The checkpoint is of 400 classes: its classifier is left out and starts anew '
-               '(cls_head.fc_cls.weight (400, 256), cls_head.fc_cls.bias (400,))')
+    message = (
+        'The checkpoint is of 400 classes: its classifier is left out and starts anew '
+        '(cls_head.fc_cls.weight (400, 256), cls_head.fc_cls.bias (400,))'
+    )
     assert message in log
     frozen = 'backbone.layer4.2.conv1.conv.weight'
     assert torch.equal(two[frozen], state[frozen]) and two['backbone.layer4.2.adapter.linears.0.weight'].any()

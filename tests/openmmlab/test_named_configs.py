@@ -1,4 +1,5 @@
 """Configs of the package are found by name from any folder."""
+
 import mmengine.hub
 import pytest
 from mmengine.config import Config

@@ -1,4 +1,5 @@
 """Two processes: what rank 0 does reaches both, and so does what goes wrong."""
+
 import socket
 
 import pytest
@@ -20,6 +21,7 @@ def work(rank: int, port: int, folder: str) -> None:
 
     # a file that only the first machine has
     from mmengine.runner import runner
+
     if rank == 0:
         torch.save(dict(weight=torch.arange(3)), f'{folder}/rank_0.pth')
     path = f'{folder}/rank_{rank}.pth'

@@ -1,4 +1,6 @@
-"""The inference functions and classes of mmaction2 and mmpretrain on recurrent networks, ours and stock ones made recurrent."""
+"""The inference functions and classes of mmaction2 and mmpretrain on recurrent networks, ours and stock ones made
+recurrent."""
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,9 @@ def recognizer(request, tmp_path_factory):
 @pytest.fixture(scope='module', params=[image_config, stock_image_config], ids=['own', 'any_network'])
 def classifier(request, tmp_path_factory):
     cfg = request.param()
-    return written(cfg, tmp_path_factory.mktemp('classifier'), [f'class {i}' for i in range(cfg.model.head.head.num_classes)])
+    return written(
+        cfg, tmp_path_factory.mktemp('classifier'), [f'class {i}' for i in range(cfg.model.head.head.num_classes)]
+    )
 
 
 def written(cfg, folder, classes):
@@ -38,9 +42,10 @@ def photo(image_folders):
 
 def test_mmaction2_functions(recognizer, clip):
     from mmaction.apis import inference_recognizer, init_recognizer
+
     model = init_recognizer(*recognizer, device='cpu')
     sample = inference_recognizer(model, clip)
-    prediction, = ConfigPredictor(*recognizer)(clip)
+    (prediction,) = ConfigPredictor(*recognizer)(clip)
     np.testing.assert_allclose(sample.iterate_clip_scores.mean(dim=1), prediction.probabilities, atol=1e-6)
     np.testing.assert_allclose(sample.pred_score, prediction.probabilities[-1], atol=1e-6)
     assert int(sample.pred_label) == prediction.top(1)[-1][0].label
@@ -48,10 +53,11 @@ def test_mmaction2_functions(recognizer, clip):
 
 def test_mmaction2_inferencer(recognizer, clip, tmp_path):
     from mmaction.apis import MMAction2Inferencer
+
     init_default_scope('mmaction')
     inferencer = MMAction2Inferencer(*recognizer, device='cpu')
     result = inferencer(clip, pred_out_file=str(tmp_path / 'result.json'))['predictions'][0]
-    prediction, = ConfigPredictor(*recognizer)(clip)
+    (prediction,) = ConfigPredictor(*recognizer)(clip)
     np.testing.assert_allclose(result['rec_scores'][0], prediction.probabilities[-1], atol=1e-6)
     assert (tmp_path / 'result.json').exists()
 
@@ -59,9 +65,10 @@ def test_mmaction2_inferencer(recognizer, clip, tmp_path):
 def test_mmpretrain_functions(classifier, photo):
     from mmpretrain import inference_model
     from mmpretrain.apis import init_model
+
     model = init_model(*classifier, device='cpu')
     result = inference_model(model, photo)
-    prediction, = ConfigPredictor(*classifier)(photo)
+    (prediction,) = ConfigPredictor(*classifier)(photo)
     np.testing.assert_allclose(result['pred_scores'], prediction.probabilities[-1], atol=1e-6)
     assert result['pred_class'] == prediction.top(1)[-1][0].name
     assert inference_model(model, photo, classes=['x'] * len(result['pred_scores']))['pred_class'] == 'x'
@@ -69,22 +76,24 @@ def test_mmpretrain_functions(classifier, photo):
 
 def test_mmpretrain_inferencer(classifier, photo, tmp_path):
     from mmpretrain import ImageClassificationInferencer
+
     inferencer = ImageClassificationInferencer(*classifier, device='cpu')
-    sample, = inferencer([photo], return_datasamples=True)
-    prediction, = ConfigPredictor(*classifier)(photo)
+    (sample,) = inferencer([photo], return_datasamples=True)
+    (prediction,) = ConfigPredictor(*classifier)(photo)
     np.testing.assert_allclose(sample.iterate_scores, prediction.probabilities, atol=1e-6)
-    result, = inferencer([photo], show_dir=str(tmp_path))
+    (result,) = inferencer([photo], show_dir=str(tmp_path))
     assert result['pred_class'] == prediction.top(1)[-1][0].name and (tmp_path / '2.png').exists()
 
 
 @pytest.mark.parametrize('stage', ['backbone', 'neck', 'pre_logits'])
 def test_mmpretrain_feature_extractor(classifier, photo, stage):
     from mmpretrain import FeatureExtractor
+
     extractor = FeatureExtractor(*classifier, device='cpu')
-    feature, = extractor(photo, stage=stage)
+    (feature,) = extractor(photo, stage=stage)
     width = extractor.model.head.wrapped.in_channels if hasattr(extractor.model.head.wrapped, 'in_channels') else None
     if stage == 'pre_logits':  # of the last iterate
-        assert feature.shape == (width, )
+        assert feature.shape == (width,)
         return
     assert isinstance(feature, tuple) and len(feature) == 3, 'an entry for each iterate'
     tensors = [f[-1] if isinstance(f, tuple) else f for f in feature]

@@ -1,4 +1,5 @@
 """A runner that trains two numbers in no time."""
+
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -35,11 +36,28 @@ class ToyData(torch.utils.data.Dataset):
 
 def toy_runner(work_dir, epochs=2, rate=0.1, model=None, checkpoint=None, hooks=None, **entries) -> Runner:
     """Two iterations in each epoch; ``entries`` are those of the config."""
-    return Runner.from_cfg(Config(dict(
-        dict(model=dict(type='Toy', **(model or {})), work_dir=str(work_dir),
-             train_dataloader=dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-                                   dataset=dict(type='ToyData'), collate_fn=dict(type='pseudo_collate')),
-             train_cfg=dict(by_epoch=True, max_epochs=epochs), optim_wrapper=dict(optimizer=dict(type='SGD', lr=rate)),
-             default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
-             custom_hooks=hooks, default_scope='mmengine', experiment_name=str(work_dir).replace('/', '_'),
-             randomness=dict(seed=0)), **entries)))
+    return Runner.from_cfg(
+        Config(
+            dict(
+                dict(
+                    model=dict(type='Toy', **(model or {})),
+                    work_dir=str(work_dir),
+                    train_dataloader=dict(
+                        batch_size=2,
+                        num_workers=0,
+                        sampler=dict(type='DefaultSampler', shuffle=False),
+                        dataset=dict(type='ToyData'),
+                        collate_fn=dict(type='pseudo_collate'),
+                    ),
+                    train_cfg=dict(by_epoch=True, max_epochs=epochs),
+                    optim_wrapper=dict(optimizer=dict(type='SGD', lr=rate)),
+                    default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
+                    custom_hooks=hooks,
+                    default_scope='mmengine',
+                    experiment_name=str(work_dir).replace('/', '_'),
+                    randomness=dict(seed=0),
+                ),
+                **entries,
+            )
+        )
+    )

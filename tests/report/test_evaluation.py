@@ -1,4 +1,5 @@
 """Whole test sets: the same figures as the stock test gives."""
+
 import runpy
 import sys
 from collections import OrderedDict
@@ -48,7 +49,7 @@ def test_videos_have_the_accuracy_of_the_stock_test(video_config, watched, tmp_p
     for i, interval in enumerate(outcomes.accuracy(), start=1):
         assert interval.share == metrics[f'acc/iterate_{i}/video_top1']
     assert outcomes.names[0] == 'drift_right' and all(file.endswith('.mp4') for file in outcomes.files)
-    change, = outcomes.recurrence.weight_change.values()
+    (change,) = outcomes.recurrence.weight_change.values()
     assert change.shape == (2, 2, 80), 'ten clips of each video'
 
 
@@ -60,9 +61,13 @@ def test_photos_have_the_predictions_and_changes_of_the_network(images):
     with torch.no_grad():
         logits = network.head.iterate_scores(network.extract_feat(inputs))
     np.testing.assert_allclose(outcomes.scores, torch.stack(logits).softmax(dim=2).transpose(0, 1), atol=1e-5)
-    assert outcomes.labels.tolist() == [n // 3 for n in range(12)] and outcomes.names == [f'class_{c}' for c in range(4)]
+    assert outcomes.labels.tolist() == [n // 3 for n in range(12)] and outcomes.names == [
+        f'class_{c}' for c in range(4)
+    ]
     assert outcomes.files[0].endswith('class_0/0.png')
-    expected = recurrence_report(network, inputs, forward_iterates=lambda x: network.head.iterate_scores(network.extract_feat(x)))
+    expected = recurrence_report(
+        network, inputs, forward_iterates=lambda x: network.head.iterate_scores(network.extract_feat(x))
+    )
     for name, change in expected.weight_change.items():
         torch.testing.assert_close(outcomes.recurrence.weight_change[name], change, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(outcomes.recurrence.logit_change, expected.logit_change, rtol=1e-3, atol=1e-5)
@@ -112,15 +117,35 @@ def test_the_command_writes_the_page_beside_the_checkpoint(images, monkeypatch, 
     assert page.startswith('<!DOCTYPE html>') and 'class_3' in page
     printed = capsys.readouterr().out
     assert printed.count('iterate ') == 3 and '95 % interval' in printed and 'report.html' in printed
-    command(monkeypatch, file, checkpoint, '--out', checkpoint.with_name('other.html'), '--cfg-options', 'test_dataloader.batch_size=3')
+    command(
+        monkeypatch,
+        file,
+        checkpoint,
+        '--out',
+        checkpoint.with_name('other.html'),
+        '--cfg-options',
+        'test_dataloader.batch_size=3',
+    )
     assert checkpoint.with_name('other.html').is_file()
 
 
-@pytest.mark.parametrize('case, message', [
-    ('other classes', 'is of another network'), ('other K', 'was trained with 3 iterations, but the network has num_iterations=2'),
-    ('no checkpoint', 'no file'), ('no config', 'no file'), ('cut off', 'cut off'), ('out in a file', 'cannot write to'),
-    ('out is a folder', 'is a folder'), ('out is no page', 'must name an .html file'), ('samples', 'must be an int >= 0')])
-def test_what_cannot_be_reported_on_is_named_and_nothing_is_written(images, monkeypatch, capsys, tmp_path, case, message):
+@pytest.mark.parametrize(
+    'case, message',
+    [
+        ('other classes', 'is of another network'),
+        ('other K', 'was trained with 3 iterations, but the network has num_iterations=2'),
+        ('no checkpoint', 'no file'),
+        ('no config', 'no file'),
+        ('cut off', 'cut off'),
+        ('out in a file', 'cannot write to'),
+        ('out is a folder', 'is a folder'),
+        ('out is no page', 'must name an .html file'),
+        ('samples', 'must be an int >= 0'),
+    ],
+)
+def test_what_cannot_be_reported_on_is_named_and_nothing_is_written(
+    images, monkeypatch, capsys, tmp_path, case, message
+):
     cfg, checkpoint, _ = images
     config, options = tmp_path / 'photos.py', []
     if case == 'other classes':

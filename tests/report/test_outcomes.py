@@ -1,4 +1,5 @@
 """Figures of a test set, by hand."""
+
 import math
 
 import numpy as np
@@ -31,8 +32,10 @@ def test_accuracy_has_wilson_s_interval():
     assert first.share == pytest.approx(2 / 6) and last.share == pytest.approx(4 / 6)
     for interval, right in ((first, 2), (last, 4)):
         assert (interval.low, interval.high) == pytest.approx(wilson(right, 6), abs=1e-5)
-    everything, = outcomes([[1]] * 50, [0] * 50).accuracy()
-    assert everything.share == 1 and everything.low == pytest.approx(wilson(50, 50)[0], abs=1e-5) and everything.high == 1
+    (everything,) = outcomes([[1]] * 50, [0] * 50).accuracy()
+    assert (
+        everything.share == 1 and everything.low == pytest.approx(wilson(50, 50)[0], abs=1e-5) and everything.high == 1
+    )
 
 
 def test_what_an_iterate_corrects_and_breaks():
@@ -48,8 +51,9 @@ def test_what_an_iterate_corrects_and_breaks():
 def test_classes_and_confusion():
     found = outcomes(RIGHT, LABELS)
     first, last = found.class_accuracy(0), found.class_accuracy(-1)
-    assert [c and c.share for c in first] == pytest.approx([0, 2 / 3, None]) and [c and c.share for c in last] == pytest.approx(
-        [1, 1 / 3, None])
+    assert [c and c.share for c in first] == pytest.approx([0, 2 / 3, None]) and [
+        c and c.share for c in last
+    ] == pytest.approx([1, 1 / 3, None])
     assert found.confusion(0).tolist() == [[0, 3, 0], [0, 2, 1], [0, 0, 0]]
     assert found.confusion(1).tolist() == [[3, 0, 0], [0, 1, 2], [0, 0, 0]]
 
@@ -62,11 +66,18 @@ def test_corrected_and_broken_samples_come_by_how_much_they_change():
     assert outcomes([[1], [0]], [0, 0]).corrected().tolist() == []
 
 
-@pytest.mark.parametrize('scores, labels, names, message', [
-    (np.ones((2, 1, 3)), [0], 'abc', 'one for each of at least one label, got'), (np.ones((0, 1, 3)), [], 'abc', 'at least one label'),
-    (np.ones((1, 3)), [0], 'abc', 'of shape'), (np.ones((1, 1, 3)), [3], 'abc', 'labels must be from 0 to 2'),
-    (np.ones((1, 1, 3)), [-1], 'abc', 'labels must be'), (np.ones((1, 1, 3)), [0], 'ab', 'each with a name'),
-    (np.full((1, 1, 3), np.nan), [0], 'abc', 'NaN or infinity')])
+@pytest.mark.parametrize(
+    'scores, labels, names, message',
+    [
+        (np.ones((2, 1, 3)), [0], 'abc', 'one for each of at least one label, got'),
+        (np.ones((0, 1, 3)), [], 'abc', 'at least one label'),
+        (np.ones((1, 3)), [0], 'abc', 'of shape'),
+        (np.ones((1, 1, 3)), [3], 'abc', 'labels must be from 0 to 2'),
+        (np.ones((1, 1, 3)), [-1], 'abc', 'labels must be'),
+        (np.ones((1, 1, 3)), [0], 'ab', 'each with a name'),
+        (np.full((1, 1, 3), np.nan), [0], 'abc', 'NaN or infinity'),
+    ],
+)
 def test_what_does_not_fit_together_is_refused(scores, labels, names, message):
     with pytest.raises(ValueError, match=message):
         Outcomes(scores, labels, names, labels)

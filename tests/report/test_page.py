@@ -1,4 +1,5 @@
 """The page, as a browser would read it."""
+
 import base64
 import re
 from html.parser import HTMLParser
@@ -40,8 +41,13 @@ class Page(HTMLParser):
 
 
 def report(weights: float, state: str = FRESH) -> RecurrenceReport:
-    return RecurrenceReport({'layer4.1': torch.full((1, 1, 6), weights)}, {'layer4.1': ('conv1', )}, torch.full((1, 6), 0.25),
-                            torch.tensor([[True, True, True, False, False, False]]), {'layer4.1': state})
+    return RecurrenceReport(
+        {'layer4.1': torch.full((1, 1, 6), weights)},
+        {'layer4.1': ('conv1',)},
+        torch.full((1, 6), 0.25),
+        torch.tensor([[True, True, True, False, False, False]]),
+        {'layer4.1': state},
+    )
 
 
 def squeezed(page: Page) -> str:
@@ -56,9 +62,21 @@ def test_all_that_is_known_is_on_a_page_of_its_own(tmp_path):
         Image.new('RGB', (40, 20), (200, 0, 0)).save(file)
     page = Page(render(found, 'a title', dict(checkpoint='epoch_1.pth')))
     text = squeezed(page)
-    for part in ('a title', 'epoch_1.pth', '6, 3, 2', '33.3', '66.7', '3 corrected, 1 broken', '+33.3',
-                 'weights of layer4.1.conv1 0.5 (0.5 – 0.5)', 'logits 0.25', 'predictions [%] 50.0', 'class 2 0 – –',
-                 'right in the last ( 3 )', 'wrong in the last ( 1 )'):
+    for part in (
+        'a title',
+        'epoch_1.pth',
+        '6, 3, 2',
+        '33.3',
+        '66.7',
+        '3 corrected, 1 broken',
+        '+33.3',
+        'weights of layer4.1.conv1 0.5 (0.5 – 0.5)',
+        'logits 0.25',
+        'predictions [%] 50.0',
+        'class 2 0 – –',
+        'right in the last ( 3 )',
+        'wrong in the last ( 1 )',
+    ):
         assert part.replace('( ', '(').replace(' )', ')') in text.replace('( ', '(').replace(' )', ')'), part
     assert 'does nothing' not in text
     assert page.addresses and all(address.startswith('data:image/') for address in page.addresses), 'nothing is loaded'

@@ -1,4 +1,5 @@
 """What commands print."""
+
 from typing import Dict, List
 
 
@@ -7,7 +8,7 @@ def last_table(output: str) -> Dict[str, List[str]]:
     lines = output.splitlines()
     start = max(i for i, line in enumerate(lines) if line.startswith('iterate '))
     names, rows = lines[start].split()[1:], []
-    for line in lines[start + 1:]:
+    for line in lines[start + 1 :]:
         cells = line.split()
         if len(cells) != len(names) + 1 or cells[0] != str(len(rows) + 1):
             break

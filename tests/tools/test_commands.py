@@ -1,4 +1,5 @@
 """Every command has a console script and a script in tools/ that run the same function; configs are found by name."""
+
 import argparse
 import importlib
 import os
@@ -17,8 +18,13 @@ from kaizen_mm.commands import reproduce
 from kaizen_mm.commands.arguments import config_file, positive
 from tests.conftest import ROOT
 
-SCRIPTS = dict(re.findall(r'^kaizen-([a-z-]+) = "kaizen_mm\.commands\.(\w+):main"$', (ROOT / 'pyproject.toml').read_text(),
-                          flags=re.MULTILINE))
+SCRIPTS = dict(
+    re.findall(
+        r'^kaizen-([a-z-]+) = "kaizen_mm\.commands\.(\w+):main"$',
+        (ROOT / 'pyproject.toml').read_text(),
+        flags=re.MULTILINE,
+    )
+)
 SHARED = {'arguments'}  # modules of the commands that are none themselves
 
 
@@ -68,16 +74,24 @@ def test_the_page_needs_a_checkout(tmp_path, monkeypatch, capsys):
 def built(tmp_path_factory):
     """Folder with a wheel and the sdist that it was built from."""
     folder = tmp_path_factory.mktemp('dist')
-    done = subprocess.run([sys.executable, '-m', 'build', '--no-isolation', '--outdir', folder, ROOT],
-                          capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': ''})
+    done = subprocess.run(
+        [sys.executable, '-m', 'build', '--no-isolation', '--outdir', folder, ROOT],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': ''},
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return folder
 
 
 def files(*folders: str) -> set:
     """The files of the checkout in some of its folders."""
-    return {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob('*')
-            if path.is_file() and '__pycache__' not in path.parts and 'kaizen_mm/.mim' not in str(path)}
+    return {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts and 'kaizen_mm/.mim' not in str(path)
+    }
 
 
 def test_the_wheel_carries_the_package_and_what_mim_looks_for(built):

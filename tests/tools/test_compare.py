@@ -1,4 +1,5 @@
 """The comparison of phase one, control and recurrent network, and the demo's pieces."""
+
 import json
 import sys
 from pathlib import Path
@@ -13,8 +14,20 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 @pytest.mark.slow
 def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
-    command = [sys.executable, TOOLS / 'compare.py', tiny_configs / 'kaizen.py', tiny_configs / 'control.py', '--work-dir',
-               'work', '--seeds', 0, 1, '--cfg-options', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=1']
+    command = [
+        sys.executable,
+        TOOLS / 'compare.py',
+        tiny_configs / 'kaizen.py',
+        tiny_configs / 'control.py',
+        '--work-dir',
+        'work',
+        '--seeds',
+        0,
+        1,
+        '--cfg-options',
+        'train_cfg.max_epochs=2',
+        'phase_one.train_cfg.max_epochs=1',
+    ]
     output = run(*command)
     work = tmp_path / 'work'
     results = json.loads((work / 'results.json').read_text())
@@ -29,10 +42,14 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
             values = [run[key][i] if key == 'video_top1' else run[key] for run in results['kaizen']['per_seed']]
             mean = results['kaizen'][key][i] if key == 'video_top1' else results['kaizen'][key]
             assert abs(mean - sum(values) / 2) < 1e-9
-    assert results['kaizen']['parameters'] > results['phase_one']['parameters'] == results['static_control']['parameters']
+    assert (
+        results['kaizen']['parameters'] > results['phase_one']['parameters'] == results['static_control']['parameters']
+    )
     assert [results[row]['per_seed'][0]['epochs'] for row in ('phase_one', 'static_control', 'kaizen')] == [1, 2, 2]
     assert (work / 'accuracy.png').exists() and (work / 'results.md').read_text().strip() in output
-    assert [results[row]['tested'] for row in ('phase_one', 'static_control', 'kaizen')] == [8, 8, 8], 'videos, not clips'
+    assert [results[row]['tested'] for row in ('phase_one', 'static_control', 'kaizen')] == [8, 8, 8], (
+        'videos, not clips'
+    )
     assert output.strip().endswith(conclusion(results))
 
     stamps = {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')}
@@ -50,14 +67,14 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
 
 @pytest.mark.slow
 def test_quiet_shows_bars_and_leaves_the_log_to_its_file(run, tiny_configs, tmp_path):
-    (tmp_path / 'quiet.py').write_text(f'''
+    (tmp_path / 'quiet.py').write_text(f"""
 from mmengine.config import Config
 from kaizen_mm.lab.experiment import compare
 configs = [Config.fromfile({str(tiny_configs)!r} + name) for name in ('/kaizen.py', '/control.py')]
 for cfg in configs:
     cfg.train_cfg.max_epochs = cfg.phase_one.train_cfg.max_epochs = 1
 compare(*configs, folder='work', quiet=True)
-''')
+""")
     output = run(sys.executable, 'quiet.py')
     assert 'training' in output and '100 %' in output and 'Epoch(' not in output
     logs = list((tmp_path / 'work' / 'seed_0' / 'kaizen').rglob('*.log'))
@@ -76,23 +93,31 @@ def test_exchanged_configs_are_refused(tiny_configs, environment, monkeypatch, t
 
 
 def test_the_table_gives_mean_and_standard_error():
-    plain = dict(parameters=1234, video_top1=50., per_seed=[dict(clip_top1=v, video_top1=v) for v in (49., 51.)])
-    kaizen = dict(parameters=1300, video_top1=[60., 70.],
-                  per_seed=[dict(clip_top1=[v, v], video_top1=[v, v + 10]) for v in (58., 62.)])
+    plain = dict(parameters=1234, video_top1=50.0, per_seed=[dict(clip_top1=v, video_top1=v) for v in (49.0, 51.0)])
+    kaizen = dict(
+        parameters=1300,
+        video_top1=[60.0, 70.0],
+        per_seed=[dict(clip_top1=[v, v], video_top1=[v, v + 10]) for v in (58.0, 62.0)],
+    )
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen))
     assert '| phase_one | 1,234 | 50.0 ± 1.0 | 50.0 ± 1.0 |' in table
     assert '| kaizen, iterate 2 | 1,300 | 60.0 ± 2.0 | 70.0 ± 2.0 |' in table
-    single = {row: dict(parameters=9, per_seed=[dict(clip_top1=80., video_top1=[75., 80.] if row == 'kaizen' else 80., tested=100)])
-              for row in ('phase_one', 'static_control', 'kaizen')}
-    single['kaizen']['per_seed'][0]['clip_top1'] = [75., 80.]
+    single = {
+        row: dict(
+            parameters=9,
+            per_seed=[dict(clip_top1=80.0, video_top1=[75.0, 80.0] if row == 'kaizen' else 80.0, tested=100)],
+        )
+        for row in ('phase_one', 'static_control', 'kaizen')
+    }
+    single['kaizen']['per_seed'][0]['clip_top1'] = [75.0, 80.0]
     assert '| phase_one | 9 | 80.0 ± 4.0 | 80.0 ± 4.0 |' in markdown_table(single)
     assert '| kaizen, iterate 1 | 9 | 75.0 ± 4.3 | 75.0 ± 4.3 |' in markdown_table(single)
     assert 'not to be told from the static control (80.0 ± 4.0 %)' in conclusion(single)
 
 
 def test_the_table_of_images_has_one_measure():
-    plain = dict(parameters=9, per_seed=[dict(top1=50.), dict(top1=52.)])
-    kaizen = dict(parameters=10, per_seed=[dict(top1=[v, v + 1]) for v in (58., 62.)])
+    plain = dict(parameters=9, per_seed=[dict(top1=50.0), dict(top1=52.0)])
+    kaizen = dict(parameters=10, per_seed=[dict(top1=[v, v + 1]) for v in (58.0, 62.0)])
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen)).splitlines()
     assert table[0] == '| network | parameters | top-1 ± standard error |' and table[1] == '| --- | --- | --- |'
     assert table[2] == '| phase_one | 9 | 51.0 ± 1.0 |' and table[-1] == '| kaizen, iterate 2 | 10 | 61.0 ± 2.0 |'

@@ -1,4 +1,5 @@
 """The conversion of published checkpoints, and what their use without it says."""
+
 import runpy
 import sys
 from pathlib import Path
@@ -32,7 +33,6 @@ def released(network) -> dict:
 
 
 class Classifier(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.backbone = CifarResNet()
@@ -40,8 +40,9 @@ class Classifier(nn.Module):
 
 def load(path, network):
     """What a runner does with ``load_from``, as far as the check goes."""
-    CheckpointCheckHook().after_load_checkpoint(SimpleNamespace(model=network, _load_from=str(path)),
-                                                torch.load(path, weights_only=True))
+    CheckpointCheckHook().after_load_checkpoint(
+        SimpleNamespace(model=network, _load_from=str(path)), torch.load(path, weights_only=True)
+    )
 
 
 def test_the_base_file_is_asked_to_be_converted_and_then_loads(convert, tmp_path, capsys):
@@ -57,17 +58,28 @@ def test_the_base_file_is_asked_to_be_converted_and_then_loads(convert, tmp_path
 
 def test_mfnet_goes_into_the_backbone(tmp_path):
     torch.save(released(mfnet3d_n9(num_classes=3)), tmp_path / 'mfnet.pth')
-    with pytest.raises(ValueError, match=r'MFNet of the original release: run ".* mfnet .*mfnet.pth converted.pth" and set '
-                                         r"model.backbone.init_cfg=dict\(type='Pretrained'"):
+    with pytest.raises(
+        ValueError,
+        match=r'MFNet of the original release: run ".* mfnet .*mfnet.pth converted.pth" and set '
+        r"model.backbone.init_cfg=dict\(type='Pretrained'",
+    ):
         load(tmp_path / 'mfnet.pth', Classifier())
 
 
-@pytest.mark.parametrize('content, message', [
-    (lambda: released(CifarResNet()), 'file.pth: the checkpoint is none of mfnet .* It is one of resnet20_base'),
-    (lambda: released(nn.Linear(2, 2)), "none of mfnet .*'conv1.conv.weight', .* are missing. Its names: .'bias', 'weight'"),
-    (lambda: [1, 2], 'file.pth: ')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (lambda: released(CifarResNet()), 'file.pth: the checkpoint is none of mfnet .* It is one of resnet20_base'),
+        (
+            lambda: released(nn.Linear(2, 2)),
+            "none of mfnet .*'conv1.conv.weight', .* are missing. Its names: .'bias', 'weight'",
+        ),
+        (lambda: [1, 2], 'file.pth: '),
+    ],
+)
 def test_other_files_are_refused(convert, tmp_path, capsys, content, message):
     import re
+
     torch.save(content(), tmp_path / 'file.pth')
     with pytest.raises(SystemExit) as stopped:
         convert('mfnet', 'file.pth', 'out.pth')

@@ -1,4 +1,5 @@
 """Images through the command-line tools: both phases, two processes, mmpretrain's own tools."""
+
 import sys
 from pathlib import Path
 
@@ -22,8 +23,18 @@ def state(path: Path) -> dict:
 def test_digits_are_trained_here_and_tested_by_the_stock_tool(run, environment, mnist_data, tmp_path):
     environment['KAIZEN_DATA'] = str(mnist_data)
     config = ROOT / 'configs' / 'kaizen_mnist_k2.py'
-    output = run(sys.executable, ROOT / 'tools' / 'train.py', config, '--work-dir', 'work', '--no-validate', '--cfg-options',
-                 'train_dataloader.batch_size=100', 'train_cfg.max_epochs=2', 'phase_one.train_cfg.max_epochs=3')
+    output = run(
+        sys.executable,
+        ROOT / 'tools' / 'train.py',
+        config,
+        '--work-dir',
+        'work',
+        '--no-validate',
+        '--cfg-options',
+        'train_dataloader.batch_size=100',
+        'train_cfg.max_epochs=2',
+        'phase_one.train_cfg.max_epochs=3',
+    )
     assert '[2][14/14]' in output and 'Epoch(val)' not in output
     one, two = state(tmp_path / 'work' / 'phase_one' / 'epoch_3.pth'), state(tmp_path / 'work' / 'epoch_2.pth')
     assert two.keys() - one.keys() == {'backbone.fc1.adapter.linears.0.weight'}
@@ -38,8 +49,13 @@ def test_digits_are_trained_here_and_tested_by_the_stock_tool(run, environment, 
 def test_a_folder_of_images_on_two_processes(run, environment, image_folders, tmp_path):
     environment.update(KAIZEN_IMAGE_ROOT=str(image_folders), KAIZEN_IMAGE_CLASSES='4', PORT=free_port())
     config = ROOT / 'configs' / 'kaizen_mfnet2d_tiny_imagenet_k2.py'
-    epochs = ['--cfg-options', 'train_dataloader.batch_size=5', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
-              'phase_one.train_cfg.max_epochs=2']
+    epochs = [
+        '--cfg-options',
+        'train_dataloader.batch_size=5',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
+        'phase_one.train_cfg.max_epochs=2',
+    ]
     output = run('bash', ROOT / 'tools' / 'dist_train.sh', config, 2, '--work-dir', 'work', *epochs)
     assert '[1][2/2]' in output, '20 images on two processes'
     one, two = state(tmp_path / 'work' / 'phase_one' / 'epoch_2.pth'), state(tmp_path / 'work' / 'epoch_1.pth')

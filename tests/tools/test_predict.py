@@ -1,4 +1,5 @@
 """tools/predict.py: what it prints, writes and returns."""
+
 import json
 import sys
 
@@ -35,13 +36,27 @@ def predict(trained, monkeypatch, capsys):
 
 
 def test_folder_and_pattern_to_table_files_and_copies(predict, image_folders, tmp_path):
-    status, out, err = predict(image_folders / 'val' / 'class_0', f'{image_folders}/val/class_1/*.png', '--top', 2,
-                               '--out', tmp_path / 'new' / 'p.json', tmp_path / 'p.csv', '--annotate', tmp_path / 'copies')
+    status, out, err = predict(
+        image_folders / 'val' / 'class_0',
+        f'{image_folders}/val/class_1/*.png',
+        '--top',
+        2,
+        '--out',
+        tmp_path / 'new' / 'p.json',
+        tmp_path / 'p.csv',
+        '--annotate',
+        tmp_path / 'copies',
+    )
     assert status == 0 and 'predicting' in err  # six inputs: a bar
     entries = json.loads((tmp_path / 'new' / 'p.json').read_text())
     assert len(entries) == 6 and all(len(e['iterates']) == 3 for e in entries)
     best = entries[0]['iterates'][-1]['top'][0]
-    assert f'{100 * best["probability"]:5.1f} % {best["name"]}' in out and best['name'] in ('red', 'green', 'blue', 'yellow')
+    assert f'{100 * best["probability"]:5.1f} % {best["name"]}' in out and best['name'] in (
+        'red',
+        'green',
+        'blue',
+        'yellow',
+    )
     assert len((tmp_path / 'p.csv').read_text().splitlines()) == 1 + 6 * 3 * 2
     # names repeat from folder to folder
     names = ['0.png', '0_2.png', '1.png', '1_2.png', '2.png', '2_2.png']
@@ -51,20 +66,27 @@ def test_folder_and_pattern_to_table_files_and_copies(predict, image_folders, tm
 
 def test_one_unreadable_input_is_named_and_the_others_are_done(predict, image_folders, tmp_path):
     (tmp_path / 'broken.png').write_bytes(b'\x89PNG\r\n')
-    status, out, err = predict(tmp_path / 'broken.png', image_folders / 'val' / 'class_0' / '0.png', '--out', tmp_path / 'p.json')
+    status, out, err = predict(
+        tmp_path / 'broken.png', image_folders / 'val' / 'class_0' / '0.png', '--out', tmp_path / 'p.json'
+    )
     assert status == 1 and err.strip() == f'{tmp_path / "broken.png"}: neither an image nor a video that can be read'
     assert '0.png' in out and 'broken' not in out
     assert [set(e) for e in json.loads((tmp_path / 'p.json').read_text())] == [
-        {'file', 'kind', 'error'}, {'file', 'kind', 'seconds', 'iterates'}]
+        {'file', 'kind', 'error'},
+        {'file', 'kind', 'seconds', 'iterates'},
+    ]
 
 
-@pytest.mark.parametrize('words, message', [
-    (['--out', 'p.txt'], 'must end in .csv or .json, got p.txt'),
-    (['--annotate', 'FILE/copies'], 'cannot write to FILE/copies'),
-    (['--labels', 'FILE'], 'FILE names 2 classes, but there are 4'),
-    (['--cfg-options', 'model.backbone.num_iterations=2'], 'was trained with 3 iterations, but'),
-    (['--cfg-options', 'model.head.head.num_classes=7'], 'epoch_1.pth is of another network'),
-])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--out', 'p.txt'], 'must end in .csv or .json, got p.txt'),
+        (['--annotate', 'FILE/copies'], 'cannot write to FILE/copies'),
+        (['--labels', 'FILE'], 'FILE names 2 classes, but there are 4'),
+        (['--cfg-options', 'model.backbone.num_iterations=2'], 'was trained with 3 iterations, but'),
+        (['--cfg-options', 'model.head.head.num_classes=7'], 'epoch_1.pth is of another network'),
+    ],
+)
 def test_bad_input_is_an_error_before_anything_is_written(predict, image_folders, tmp_path, words, message):
     file = tmp_path / 'names.txt'
     file.write_text('a\nb\n')
@@ -87,10 +109,25 @@ def test_as_a_command_with_a_name_of_timm(run, tmp_path, image_folders):
     import torch
 
     import kaizen_mm  # noqa: F401  registers the names
+
     arguments = dict(num_classes=4, img_size=64, pool_padding=1)
     torch.save(timm.create_model('kaizen_mfnet2d_n9', **arguments).state_dict(), tmp_path / 'weights.pth')
     (tmp_path / 'labels.txt').write_text('red\ngreen\nblue\nyellow\n')
-    output = run(sys.executable, ROOT / 'tools' / 'predict.py', image_folders / 'val' / 'class_2', '--timm', 'kaizen_mfnet2d_n9',
-                 '--checkpoint', 'weights.pth', '--labels', 'labels.txt', '--top', 4, '--out', 'p.csv',
-                 '--model-kwargs', *(f'{key}={value}' for key, value in arguments.items()))
+    output = run(
+        sys.executable,
+        ROOT / 'tools' / 'predict.py',
+        image_folders / 'val' / 'class_2',
+        '--timm',
+        'kaizen_mfnet2d_n9',
+        '--checkpoint',
+        'weights.pth',
+        '--labels',
+        'labels.txt',
+        '--top',
+        4,
+        '--out',
+        'p.csv',
+        '--model-kwargs',
+        *(f'{key}={value}' for key, value in arguments.items()),
+    )
     assert 'green' in output and 'iterate' in output and (tmp_path / 'p.csv').exists()

@@ -1,4 +1,5 @@
 """tools/reproduce.py on tiny digits: killed, taken up again, complete."""
+
 import json
 import os
 import runpy
@@ -19,8 +20,15 @@ ROWS = TABLES['table1'].rows
 
 def kill_when(there: Path, words, environment, cwd) -> None:
     """Starts a measurement and kills it alone once a file is there; waits for the end of its workers."""
-    process = subprocess.Popen([str(w) for w in words], cwd=cwd, env=environment, start_new_session=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [str(w) for w in words],
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     deadline = time.time() + 300
     try:
         while not there.exists():
@@ -56,7 +64,9 @@ def test_a_table_is_measured_killed_and_taken_up_again(environment, mnist_data, 
     monkeypatch.chdir(tmp_path)
     words = ['table1', '--quick', '--seeds', '2', '--jobs', '1', '--work-dir', 'work', '--out', 'out/table.json']
     work, out = tmp_path / 'work', tmp_path / 'out' / 'table.json'
-    kill_when(work / 'seed_1' / 'recurrent_mnist_k3', [sys.executable, TOOLS / 'reproduce.py', *words], environment, tmp_path)
+    kill_when(
+        work / 'seed_1' / 'recurrent_mnist_k3', [sys.executable, TOOLS / 'reproduce.py', *words], environment, tmp_path
+    )
     before = stamps(work)
     assert work / 'seed_1' / 'mnist' / 'result.json' in before and not out.exists()
     assert work / 'seed_1' / 'kaizen_mnist_k4' / 'result.json' not in before
@@ -88,17 +98,23 @@ def test_a_table_is_measured_killed_and_taken_up_again(environment, mnist_data, 
     assert not plain[0]['backbone.fc1.weight'].equal(plain[1]['backbone.fc1.weight'])
     for path in work.glob('seed_*/*_k?/epoch_1.pth'):
         seed = int(path.parts[-3][-1])
-        assert read_checkpoint(path)['state_dict']['backbone.fc1.weight'].equal(plain[seed]['backbone.fc1.weight']), path
+        assert read_checkpoint(path)['state_dict']['backbone.fc1.weight'].equal(plain[seed]['backbone.fc1.weight']), (
+            path
+        )
 
     in_this_process(words, monkeypatch)
     assert capsys.readouterr().out.endswith(table)
     assert stamps(work) == after and json.loads(out.read_text()) == content
 
 
-@pytest.mark.parametrize('words, message', [
-    (['table1', '--seeds', '0'], 'argument --seeds: must be an int >= 1, got 0'),
-    (['table1', '--jobs', '-1'], 'argument --jobs: must be an int >= 1, got -1'),
-    (['table9'], "argument table: invalid choice: 'table9'")])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['table1', '--seeds', '0'], 'argument --seeds: must be an int >= 1, got 0'),
+        (['table1', '--jobs', '-1'], 'argument --jobs: must be an int >= 1, got -1'),
+        (['table9'], "argument table: invalid choice: 'table9'"),
+    ],
+)
 def test_bad_arguments(words, message, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         in_this_process(words, monkeypatch)

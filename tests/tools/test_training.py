@@ -1,4 +1,5 @@
 """The command-line tools: both phases, crash and resume, several processes, the stock tools."""
+
 import json
 import os
 import re
@@ -38,8 +39,14 @@ def train_until(file: Path, words, environment, cwd) -> None:
     """Starts a training and kills it, with its workers, once a file is there."""
     log = cwd / 'killed.txt'  # a pipe that nobody reads would fill up and stop the training
     with log.open('w') as output:
-        process = subprocess.Popen([str(w) for w in words], cwd=cwd, env=environment, start_new_session=True,
-                                   stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [str(w) for w in words],
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     deadline = time.time() + 300
     while not file.exists():
         assert process.poll() is None and time.time() < deadline, log.read_text()[-4000:]
@@ -52,16 +59,28 @@ def train_until(file: Path, words, environment, cwd) -> None:
 def uninterrupted(tiny_configs, digits, tmp_path_factory):
     """Work directory of a training of both phases by tools/train.py."""
     folder = tmp_path_factory.mktemp('uninterrupted')
-    environment = dict(os.environ, KAIZEN_LIST_ROOT=str(digits), KAIZEN_LIST_CLASSES='8', OMP_NUM_THREADS='1',
-                       PYTHONPATH=str(TOOLS.parent))
-    subprocess.run([sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work'],
-                   cwd=folder, env=environment, check=True, capture_output=True, timeout=600)
+    environment = dict(
+        os.environ,
+        KAIZEN_LIST_ROOT=str(digits),
+        KAIZEN_LIST_CLASSES='8',
+        OMP_NUM_THREADS='1',
+        PYTHONPATH=str(TOOLS.parent),
+    )
+    subprocess.run(
+        [sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work'],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
     return folder / 'work'
 
 
 @pytest.mark.slow
 def test_killed_in_either_phase_and_resumed_it_ends_with_the_same_weights(
-        uninterrupted, run, environment, tiny_configs, tmp_path):
+    uninterrupted, run, environment, tiny_configs, tmp_path
+):
     command = [sys.executable, TOOLS / 'train.py', tiny_configs / 'kaizen.py', '--work-dir', 'work', '--resume']
     work = tmp_path / 'work'
     train_until(work / 'phase_one' / 'last_checkpoint', command, environment, tmp_path)
@@ -85,7 +104,9 @@ def test_the_stock_tools_train_both_phases_resume_and_test(uninterrupted, run, t
 
 
 @pytest.mark.slow
-def test_test_py_gives_the_same_result_on_one_process_and_on_two(uninterrupted, run, tiny_configs, environment, tmp_path):
+def test_test_py_gives_the_same_result_on_one_process_and_on_two(
+    uninterrupted, run, tiny_configs, environment, tmp_path
+):
     config, checkpoint = tiny_configs / 'kaizen.py', uninterrupted / 'epoch_3.pth'
     one = run(sys.executable, TOOLS / 'test.py', config, checkpoint, '--dump', 'one.pkl')
     assert (tmp_path / 'one.pkl').exists()
@@ -103,10 +124,32 @@ W_1 = 'backbone.conv5.B02.conv_i1.conv.weight'
 def two_processes(tiny_configs, digits, tmp_path_factory):
     """Work directory and output of a training of both phases by two processes, without validation."""
     folder = tmp_path_factory.mktemp('two_processes')
-    environment = dict(os.environ, KAIZEN_LIST_ROOT=str(digits), KAIZEN_LIST_CLASSES='8', OMP_NUM_THREADS='1',
-                       PYTHONPATH=str(TOOLS.parent), PYTHON=sys.executable, PORT=free_port())
-    done = subprocess.run(['bash', TOOLS / 'dist_train.sh', tiny_configs / 'kaizen.py', '2', '--work-dir', 'work', '--no-validate',
-                           *EPOCHS], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = dict(
+        os.environ,
+        KAIZEN_LIST_ROOT=str(digits),
+        KAIZEN_LIST_CLASSES='8',
+        OMP_NUM_THREADS='1',
+        PYTHONPATH=str(TOOLS.parent),
+        PYTHON=sys.executable,
+        PORT=free_port(),
+    )
+    done = subprocess.run(
+        [
+            'bash',
+            TOOLS / 'dist_train.sh',
+            tiny_configs / 'kaizen.py',
+            '2',
+            '--work-dir',
+            'work',
+            '--no-validate',
+            *EPOCHS,
+        ],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-4000:]
     return folder / 'work', done.stdout
 
@@ -123,15 +166,32 @@ def test_two_processes_without_a_gpu_train_both_phases(two_processes):
 
 
 @pytest.mark.slow
-def test_two_nodes_with_folders_of_their_own_train_as_two_processes_do(two_processes, environment, tiny_configs, tmp_path):
+def test_two_nodes_with_folders_of_their_own_train_as_two_processes_do(
+    two_processes, environment, tiny_configs, tmp_path
+):
     environment.update(NNODES='2', PORT=free_port(), MASTER_ADDR='127.0.0.1')
     nodes = []
     for rank in (0, 1):
         (tmp_path / f'node_{rank}').mkdir()
-        nodes.append(subprocess.Popen(
-            ['bash', str(TOOLS / 'dist_train.sh'), str(tiny_configs / 'kaizen.py'), '1', '--work-dir', 'work', *EPOCHS,
-             'val_evaluator.collect_device=gpu'], cwd=tmp_path / f'node_{rank}', env=dict(environment, NODE_RANK=str(rank)),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        nodes.append(
+            subprocess.Popen(
+                [
+                    'bash',
+                    str(TOOLS / 'dist_train.sh'),
+                    str(tiny_configs / 'kaizen.py'),
+                    '1',
+                    '--work-dir',
+                    'work',
+                    *EPOCHS,
+                    'val_evaluator.collect_device=gpu',
+                ],
+                cwd=tmp_path / f'node_{rank}',
+                env=dict(environment, NODE_RANK=str(rank)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
     outputs = [node.communicate(timeout=600)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert 'Epoch(val) [1]' in outputs[0]
@@ -142,22 +202,37 @@ def test_two_nodes_with_folders_of_their_own_train_as_two_processes_do(two_proce
 
 @pytest.mark.slow
 def test_options_reach_the_run(run, tiny_configs, tmp_path):
-    output = run(sys.executable, TOOLS / 'train.py', tiny_configs / 'control.py', '--work-dir', 'work', '--seed', 7,
-                 '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1', 'phase_one.train_cfg.max_epochs=1')
+    output = run(
+        sys.executable,
+        TOOLS / 'train.py',
+        tiny_configs / 'control.py',
+        '--work-dir',
+        'work',
+        '--seed',
+        7,
+        '--no-validate',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'phase_one.train_cfg.max_epochs=1',
+    )
     assert 'Epoch(val)' not in output
     for path in ('phase_one/epoch_1.pth', 'epoch_1.pth'):
         assert read_checkpoint(tmp_path / 'work' / path)['meta']['seed'] == 7
 
 
-@pytest.mark.parametrize('option, message', [
-    ('model.backbone.num_iterations=0', 'num_iterations must be an int from 1 to 1000, got 0'),
-    ('model.backbone.variant=mfnet', "variant must be one of ('mfnet3d', 'mfnet3d_n9'), got 'mfnet'"),
-    ('model.backbone.alpha=-1', 'alpha must be a finite number >= 0, got -1'),
-    ('model.cls_head.loss_cls.kaizen_weight=-1', 'kaizen_weight must be a finite number >= 0, got -1'),
-    ('model.backbone.pool_kernel=9', 'pool_kernel (9, 9, 9)'),
-])
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('model.backbone.num_iterations=0', 'num_iterations must be an int from 1 to 1000, got 0'),
+        ('model.backbone.variant=mfnet', "variant must be one of ('mfnet3d', 'mfnet3d_n9'), got 'mfnet'"),
+        ('model.backbone.alpha=-1', 'alpha must be a finite number >= 0, got -1'),
+        ('model.cls_head.loss_cls.kaizen_weight=-1', 'kaizen_weight must be a finite number >= 0, got -1'),
+        ('model.backbone.pool_kernel=9', 'pool_kernel (9, 9, 9)'),
+    ],
+)
 def test_a_bad_value_in_the_config_stops_the_run_before_it_starts(
-        tiny_configs, environment, monkeypatch, tmp_path, option, message):
+    tiny_configs, environment, monkeypatch, tmp_path, option, message
+):
     for key in ('KAIZEN_LIST_ROOT', 'KAIZEN_LIST_CLASSES'):
         monkeypatch.setenv(key, environment[key])
     with pytest.raises(ValueError, match=re.escape(message)):

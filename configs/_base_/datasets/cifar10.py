@@ -7,21 +7,24 @@ train_dataloader = dict(
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='CifarInMemory', data_root=data_root, split='train', augment=True))
+    dataset=dict(type='CifarInMemory', data_root=data_root, split='train', augment=True),
+)
 val_dataloader = dict(
     batch_size=500,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CifarInMemory', data_root=data_root, split='val'))
+    dataset=dict(type='CifarInMemory', data_root=data_root, split='val'),
+)
 test_dataloader = dict(
     batch_size=500,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CifarInMemory', data_root=data_root, split='test'))
+    dataset=dict(type='CifarInMemory', data_root=data_root, split='test'),
+)
 
-val_evaluator = dict(type='IterateAccuracy', topk=(1, ))
-test_evaluator = dict(type='IterateAccuracy', topk=(1, ))
+val_evaluator = dict(type='IterateAccuracy', topk=(1,))
+test_evaluator = dict(type='IterateAccuracy', topk=(1,))

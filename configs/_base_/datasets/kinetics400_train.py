@@ -7,7 +7,7 @@ train_pipeline = [
     dict(type='Resize', scale=(224, 224), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 train_dataloader = dict(
     batch_size=8,
@@ -16,6 +16,8 @@ train_dataloader = dict(
         type='VideoDataset',
         ann_file='data/kinetics400/kinetics400_train_list_videos.txt',
         data_prefix=dict(video='data/kinetics400/videos_train'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10)
 optim_wrapper = dict()

@@ -6,8 +6,8 @@ pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(28, 28)),
     # inferencers load in colour; of gray images one channel is as good as the others, and exact
-    dict(type='RandomGrayscale', prob=1., channel_weights=(0., 1., 0.)),
-    dict(type='PackInputs')
+    dict(type='RandomGrayscale', prob=1.0, channel_weights=(0.0, 1.0, 0.0)),
+    dict(type='PackInputs'),
 ]
 
 train_dataloader = dict(
@@ -16,15 +16,17 @@ train_dataloader = dict(
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='MnistInMemory', data_root=data_root, split='train', pipeline=pipeline))
+    dataset=dict(type='MnistInMemory', data_root=data_root, split='train', pipeline=pipeline),
+)
 val_dataloader = dict(
     batch_size=1000,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='keep_batch'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MnistInMemory', data_root=data_root, split='test', pipeline=pipeline))
+    dataset=dict(type='MnistInMemory', data_root=data_root, split='test', pipeline=pipeline),
+)
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='IterateAccuracy', topk=(1, ))
-test_evaluator = dict(type='IterateAccuracy', topk=(1, ))
+val_evaluator = dict(type='IterateAccuracy', topk=(1,))
+test_evaluator = dict(type='IterateAccuracy', topk=(1,))

@@ -6,18 +6,18 @@ train_pipeline = [
     dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=1),
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 val_pipeline = [
     dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleTestClips', clip_len=16, num_clips=1, positions='even'),
-    *train_pipeline[2:]
+    *train_pipeline[2:],
 ]
 test_pipeline = [
     dict(type='VideoInit', reader=_base_.video_reader),
     dict(type='SampleTestClips', clip_len=16, num_clips=10, positions='random', seed=0),
     dict(type='OnDistinctFrames', transforms=train_pipeline[2:-2]),
-    *train_pipeline[-2:]
+    *train_pipeline[-2:],
 ]
 
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))

@@ -7,13 +7,9 @@ train_pipeline = [
     dict(type='Resize', scale=(64, 64)),
     dict(type='RandomCrop', crop_size=64, padding=8),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='PackInputs')
+    dict(type='PackInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(64, 64)),
-    dict(type='PackInputs')
-]
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(64, 64)), dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=64,
@@ -22,8 +18,13 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='ImageFolderDataset', data_root=data_root, data_prefix='train', num_classes=num_classes,
-        pipeline=train_pipeline))
+        type='ImageFolderDataset',
+        data_root=data_root,
+        data_prefix='train',
+        num_classes=num_classes,
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=100,
     num_workers=0,
@@ -31,8 +32,14 @@ val_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ImageFolderDataset', data_root=data_root, data_prefix='val', num_classes=num_classes, test_mode=True,
-        pipeline=test_pipeline))
+        type='ImageFolderDataset',
+        data_root=data_root,
+        data_prefix='val',
+        num_classes=num_classes,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='IterateAccuracy')

@@ -12,7 +12,7 @@ train_pipeline = [
     dict(type='Resize', scale=(224, 224), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 val_pipeline = [
     dict(type='VideoInit', reader=video_reader),
@@ -21,13 +21,13 @@ val_pipeline = [
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 test_pipeline = [
     dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
     dict(type='OnDistinctFrames', transforms=val_pipeline[2:-2]),
-    *val_pipeline[-2:]
+    *val_pipeline[-2:],
 ]
 
 train_dataloader = dict(
@@ -39,7 +39,9 @@ train_dataloader = dict(
         ann_file=f'{data_root}/train_split1.txt',
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=101,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -49,7 +51,9 @@ val_dataloader = dict(
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=101,
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -59,7 +63,9 @@ test_dataloader = dict(
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=101,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 
 val_evaluator = dict(type='IterateAccuracy')
 test_evaluator = dict(type='IterateAccuracy')

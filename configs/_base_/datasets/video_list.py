@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='Resize', scale=(112, 112), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 val_pipeline = [
     dict(type='VideoInit', reader=video_reader),
@@ -22,13 +22,13 @@ val_pipeline = [
     dict(type='Resize', scale=(-1, 128)),
     dict(type='CenterCrop', crop_size=112),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 test_pipeline = [
     dict(type='VideoInit', reader=video_reader),
     dict(type='SampleTestClips', clip_len=16, frame_interval=2, num_clips=10, positions='random', seed=0),
     dict(type='OnDistinctFrames', transforms=val_pipeline[2:-2]),
-    *val_pipeline[-2:]
+    *val_pipeline[-2:],
 ]
 
 train_dataloader = dict(
@@ -40,7 +40,9 @@ train_dataloader = dict(
         ann_file=f'{data_root}/train.txt',
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -50,7 +52,9 @@ val_dataloader = dict(
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -60,7 +64,9 @@ test_dataloader = dict(
         data_prefix=dict(video=f'{data_root}/videos'),
         num_classes=num_classes,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 
 val_evaluator = dict(type='IterateAccuracy')
 test_evaluator = dict(type='IterateAccuracy')

@@ -3,7 +3,10 @@ _base_ = 'video_list.py'
 
 
 def frames(pipeline, num_clips):
-    steps = [dict(step, clip_len=1, frame_interval=1, num_clips=num_clips) if 'clip_len' in step else step for step in pipeline]
+    steps = [
+        dict(step, clip_len=1, frame_interval=1, num_clips=num_clips) if 'clip_len' in step else step
+        for step in pipeline
+    ]
     return [dict(step, input_format='NCHW') if step['type'] == 'FormatShape' else step for step in steps]
 
 

@@ -1,5 +1,5 @@
-# TSN with ResNet-18, its last block to be made recurrent: with one iteration it is the plain network. Frames stand in the
-# batch, so that each has weights of its own
+# TSN with ResNet-18, its last block to be made recurrent: with one iteration it is the plain network. Frames stand in
+# the batch, so that each has weights of its own
 model = dict(
     type='Recognizer2D',
     backbone=dict(
@@ -11,7 +11,8 @@ model = dict(
         feedback='conv2',
         num_iterations=1,
         pool_kernel=3,
-        pool_stride=1),
+        pool_stride=1,
+    ),
     cls_head=dict(
         type='AdaptiveRecurrentHead',
         head=dict(
@@ -21,10 +22,11 @@ model = dict(
             spatial_type='avg',
             consensus=dict(type='AvgConsensus', dim=1),
             dropout_ratio=0.4,
-            average_clips='prob'),
-        loss_cls=dict(type='KaizenLoss')),
+            average_clips='prob',
+        ),
+        loss_cls=dict(type='KaizenLoss'),
+    ),
     data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        format_shape='NCHW'))
+        type='ActionDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], format_shape='NCHW'
+    ),
+)

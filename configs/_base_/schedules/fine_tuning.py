@@ -11,17 +11,21 @@ fine_tuning = dict(
         type='OptimWrapper',
         optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
         paramwise_cfg=dict(
-            norm_decay_mult=0.,
-            bias_decay_mult=0.,
-            custom_keys=dict(adapter=dict(lr_mult=1000., decay_mult=0.))),
-        clip_grad=dict(max_norm=40)),
+            norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys=dict(adapter=dict(lr_mult=1000.0, decay_mult=0.0))
+        ),
+        clip_grad=dict(max_norm=40),
+    ),
     param_scheduler=[
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
-        dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
+        dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True),
     ],
     log_processor=dict(type='IterateLogProcessor', window_size=20, by_epoch=True),
     custom_hooks=[
-        dict(type='EpochSeedHook'), dict(type='ReadingHook'), dict(type='RecurrenceHook'), dict(type='CheckpointCheckHook')
+        dict(type='EpochSeedHook'),
+        dict(type='ReadingHook'),
+        dict(type='RecurrenceHook'),
+        dict(type='CheckpointCheckHook'),
     ],
     val_evaluator=dict(type='IterateAccuracy'),
-    test_evaluator=dict(type='IterateAccuracy'))
+    test_evaluator=dict(type='IterateAccuracy'),
+)

@@ -6,15 +6,16 @@ phase_one = dict(
     model=dict(backbone=dict(num_iterations=1)),
     train_cfg={{_base_.train_cfg}},
     optim_wrapper={{_base_.optim_wrapper}},
-    param_scheduler={{_base_.param_scheduler}})
+    param_scheduler={{_base_.param_scheduler}},
+)
 
 custom_hooks = [dict(type='PhaseOneHook')]
 
 train_cfg = dict(max_epochs=20)
 optim_wrapper = dict(
-    optimizer=dict(lr=5e-4),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=200., decay_mult=0.))))
+    optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=200.0, decay_mult=0.0)))
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=1000),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, convert_to_iter_based=True),
 ]

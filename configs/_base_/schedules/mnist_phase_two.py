@@ -6,10 +6,9 @@ phase_one = dict(
     model=dict(backbone=dict(num_iterations=1)),
     train_cfg={{_base_.train_cfg}},
     optim_wrapper={{_base_.optim_wrapper}},
-    param_scheduler={{_base_.param_scheduler}})
+    param_scheduler={{_base_.param_scheduler}},
+)
 
 custom_hooks = [dict(type='PhaseOneHook')]
 
-optim_wrapper = dict(
-    optimizer=dict(lr=6e-3),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=10.))))
+optim_wrapper = dict(optimizer=dict(lr=6e-3), paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=10.0))))

@@ -9,11 +9,12 @@ phase_one = dict(
     model=dict(backbone=dict(num_iterations=1)),
     train_cfg={{_base_.train_cfg}},
     optim_wrapper={{_base_.optim_wrapper}},
-    param_scheduler={{_base_.param_scheduler}})
+    param_scheduler={{_base_.param_scheduler}},
+)
 
 custom_hooks = [dict(type='PhaseOneHook')]
 
 train_cfg = dict(max_epochs=60)
 optim_wrapper = dict(
-    optimizer=dict(lr=5e-4),
-    paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1000., decay_mult=0.))))
+    optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=1000.0, decay_mult=0.0)))
+)

@@ -1,4 +1,5 @@
 """Networks that MFNet is compared with and that no library of ours has; needs torch alone."""
+
 from kaizen_mm.models.comparators.base import ImageNetwork
 from kaizen_mm.models.comparators.conv_rnn import ConvRNN
 from kaizen_mm.models.comparators.cornet_rt import CORnetRT
@@ -12,6 +13,16 @@ from kaizen_mm.models.comparators.sharesnet import ShaResNet
 from kaizen_mm.models.comparators.stc import STCBlock, add_stc
 
 __all__ = [
-    'CORnetRT', 'CORnetS', 'CORnetZ', 'ConvRNN', 'FeedbackNet', 'IamNN', 'ImageNetwork', 'LTC', 'STCBlock', 'ShaResNet', 'add_stc',
-    'narrow'
+    'CORnetRT',
+    'CORnetS',
+    'CORnetZ',
+    'ConvRNN',
+    'FeedbackNet',
+    'IamNN',
+    'ImageNetwork',
+    'LTC',
+    'STCBlock',
+    'ShaResNet',
+    'add_stc',
+    'narrow',
 ]

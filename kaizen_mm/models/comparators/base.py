@@ -1,4 +1,5 @@
 """What the networks that MFNet is compared with have in common; needs torch alone."""
+
 from typing import Optional, Sequence, Tuple, Union
 
 import torch
@@ -31,14 +32,16 @@ class ImageNetwork(nn.Module):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 num_features: int,
-                 smallest: int,
-                 num_classes: int = 1000,
-                 in_chans: int = 3,
-                 input_size: Union[int, Sequence[int], None] = None,
-                 drop_rate: float = 0.0,
-                 global_pool: str = 'avg'):
+    def __init__(
+        self,
+        num_features: int,
+        smallest: int,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        input_size: Union[int, Sequence[int], None] = None,
+        drop_rate: float = 0.0,
+        global_pool: str = 'avg',
+    ):
         super().__init__()
         check_head(num_classes, global_pool)
         check_int('in_chans', in_chans)
@@ -80,7 +83,8 @@ class ImageNetwork(nn.Module):
         return self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: Optional[str] = None) -> None:
-        """Puts a fresh classifier in place; ``num_classes`` 0 for none, ``global_pool`` None (default) changes nothing."""
+        """Puts a fresh classifier in place; ``num_classes`` 0 for none, ``global_pool`` None (default) changes
+        nothing."""
         pool = self.global_pool if global_pool is None else global_pool
         check_head(num_classes, pool)
         like = next(self.parameters())
@@ -95,7 +99,9 @@ class ImageNetwork(nn.Module):
 def check_size(name: str, size: Sequence[int], smallest: int) -> None:
     """Raises ValueError unless an image ``(H, W)`` has at least so many pixels a side."""
     if min(size) < smallest:
-        raise ValueError(f"{name} must be at least {smallest} pixels high and wide for the network's strides, got {tuple(size)}")
+        raise ValueError(
+            f"{name} must be at least {smallest} pixels high and wide for the network's strides, got {tuple(size)}"
+        )
 
 
 def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> Tuple[int, ...]:
@@ -111,10 +117,11 @@ def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> Tuple[in
 
 
 def init_weights(module: nn.Module) -> None:
-    """He's normal initialization of convolutions (arXiv:1502.01852), by the number of outputs that an input has a part in."""
+    """He's normal initialization of convolutions (arXiv:1502.01852), by the number of outputs that an input has a part
+    in."""
     if isinstance(module, nn.Conv2d):
         outputs = module.out_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
-        nn.init.normal_(module.weight, 0., (2 / outputs)**0.5)
+        nn.init.normal_(module.weight, 0.0, (2 / outputs) ** 0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 
@@ -122,4 +129,8 @@ def init_weights(module: nn.Module) -> None:
 def resnet_stem(in_chans: int, width: int) -> nn.Sequential:
     """The first layers of a ResNet: a 7x7 convolution of stride 2, batch norm, ReLU, and max pooling of stride 2."""
     return nn.Sequential(
-        nn.Conv2d(in_chans, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        nn.Conv2d(in_chans, width, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    )

@@ -19,6 +19,7 @@ computed here. The classifier sees the last layer after each step: of the 17 ste
 image has come to it, so that 6 are left. (The image is taken away after the 12th of the 17; none of the 6 outputs
 knows of it.)
 """
+
 from typing import List, Optional, Tuple
 
 import torch
@@ -29,8 +30,18 @@ from kaizen_mm.arguments import check_int
 from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, scaled
 
 # channels, whether a cell follows, whether max pooling of stride 2 follows
-LAYERS = ((64, False, True), (128, False, False), (128, False, False), (128, True, True), (128, True, False), (256, True, True),
-          (256, True, True), (256, True, False), (512, True, False), (512, True, True))
+LAYERS = (
+    (64, False, True),
+    (128, False, False),
+    (128, False, False),
+    (128, True, True),
+    (128, True, False),
+    (256, True, True),
+    (256, True, True),
+    (256, True, False),
+    (512, True, False),
+    (512, True, True),
+)
 State = Tuple[Tensor, Tensor]  # h, c
 
 

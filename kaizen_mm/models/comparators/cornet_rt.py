@@ -3,6 +3,7 @@
 Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognition", bioRxiv 408385; layer sizes as
 in the public release (github.com/dicarlolab/CORnet), where an area that the image has not reached yet gets zeros.
 """
+
 from typing import Dict, List, Optional, Tuple
 
 import torch.nn.functional as F
@@ -26,8 +27,8 @@ class TimedArea(nn.Module):
         self.norm1 = nn.GroupNorm(_GROUPS, channels)
 
     def forward(self, x: Optional[Tensor], state: Optional[Tensor], like: Tensor) -> Tensor:
-        """``x``: what the area before has given, None before the image has come; ``state``: this area's last output; ``like``: a
-        map of zeros."""
+        """``x``: what the area before has given, None before the image has come; ``state``: this area's last output;
+        ``like``: a map of zeros."""
         drive = like if x is None else F.relu(self.norm_input(self.conv_input(x)))
         return F.relu(self.norm1(self.conv1(drive if state is None else drive + state)))
 
@@ -46,7 +47,9 @@ class CORnetRT(ImageNetwork):
 
     def __init__(self, times: int = 5, width: float = 1.0, **kwargs):
         if not is_int(times) or times < len(AREAS):
-            raise ValueError(f'times must be an int >= {len(AREAS)}, the steps until the image has reached IT, got {times!r}')
+            raise ValueError(
+                f'times must be an int >= {len(AREAS)}, the steps until the image has reached IT, got {times!r}'
+            )
         widths = scaled((64, 128, 256, 512), width, multiple=_GROUPS)
         super().__init__(widths[-1], smallest=32, **kwargs)
         self.times = times

@@ -8,6 +8,7 @@ An area runs its bottleneck of three convolutions several times with the same we
 its own. The input of the first time is the map of the area before, through a 1x1 convolution; that of a later time is
 the output of the one before.
 """
+
 from typing import Sequence, Tuple
 
 import torch.nn.functional as F
@@ -66,8 +67,14 @@ class CORnetS(ImageNetwork):
         super().__init__(it, smallest=32, **kwargs)
         self.times = times
         self.V1 = nn.Sequential(
-            nn.Conv2d(self.in_chans, v1, 7, 2, 3, bias=False), nn.BatchNorm2d(v1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1),
-            nn.Conv2d(v1, v1, 3, 1, 1, bias=False), nn.BatchNorm2d(v1), nn.ReLU(inplace=True))
+            nn.Conv2d(self.in_chans, v1, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(v1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+            nn.Conv2d(v1, v1, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(v1),
+            nn.ReLU(inplace=True),
+        )
         self.V2 = RecurrentArea(v1, v2, times[0])
         self.V4 = RecurrentArea(v2, v4, times[1])
         self.IT = RecurrentArea(v4, it, times[2])

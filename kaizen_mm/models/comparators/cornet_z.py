@@ -3,6 +3,7 @@
 Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognition", bioRxiv 408385; layer sizes as
 in the public release (github.com/dicarlolab/CORnet).
 """
+
 from typing import Tuple
 
 from torch import Tensor, nn
@@ -37,4 +38,4 @@ class CORnetZ(ImageNetwork):
         self._check_input(x)
         for area in AREAS:
             x = getattr(self, area)(x)
-        return (x, )
+        return (x,)

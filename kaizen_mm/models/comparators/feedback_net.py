@@ -11,6 +11,7 @@ Within an iteration LSTM l gets what LSTM l-1 has just given; the first gets the
 of that of every iteration: :class:`~kaizen_mm.losses.KaizenLoss` with ``gamma_first=1``, ``gamma_others=1`` and
 ``kaizen_weight=0``.
 """
+
 from typing import List, Optional, Sequence, Tuple
 
 import torch
@@ -27,8 +28,8 @@ State = Tuple[Tensor, Tensor]  # h, c
 
 
 class GatePath(nn.Module):
-    """Three 3x3 convolutions with batch norm, and a shortcut around the first two; all four gates' outputs side by side:
-    ``[N, C, H, W] -> [N, 4 * channels, H / stride, W / stride]``."""
+    """Three 3x3 convolutions with batch norm, and a shortcut around the first two; all four gates' outputs side by
+    side: ``[N, C, H, W] -> [N, 4 * channels, H / stride, W / stride]``."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, bias: bool):
         super().__init__()
@@ -41,7 +42,7 @@ class GatePath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         # a shortcut without parameters: every second pixel, new channels filled with zeros
-        shortcut = F.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, 0, self.channels - x.shape[1]))
+        shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.channels - x.shape[1]))
         return self.bn3(self.conv3(F.relu(z + shortcut.repeat(1, 4, 1, 1))))
 
 
@@ -69,7 +70,8 @@ class FeedbackNet(ImageNetwork):
 
     Args:
         num_iterations: ``T``. Default 4.
-        stem: ``'small'`` (default; a 3x3 convolution, as on CIFAR-100) or ``'imagenet'`` (a 7x7 convolution of stride 2 and max pooling).
+        stem: ``'small'`` (default; a 3x3 convolution, as on CIFAR-100) or ``'imagenet'`` (a 7x7 convolution of stride 2
+            and max pooling).
         widths: Channels of the stem and of the four LSTMs, none below the one before. Default (16, 16, 32, 64, 64).
         width: Factor of all channels. Default 1.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'`` running statistics of the batch norms.
@@ -79,13 +81,15 @@ class FeedbackNet(ImageNetwork):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 num_iterations: int = 4,
-                 stem: str = 'small',
-                 widths: Sequence[int] = (16, 16, 32, 64, 64),
-                 width: float = 1.0,
-                 norm_statistics: str = 'per_iterate',
-                 **kwargs):
+    def __init__(
+        self,
+        num_iterations: int = 4,
+        stem: str = 'small',
+        widths: Sequence[int] = (16, 16, 32, 64, 64),
+        width: float = 1.0,
+        norm_statistics: str = 'per_iterate',
+        **kwargs,
+    ):
         check_int('num_iterations', num_iterations)
         check_choice('stem', stem, STEMS)
         check_norm_statistics(norm_statistics)
@@ -95,7 +99,8 @@ class FeedbackNet(ImageNetwork):
         self.num_iterations = num_iterations
         if stem == 'small':
             self.stem = nn.Sequential(
-                nn.Conv2d(self.in_chans, channels, 3, 1, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+                nn.Conv2d(self.in_chans, channels, 3, 1, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+            )
         else:
             self.stem = resnet_stem(self.in_chans, channels)
         self.lstms = nn.ModuleList()
@@ -122,7 +127,8 @@ class FeedbackNet(ImageNetwork):
 
 
 def check_widths(widths: Sequence[int]) -> Tuple[int, ...]:
-    """Raises ValueError unless the widths are five that do not fall: a shortcut without parameters cannot lose channels."""
+    """Raises ValueError unless the widths are five that do not fall: a shortcut without parameters cannot lose
+    channels."""
     widths = check_shape('widths', widths, 'of the stem and of the four LSTMs', length=5)
     if list(widths) != sorted(widths):
         raise ValueError(f'widths must not fall, got {widths!r}')

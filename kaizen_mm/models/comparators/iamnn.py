@@ -11,6 +11,7 @@ iteration and 5 M for all. Those come out with the bottlenecks of ResNet-101 (25
 iterations), whose 3x3 convolution is depthwise as in MobileNet, with shortcuts without parameters between stages, and
 with batch norms of their own for each iteration.
 """
+
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
@@ -24,14 +25,16 @@ REDUCTION = 4
 
 
 class Pondered(NamedTuple):
-    """What an adaptive stage gives: after every iteration the map ``[N, C, H, W]`` that it would give if it were the last, and the
-    ponder cost ``[N]``."""
+    """What an adaptive stage gives: after every iteration the map ``[N, C, H, W]`` that it would give if it were the
+    last, and the ponder cost ``[N]``."""
+
     iterates: Tuple[Tensor, ...]
     ponder_cost: Tensor
 
 
 class AdaptiveStage(nn.Module):
-    """A bottleneck that is iterated up to ``num_iterations`` times, and a halting unit; with one iteration there is none."""
+    """A bottleneck that is iterated up to ``num_iterations`` times, and a halting unit; with one iteration there is
+    none."""
 
     def __init__(self, channels: int, num_iterations: int, epsilon: float):
         super().__init__()
@@ -40,12 +43,14 @@ class AdaptiveStage(nn.Module):
         self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
         self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner, bias=False)
         self.conv3 = nn.Conv2d(inner, channels, 1, bias=False)
-        self.norms1, self.norms2 = (nn.ModuleList(nn.BatchNorm2d(inner) for _ in range(num_iterations)) for _ in range(2))
+        self.norms1, self.norms2 = (
+            nn.ModuleList(nn.BatchNorm2d(inner) for _ in range(num_iterations)) for _ in range(2)
+        )
         self.norms3 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_iterations))
         self.halting = nn.Linear(channels, 1) if num_iterations > 1 else None
         if self.halting is not None:  # to begin with, all images take about 20 iterations
             nn.init.zeros_(self.halting.weight)
-            nn.init.constant_(self.halting.bias, -3.)
+            nn.init.constant_(self.halting.bias, -3.0)
 
     def unit(self, state: Tensor, index: int) -> Tensor:
         """The state after iteration ``index``, from 0."""
@@ -57,12 +62,13 @@ class AdaptiveStage(nn.Module):
         count = len(self.norms1)
         left = state.new_ones(len(state))  # 1 - sum of h so far
         going = torch.ones_like(left, dtype=torch.bool)
-        weighted: Union[Tensor, float] = 0.
+        weighted: Union[Tensor, float] = 0.0
         steps, iterates = torch.zeros_like(left), []
         for index in range(count):
             state = self.unit(state, index)
             steps = steps + going.to(left)
-            # if this were the last iteration, the remainder would be this state's; an image that has halted keeps what it has
+            # if this were the last iteration, the remainder would be this state's; an image that has halted keeps what
+            # it has
             ends = weighted + _of_each(left * going) * state
             iterates.append(ends)
             if self.halting is not None and index + 1 < count:
@@ -86,35 +92,40 @@ class IamNN(ImageNetwork):
     The ponder cost is to be added to the loss, times a small weight: :attr:`ponder_cost`.
 
     Args:
-        num_iterations: The most iterations, one for all stages or one for each of the four. Default (3, 4, 23, 3); 1 is the paper's
-            network of one iteration, without halting.
+        num_iterations: The most iterations, one for all stages or one for each of the four. Default (3, 4, 23, 3); 1 is
+            the paper's network of one iteration, without halting.
         epsilon: How much of the sum of halting probabilities may be missing. Default 0.01.
         width: Factor of all channels. Default 1.
         kwargs: Those of :class:`~kaizen_mm.models.comparators.base.ImageNetwork`.
 
     Attributes:
-        ponder_cost: Mean over images of the sum over stages of ``N + R`` of the last forward pass, a scalar with gradient; None before.
+        ponder_cost: Mean over images of the sum over stages of ``N + R`` of the last forward pass, a scalar with
+            gradient; None before.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 num_iterations: Union[int, Sequence[int]] = (3, 4, 23, 3),
-                 epsilon: float = 0.01,
-                 width: float = 1.0,
-                 **kwargs):
+    def __init__(
+        self,
+        num_iterations: Union[int, Sequence[int]] = (3, 4, 23, 3),
+        epsilon: float = 0.01,
+        width: float = 1.0,
+        **kwargs,
+    ):
         if isinstance(num_iterations, (tuple, list)):
             iterations = check_shape('num_iterations', num_iterations, 'one per stage', length=4)
         else:
             check_int('num_iterations', num_iterations)
-            iterations = (num_iterations, ) * 4  # type: ignore[assignment]
+            iterations = (num_iterations,) * 4  # type: ignore[assignment]
         check_number('epsilon', epsilon, 0, 1)
         stem, *widths = scaled((64, 256, 512, 1024, 2048), width)
         super().__init__(widths[-1], smallest=32, **kwargs)
         self.iterations, self.widths = iterations, widths
         self.stem = resnet_stem(self.in_chans, stem)
-        self.stages = nn.ModuleList(AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations))
+        self.stages = nn.ModuleList(
+            AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations)
+        )
         self.apply(init_weights)
         self.ponder_cost: Optional[Tensor] = None
 

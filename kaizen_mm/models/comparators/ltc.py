@@ -4,6 +4,7 @@ Varol et al., "Long-term Temporal Convolutions for Action Recognition", arXiv:16
 release (github.com/gulvarol/ltc): five 3x3x3 convolutions, each followed by max pooling, the first one of space
 alone, and two linear layers.
 """
+
 from typing import Sequence
 
 import torch.nn.functional as F
@@ -32,22 +33,30 @@ class LTC(nn.Module):
         ValueError: An argument that cannot be used, named with what would be accepted; a clip of another size.
     """
 
-    def __init__(self,
-                 input_size: Sequence[int] = (60, 58, 58),
-                 hidden: int = 2048,
-                 in_chans: int = 3,
-                 drop_rate: float = 0.5,
-                 width: float = 1.0):
+    def __init__(
+        self,
+        input_size: Sequence[int] = (60, 58, 58),
+        hidden: int = 2048,
+        in_chans: int = 3,
+        drop_rate: float = 0.5,
+        width: float = 1.0,
+    ):
         super().__init__()
         self.input_size = check_shape('input_size', input_size, '(T, H, W)', length=3)
         if any(side < stride for side, stride in zip(self.input_size, _STRIDES)):
-            raise ValueError(f'input_size must be at least {_STRIDES} for the network\'s poolings, got {self.input_size}')
+            raise ValueError(
+                f"input_size must be at least {_STRIDES} for the network's poolings, got {self.input_size}"
+            )
         for name, value in (('hidden', hidden), ('in_chans', in_chans)):
             check_int(name, value)
         check_number('drop_rate', drop_rate, 0, 1)
         layers, channels = [], in_chans
         for index, out in enumerate(scaled((64, 128, 256, 256, 256), width)):
-            layers += [nn.Conv3d(channels, out, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool3d((2 if index else 1, 2, 2))]
+            layers += [
+                nn.Conv3d(channels, out, 3, 1, 1),
+                nn.ReLU(inplace=True),
+                nn.MaxPool3d((2 if index else 1, 2, 2)),
+            ]
             channels = out
         self.features = nn.Sequential(*layers)
         frames, height, columns = (side // stride for side, stride in zip(self.input_size, _STRIDES))

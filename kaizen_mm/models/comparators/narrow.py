@@ -1,4 +1,5 @@
 """Any network of convolutions, narrower: for comparisons at a size that CPUs can train."""
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,7 +23,7 @@ def narrow(network: nn.Module, width: float, in_chans: int = 3) -> nn.Module:
     Raises:
         ValueError: ``width`` is no number above 0, or a grouped convolution cannot be made narrower so.
     """
-    scaled((1, ), width)  # raises
+    scaled((1,), width)  # raises
     if width == 1:
         return network
     for name, module in network.named_modules():
@@ -30,7 +31,7 @@ def narrow(network: nn.Module, width: float, in_chans: int = 3) -> nn.Module:
             _narrow_conv(name, module, width, in_chans)
             init_weights(module)
         elif isinstance(module, _BatchNorm):
-            module.num_features, = scaled((module.num_features, ), width)
+            (module.num_features,) = scaled((module.num_features,), width)
             _resize(module, 'weight', 'bias', 'running_mean', 'running_var', size=module.num_features)
             module.reset_parameters()
     return network
@@ -39,13 +40,15 @@ def narrow(network: nn.Module, width: float, in_chans: int = 3) -> nn.Module:
 def _narrow_conv(name: str, conv: nn.Conv2d, width: float, in_chans: int) -> None:
     depthwise = conv.groups == conv.in_channels and conv.groups > 1
     if conv.in_channels != in_chans:
-        conv.in_channels, = scaled((conv.in_channels, ), width)
-    conv.out_channels, = scaled((conv.out_channels, ), width)
+        (conv.in_channels,) = scaled((conv.in_channels,), width)
+    (conv.out_channels,) = scaled((conv.out_channels,), width)
     if depthwise:
         conv.groups = conv.in_channels
     if conv.in_channels % conv.groups or conv.out_channels % conv.groups:
-        raise ValueError(f'width must leave the {conv.groups} groups of {name} with equal channels, got {width!r}: '
-                         f'{conv.in_channels} and {conv.out_channels} channels')
+        raise ValueError(
+            f'width must leave the {conv.groups} groups of {name} with equal channels, got {width!r}: '
+            f'{conv.in_channels} and {conv.out_channels} channels'
+        )
     shape = conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size
     conv.weight = nn.Parameter(conv.weight.new_empty(shape))
     if conv.bias is not None:

@@ -4,6 +4,7 @@ Boulch, "ShaResNet: reducing residual network parameter number by sharing weight
 Recognition Letters, 2018); layer sizes as in the public release (github.com/aboulch/sharesnet). ShaResNet-34 has
 13,613,864 parameters with 1000 classes.
 """
+
 from typing import Sequence, Tuple
 
 import torch.nn.functional as F
@@ -22,7 +23,9 @@ class SharedBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         if in_channels != channels or stride > 1:
-            self.shortcut: nn.Module = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            self.shortcut: nn.Module = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
         else:
             self.shortcut = nn.Identity()
 
@@ -38,7 +41,8 @@ class SharedStage(nn.Module):
         super().__init__()
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.blocks = nn.ModuleList(
-            SharedBlock(channels if block else in_channels, channels, 1 if block else stride) for block in range(blocks))
+            SharedBlock(channels if block else in_channels, channels, 1 if block else stride) for block in range(blocks)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
@@ -66,11 +70,14 @@ class ShaResNet(ImageNetwork):
         widths: Sequence[int] = scaled((64, 128, 256, 512), width)
         super().__init__(widths[-1], smallest=32, **kwargs)
         self.stem = resnet_stem(self.in_chans, widths[0])
-        self.stages = nn.Sequential(*(
-            SharedStage(widths[max(stage - 1, 0)], widths[stage], blocks, 2 if stage else 1)
-            for stage, blocks in enumerate(BLOCKS[depth])))
+        self.stages = nn.Sequential(
+            *(
+                SharedStage(widths[max(stage - 1, 0)], widths[stage], blocks, 2 if stage else 1)
+                for stage, blocks in enumerate(BLOCKS[depth])
+            )
+        )
         self.apply(init_weights)
 
     def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         self._check_input(x)
-        return (self.stages(self.stem(x)), )
+        return (self.stages(self.stem(x)),)

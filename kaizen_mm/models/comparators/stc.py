@@ -9,6 +9,7 @@ Of STC-ResNet-101 we know no more than that it has over 100 M parameters. With a
 channels, and the temporal branch's layers the same at all steps of time, so that clips may be of any length, it has
 104 M with 101 classes.
 """
+
 import torch
 from torch import Tensor, nn
 
@@ -28,8 +29,10 @@ class STCBlock(nn.Module):
         check_int('channels', channels)
         check_int('reduction', reduction)
         inner = max(channels // reduction, 1)
-        self.spatial, self.temporal = (nn.Sequential(
-            nn.Linear(channels, inner), nn.ReLU(inplace=True), nn.Linear(inner, channels)) for _ in range(2))
+        self.spatial, self.temporal = (
+            nn.Sequential(nn.Linear(channels, inner), nn.ReLU(inplace=True), nn.Linear(inner, channels))
+            for _ in range(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         per_step = x.mean(dim=(3, 4)).transpose(1, 2)  # [N, C, T, H, W] -> [N, T, C]
@@ -51,7 +54,10 @@ def add_stc(network: nn.Module, convolution: str, reduction: int = 8) -> None:
     """
     found = [block for block in network.modules() if convolution in block._modules]
     if not found:
-        raise ValueError(f'convolution must name a child of the residual blocks, got {convolution!r}; {type(network).__name__} has none')
+        raise ValueError(
+            f'convolution must name a child of the residual blocks, got {convolution!r}; {type(network).__name__} '
+            f'has none'
+        )
     for block in found:
         layers = getattr(block, convolution)
         last = [module for module in layers.modules() if isinstance(module, nn.Conv3d)][-1]

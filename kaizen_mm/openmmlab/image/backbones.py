@@ -3,6 +3,7 @@
 Every backbone here yields a tuple, as mmpretrain expects: of one feature map or, of a recurrent
 network, of its iterates, the last one best.
 """
+
 from typing import Optional, Tuple
 
 import torch
@@ -26,8 +27,8 @@ class MFNet2d(MFNet, BaseModule):
     Args:
         variant: ``'mfnet2d'`` (default; 16 units, 16 groups) or ``'mfnet2d_n9'`` (nine units, a
             quarter as wide, 8 groups). ``widths``, ``units`` and ``groups`` replace its values.
-        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the activations
-            are in any case; with one thread the weights should be as well. Default False.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the
+            activations are in any case; with one thread the weights should be as well. Default False.
         init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads weights.
         kwargs: Those of :class:`kaizen_mm.models.MFNet`.
 
@@ -38,7 +39,9 @@ class MFNet2d(MFNet, BaseModule):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self, variant: str = 'mfnet2d', channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
+    def __init__(
+        self, variant: str = 'mfnet2d', channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs
+    ):
         check_choice('variant', variant, tuple(_VARIANTS))
         check_flag('channels_last', channels_last)
         MFNet.__init__(self, 2, num_classes=0, **{**_VARIANTS[variant], **kwargs})
@@ -113,4 +116,4 @@ class CifarResNetBackbone(CifarResNet, BaseModule):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        return (super().forward(x), )
+        return (super().forward(x),)

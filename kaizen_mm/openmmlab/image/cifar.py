@@ -1,4 +1,5 @@
 """CIFAR-10 from memory, cut into the parts that a study with choices needs."""
+
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
 
@@ -42,8 +43,15 @@ class CifarInMemory(InMemoryImages):
 
     metainfo = dict(classes=CLASSES)
 
-    def __init__(self, data_root: str, split: str, augment: bool = False, side: int = SIDE,
-                 max_images: Optional[int] = None, pipeline: Sequence[dict] = ()):
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        augment: bool = False,
+        side: int = SIDE,
+        max_images: Optional[int] = None,
+        pipeline: Sequence[dict] = (),
+    ):
         check_choice('split', split, tuple(sorted(SPLITS)))
         check_flag('augment', augment)
         if not is_int(side) or side not in (SIDE, SIDE // 2, SIDE // 4):
@@ -54,7 +62,9 @@ class CifarInMemory(InMemoryImages):
             part = part[:max_images]
         images, labels = _read(Path(data_root), part)
         images = _smaller(images, side)
-        super().__init__(torch.from_numpy(images).permute(0, 3, 1, 2), labels, pipeline)  # [N, 3, side, side], channels last
+        super().__init__(
+            torch.from_numpy(images).permute(0, 3, 1, 2), labels, pipeline
+        )  # [N, 3, side, side], channels last
         self.augment = augment
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
@@ -66,9 +76,10 @@ class CifarInMemory(InMemoryImages):
 
 
 def shifted_and_flipped(images: Tensor, shift: int = 4) -> Tensor:
-    """Images ``[N, C, H, W]`` moved by up to ``shift`` pixels in both directions, zeros coming in, and half of them flipped."""
+    """Images ``[N, C, H, W]`` moved by up to ``shift`` pixels in both directions, zeros coming in, and half of them
+    flipped."""
     count, _, height, width = images.shape
-    padded = F.pad(images, (shift, ) * 4)
+    padded = F.pad(images, (shift,) * 4)
     top, left = torch.randint(2 * shift + 1, (2, count, 1))
     rows, columns = top + torch.arange(height), left + torch.arange(width)  # [N, H], [N, W]
     columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
@@ -91,18 +102,24 @@ def _read(folder: Path, part: range) -> Tuple[np.ndarray, np.ndarray]:
     names = [f'sheet_{sheet:02d}.webp' for sheet in range(part.start // size, (part.stop - 1) // size + 1)]
     for name in ('labels.txt', *names):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f'data_root: no {name} in {folder}; it must be the folder of the sheets of CIFAR-10')
+            raise FileNotFoundError(
+                f'data_root: no {name} in {folder}; it must be the folder of the sheets of CIFAR-10'
+            )
     labels = np.loadtxt(folder / 'labels.txt', dtype=np.int64)
-    if labels.shape != (SHEETS * size, ) or not 0 <= labels.min() <= labels.max() < len(CLASSES):
-        raise ValueError(f'{folder / "labels.txt"} must have {SHEETS * size} labels from 0 to {len(CLASSES) - 1}, got '
-                         f'{labels.size} from {labels.min()} to {labels.max()}')
+    if labels.shape != (SHEETS * size,) or not 0 <= labels.min() <= labels.max() < len(CLASSES):
+        raise ValueError(
+            f'{folder / "labels.txt"} must have {SHEETS * size} labels from 0 to {len(CLASSES) - 1}, got '
+            f'{labels.size} from {labels.min()} to {labels.max()}'
+        )
     photos = np.concatenate([_sheet(folder / name) for name in names])
     first = part.start // size * size
-    return photos[part.start - first:part.stop - first], labels[part.start:part.stop]
+    return photos[part.start - first : part.stop - first], labels[part.start : part.stop]
 
 
 def _sheet(path: Path) -> np.ndarray:
     pixels = np.asarray(Image.open(path).convert('RGB'))
     if pixels.shape != (ROWS * SIDE, COLUMNS * SIDE, 3):
-        raise ValueError(f'{path} must be of {COLUMNS * SIDE} x {ROWS * SIDE} pixels, got {pixels.shape[1]} x {pixels.shape[0]}')
+        raise ValueError(
+            f'{path} must be of {COLUMNS * SIDE} x {ROWS * SIDE} pixels, got {pixels.shape[1]} x {pixels.shape[0]}'
+        )
     return pixels.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4).reshape(-1, SIDE, SIDE, 3)

@@ -3,6 +3,7 @@
 ``CORnetS``, ``CORnetZ``, ``CORnetRT``, ``ShaResNet``, ``IamNN``, ``FeedbackNet`` and ``ConvRNN`` take the arguments
 of the networks in :mod:`kaizen_mm.models.comparators`, and ``init_cfg``.
 """
+
 from collections import OrderedDict
 from typing import Optional, Tuple
 
@@ -29,13 +30,20 @@ class _WithoutClassifier:
 
 for _name in ('CORnetS', 'CORnetZ', 'CORnetRT', 'ShaResNet', 'IamNN', 'FeedbackNet', 'ConvRNN'):
     _network = getattr(comparators, _name)
-    MODELS.register_module(name=_name, module=type(f'{_name}Backbone', (_WithoutClassifier, _network, BaseModule), dict(
-        __doc__=f':class:`kaizen_mm.models.comparators.{_name}`; yields its iterates.', __module__=__name__)))
+    MODELS.register_module(
+        name=_name,
+        module=type(
+            f'{_name}Backbone',
+            (_WithoutClassifier, _network, BaseModule),
+            dict(__doc__=f':class:`kaizen_mm.models.comparators.{_name}`; yields its iterates.', __module__=__name__),
+        ),
+    )
 
 
 @MODELS.register_module()
 class TorchvisionBackbone(BaseModule):
-    """The feature layers of a classifier of torchvision, such as GoogLeNet or SqueezeNet, which mmpretrain and timm do not have.
+    """The feature layers of a classifier of torchvision, such as GoogLeNet or SqueezeNet, which mmpretrain and timm do
+    not have.
 
     Args:
         model_name: As for :func:`torchvision.models.get_model`. The network must be a sequence of layers that ends in
@@ -51,11 +59,20 @@ class TorchvisionBackbone(BaseModule):
         if model_name not in torchvision.models.list_models(module=torchvision.models):
             raise ValueError(f'model_name must be one of torchvision.models.list_models(), got {model_name!r}')
         network = torchvision.models.get_model(model_name, weights=None, **kwargs)
-        self.features = network.features if hasattr(network, 'features') else nn.Sequential(OrderedDict(
-            (name, child) for name, child in network.named_children() if name not in ('avgpool', 'dropout', 'fc')))
+        self.features = (
+            network.features
+            if hasattr(network, 'features')
+            else nn.Sequential(
+                OrderedDict(
+                    (name, child)
+                    for name, child in network.named_children()
+                    if name not in ('avgpool', 'dropout', 'fc')
+                )
+            )
+        )
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        return (self.features(x), )
+        return (self.features(x),)
 
 
 @MODELS.register_module()
@@ -91,7 +108,9 @@ class PonderingClassifier(ImageClassifier):
         super().__init__(*args, **kwargs)
         check_number('ponder_weight', ponder_weight)
         if not hasattr(self.backbone, 'ponder_cost'):
-            raise ValueError(f'backbone must have a ponder_cost, as IamNN does; {type(self.backbone).__name__} has none')
+            raise ValueError(
+                f'backbone must have a ponder_cost, as IamNN does; {type(self.backbone).__name__} has none'
+            )
         self.ponder_weight = ponder_weight
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:

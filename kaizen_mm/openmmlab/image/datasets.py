@@ -1,4 +1,5 @@
 """Image data sets that are checked before training starts."""
+
 import gzip
 import logging
 import os
@@ -22,8 +23,24 @@ from kaizen_mm.openmmlab.file_dataset import FileDataset
 from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
 
 # what OpenCV, with which mmcv loads images, reads
-EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jp2', '.png', '.webp', '.avif', '.gif', '.bmp', '.dib', '.tif', '.tiff',
-              '.ppm', '.pgm', '.pbm', '.pnm')
+EXTENSIONS = (
+    '.jpg',
+    '.jpeg',
+    '.jpe',
+    '.jp2',
+    '.png',
+    '.webp',
+    '.avif',
+    '.gif',
+    '.bmp',
+    '.dib',
+    '.tif',
+    '.tiff',
+    '.ppm',
+    '.pgm',
+    '.pbm',
+    '.pnm',
+)
 HELD_OUT = 10_000  # of MNIST's training images, the last ones, for choices
 _SPLITS = {'train': 'train', 'fit': 'train', 'val': 'train', 'test': 't10k'}  # and their files
 
@@ -48,27 +65,37 @@ class ImageFolderDataset(FileDataset, CustomDataset):
             ``CustomDataset``.
 
     Raises:
-        FileNotFoundError: The folder, the list or an image is missing, such as a link to nothing; an image is no regular
-            file; or there is no image in a folder.
+        FileNotFoundError: The folder, the list or an image is missing, such as a link to nothing; an image is no
+            regular file; or there is no image in a folder.
         ValueError: A line of the list has no label, a file two, all have the same in training, or the number of
             classes or a label does not fit ``num_classes``.
     """
 
     file_key = 'img_path'
 
-    def __init__(self, data_root: str = '', data_prefix: str = '', ann_file: str = '',
-                 num_classes: Optional[int] = None, extensions: Sequence[str] = EXTENSIONS, **kwargs):
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: str = '',
+        ann_file: str = '',
+        num_classes: Optional[int] = None,
+        extensions: Sequence[str] = EXTENSIONS,
+        **kwargs,
+    ):
         if num_classes is not None:
             check_int('num_classes', num_classes)
         self.num_classes = num_classes
-        super().__init__(data_root=data_root, data_prefix=data_prefix, ann_file=ann_file, extensions=extensions,
-                         **kwargs)
+        super().__init__(
+            data_root=data_root, data_prefix=data_prefix, ann_file=ann_file, extensions=extensions, **kwargs
+        )
 
     def load_data_list(self) -> List[dict]:
         folder = Path(self.img_prefix)
         if not folder.is_dir():
-            raise FileNotFoundError(f'data_root, data_prefix: no folder {folder}; it must hold '
-                                    f'{"the images of ann_file" if self.ann_file else "one folder of images per class"}')
+            raise FileNotFoundError(
+                f'data_root, data_prefix: no folder {folder}; it must hold '
+                f'{"the images of ann_file" if self.ann_file else "one folder of images per class"}'
+            )
         if self.ann_file:
             images = self._load_list()
         else:
@@ -104,19 +131,25 @@ class ImageFolderDataset(FileDataset, CustomDataset):
                     fault = file_fault(path) if self.is_valid_file(path) else None
                     faults.append(f'{path}: {fault}') if fault else others.append(path)
         if faults:
-            raise FileNotFoundError(f'{len(faults)} images of {folder} cannot be read: {"; ".join(faults[:5])}; '
-                                    f'{self.remedy}')
+            raise FileNotFoundError(
+                f'{len(faults)} images of {folder} cannot be read: {"; ".join(faults[:5])}; {self.remedy}'
+            )
         if others:
-            print_log(f'{len(others)} files in {folder} are not used, as their names do not end in one of '
-                      f'{", ".join(sorted(self.extensions))}, or they are in no folder of a class: '
-                      f'{", ".join(sorted(others)[:10])}{" ..." if len(others) > 10 else ""}',
-                      logger='current', level=logging.WARNING)
+            print_log(
+                f'{len(others)} files in {folder} are not used, as their names do not end in one of '
+                f'{", ".join(sorted(self.extensions))}, or they are in no folder of a class: '
+                f'{", ".join(sorted(others)[:10])}{" ..." if len(others) > 10 else ""}',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _check_classes(self, folder):
         classes = sorted(p for p in folder.iterdir() if p.is_dir())
         if self.num_classes is not None and len(classes) != self.num_classes:
-            raise ValueError(f'num_classes is {self.num_classes}, but {folder} has {len(classes)} folders; there must '
-                             'be one for each class')
+            raise ValueError(
+                f'num_classes is {self.num_classes}, but {folder} has {len(classes)} folders; there must '
+                'be one for each class'
+            )
         for path in classes:
             if not any(self.is_valid_file(p.name) for p in path.rglob('*')):
                 raise FileNotFoundError(f'no image in {path}; images end in {", ".join(sorted(self.extensions))}')
@@ -161,8 +194,10 @@ class MnistInMemory(InMemoryImages):
         images = _read_idx(Path(data_root), f'{_SPLITS[split]}-images-idx3-ubyte', 3)
         labels = _read_idx(Path(data_root), f'{_SPLITS[split]}-labels-idx1-ubyte', 1)
         if not 0 < len(labels) == len(images) or images.shape[1:] != (28, 28) or labels.max() > 9:
-            raise ValueError(f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
-                             f'{images.shape} and {len(labels)} labels up to {labels.max(initial=0)}')
+            raise ValueError(
+                f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
+                f'{images.shape} and {len(labels)} labels up to {labels.max(initial=0)}'
+            )
         part = {'fit': slice(None, -HELD_OUT), 'val': slice(-HELD_OUT, None)}.get(split, slice(None))
         images, labels = images[part], labels[part]
         if max_images is not None:
@@ -177,8 +212,9 @@ def _read_idx(folder: Path, name: str, dims: int) -> np.ndarray:
     path = folder / name
     packed = folder / f'{name}.gz'
     if not path.is_file() and not packed.is_file():
-        raise FileNotFoundError(f'data_root: neither {name} nor {name}.gz in {folder}; it must be the folder of the '
-                                'four MNIST files')
+        raise FileNotFoundError(
+            f'data_root: neither {name} nor {name}.gz in {folder}; it must be the folder of the four MNIST files'
+        )
     try:
         content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
         header = np.frombuffer(content, '>i4', dims + 1)

@@ -1,4 +1,5 @@
 """A classification head over the iterates of a recurrent backbone."""
+
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
@@ -35,11 +36,13 @@ class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 head: dict,
-                 loss: dict = dict(type='KaizenLoss'),
-                 num_iterations: Optional[int] = None,
-                 init_cfg: Optional[dict] = None):
+    def __init__(
+        self,
+        head: dict,
+        loss: dict = dict(type='KaizenLoss'),
+        num_iterations: Optional[int] = None,
+        init_cfg: Optional[dict] = None,
+    ):
         super().__init__(MODELS.build(head), num_iterations)
         self.init_cfg = init_cfg
         self.loss_over_iterates = ALL_MODELS.build(loss)
@@ -64,10 +67,12 @@ class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
         return tuple(self._of_stages(self.wrapped, feats))
 
     def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
-        """The loss over the iterates; for the log, each iterate's own, its accuracy where labels are single ones, and whether
-        it is worse than the one before."""
+        """The loss over the iterates; for the log, each iterate's own, its accuracy where labels are single ones, and
+        whether it is worse than the one before."""
         self.last_scores = []  # RecurrenceHook reads them
-        handle = self.wrapped.register_forward_hook(lambda head, given, scores: self.last_scores.append(scores.detach()))
+        handle = self.wrapped.register_forward_hook(
+            lambda head, given, scores: self.last_scores.append(scores.detach())
+        )
         try:
             logs = self._of_stages(lambda stages: self.wrapped.loss(stages, data_samples, **kwargs), feats)
         finally:
@@ -95,15 +100,18 @@ class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
         """
         # the wrapped head is called for one iterate after the other: hooks on it count on that
         earlier = self._of_stages(self.wrapped.predict, feats[:-1])
-        predictions, = self._of_stages(lambda stages: self.wrapped.predict(stages, data_samples), feats, last_only=True)
+        (predictions,) = self._of_stages(
+            lambda stages: self.wrapped.predict(stages, data_samples), feats, last_only=True
+        )
         for n, sample in enumerate(predictions):
             scores = [iterate[n].pred_score for iterate in earlier] + [sample.pred_score]
             sample.set_field(torch.stack(scores), 'iterate_scores')
         return predictions
 
     def _of_stages(self, function: Callable, feats: Sequence, last_only: bool = False) -> list:
-        """:meth:`per_iterate` for a function of a tuple of stages; an iterate is one, or the last stage's output alone."""
-        return self.per_iterate(lambda y: function(y if isinstance(y, (tuple, list)) else (y, )), feats, last_only)
+        """:meth:`per_iterate` for a function of a tuple of stages; an iterate is one, or the last stage's output
+        alone."""
+        return self.per_iterate(lambda y: function(y if isinstance(y, (tuple, list)) else (y,)), feats, last_only)
 
 
 def _single_labels(data_samples) -> Optional[Tensor]:
@@ -123,5 +131,7 @@ def _check_loss(loss: KaizenLoss) -> None:
     for name, default in (('label_smoothing', 0), ('class_weight', None), ('hinge', 'batch')):
         value = getattr(loss, name)
         if value is not default and value != default:
-            raise ValueError(f'loss.{name} must be {default!r}, got {value!r}: the wrapped head computes the '
-                             'loss of each iterate; set it in head.loss')
+            raise ValueError(
+                f'loss.{name} must be {default!r}, got {value!r}: the wrapped head computes the '
+                'loss of each iterate; set it in head.loss'
+            )

@@ -1,4 +1,5 @@
 """Checks of image classifiers before training."""
+
 from typing import Optional
 
 from mmengine.hooks import Hook
@@ -21,8 +22,11 @@ class LabelCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         # runner.val_dataloader is an error where there is no validation
-        self._check(runner.model, train_dataloader=runner.train_dataloader,
-                    val_dataloader=getattr(runner.val_loop, 'dataloader', None))
+        self._check(
+            runner.model,
+            train_dataloader=runner.train_dataloader,
+            val_dataloader=getattr(runner.val_loop, 'dataloader', None),
+        )
 
     def before_test(self, runner) -> None:
         self._check(runner.model, test_dataloader=runner.test_dataloader)
@@ -38,8 +42,10 @@ class LabelCheckHook(Hook):
                 continue
             largest = int(dataset.get_gt_labels().max())
             if largest >= num_classes:
-                raise ValueError(f'num_classes of the head is {num_classes}, so labels go from 0 to {num_classes - 1}, '
-                                 f'but those of {name}.dataset go up to {largest}')
+                raise ValueError(
+                    f'num_classes of the head is {num_classes}, so labels go from 0 to {num_classes - 1}, '
+                    f'but those of {name}.dataset go up to {largest}'
+                )
 
 
 def _num_classes(model: nn.Module) -> Optional[int]:

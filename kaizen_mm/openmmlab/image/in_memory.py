@@ -1,4 +1,5 @@
 """Images that are kept in memory and served batch by batch."""
+
 import itertools
 import weakref
 from typing import Optional, Sequence
@@ -22,8 +23,8 @@ class InMemoryImages(Dataset):
     """Base class of data sets whose images are all in memory.
 
     Batches come whole, past any pipeline; their ``collate_fn`` is ``dict(type='keep_batch')``. For a single image, as
-    mmpretrain's tools and inferencers want it, the pipeline is run, whose ``LoadImageFromFile`` finds the image under the
-    path that :meth:`get_data_info` gives.
+    mmpretrain's tools and inferencers want it, the pipeline is run, whose ``LoadImageFromFile`` finds the image under
+    the path that :meth:`get_data_info` gives.
 
     Args:
         images: ``[N, C, H, W]``, uint8; grayscale or RGB.
@@ -50,11 +51,14 @@ class InMemoryImages(Dataset):
 
     def get_data_info(self, index: int) -> dict:
         """What a pipeline starts from: ``img_path``, ``gt_label`` and ``sample_idx``."""
-        return dict(img_path=f'{_SCHEME}://{self._number}/{index:05d}.png', gt_label=int(self.labels[index]), sample_idx=index)
+        return dict(
+            img_path=f'{_SCHEME}://{self._number}/{index:05d}.png', gt_label=int(self.labels[index]), sample_idx=index
+        )
 
     def __getitem__(self, index: int) -> dict:
-        return self.pipeline(dict(
-            self.get_data_info(index), inputs=self.images[index], data_samples=self._sample(index)))
+        return self.pipeline(
+            dict(self.get_data_info(index), inputs=self.images[index], data_samples=self._sample(index))
+        )
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
         """A batch: inputs ``[len(indices), C, H, W]`` (uint8) and as many data samples."""

@@ -1,4 +1,5 @@
 """Accuracy of every iterate on images."""
+
 from typing import Optional, Sequence
 
 import numpy as np
@@ -39,8 +40,10 @@ class IterateAccuracy(BaseMetric):
             scores = scores.cpu()  # [K, C]
             labels = sample['gt_label']
             if len(labels) != 1:
-                raise ValueError(f'gt_label must be a single label, got {labels.tolist()}; IterateAccuracy is not for '
-                                 'multi-label data')
+                raise ValueError(
+                    f'gt_label must be a single label, got {labels.tolist()}; IterateAccuracy is not for '
+                    'multi-label data'
+                )
             if not torch.isfinite(scores).all():
                 raise ValueError('iterate_scores must be finite; the network gives NaN or infinity')
             self.results.append((rank_of_label(scores, int(labels)).numpy(), scores.shape[1]))

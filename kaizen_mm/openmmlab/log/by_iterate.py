@@ -1,4 +1,5 @@
 """Logged values by iterate: from ``iterate_2_ce`` and the like to one row of values for each name."""
+
 import re
 from typing import Dict, Mapping, Tuple
 
@@ -8,8 +9,8 @@ _NAME = re.compile(r'^(?P<before>.*?)iterate_(?P<number>\d+)[_/](?P<after>.+)$')
 def by_iterate(scalars: Mapping[str, float]) -> Tuple[Dict[str, Dict[int, float]], Dict[str, float]]:
     """Takes values apart that are logged per iterate.
 
-    ``iterate_2_ce`` is value 2 of ``ce``, ``accuracy/iterate_2/top1`` value 2 of ``accuracy/top1``. A plain ``top1_acc`` beside
-    ``iterate_1_top1_acc`` is the last iterate's.
+    ``iterate_2_ce`` is value 2 of ``ce``, ``accuracy/iterate_2/top1`` value 2 of ``accuracy/top1``. A plain
+    ``top1_acc`` beside ``iterate_1_top1_acc`` is the last iterate's.
 
     Returns:
         The values by name and iterate, and those that belong to no iterate, both in the order in which they came.

@@ -1,4 +1,5 @@
 """Log lines that a person can read: one line per interval, one small table per validation."""
+
 import datetime
 import re
 from io import StringIO
@@ -14,18 +15,20 @@ from kaizen_mm.openmmlab.log.by_iterate import by_iterate
 COLUMNS = 120
 WIDTH = COLUMNS - len('12/31 23:59:59  ')  # what TidyLogRunner puts before a line
 _AVERAGED = re.compile(r'loss|time|grad_norm|_ce$|_criterion$|_worse$|_acc$')
-LEGEND = ('A line: epoch and iteration, time left, loss; then by iterate cross entropy (ce), accuracy in % (acc),',
-          '% of batches worse than in the iterate before (worse), change of weights (dW), of logits (dy)')
+LEGEND = (
+    'A line: epoch and iteration, time left, loss; then by iterate cross entropy (ce), accuracy in % (acc),',
+    '% of batches worse than in the iterate before (worse), change of weights (dW), of logits (dy)',
+)
 
 
 @LOG_PROCESSORS.register_module()
 class IterateLogProcessor(LogProcessor):
     """mmengine's ``LogProcessor`` with lines of at most 120 columns.
 
-    A line of training has the time left, the loss, and for every iterate the cross entropy, the accuracy in percent, the share of
-    batches of the window in which it was worse than the iterate before, and the changes of weights and logits that ``RecurrenceHook`` has seen
-    last; a validation or test is a table with a row for each iterate. Everything else (rates, norms of gradients, times) is in
-    ``scalars.json`` alone.
+    A line of training has the time left, the loss, and for every iterate the cross entropy, the accuracy in percent,
+    the share of batches of the window in which it was worse than the iterate before, and the changes of weights and
+    logits that ``RecurrenceHook`` has seen last; a validation or test is a table with a row for each iterate.
+    Everything else (rates, norms of gradients, times) is in ``scalars.json`` alone.
 
     Args:
         window_size: Iterations over which losses, accuracies and shares are averaged. Default 20.
@@ -39,7 +42,10 @@ class IterateLogProcessor(LogProcessor):
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> Tuple[dict, str]:
         if mode != 'train':
             return super().get_log_after_iter(runner, batch_idx, mode)
-        stock, self.mean_pattern = self.mean_pattern, _AVERAGED  # in training alone: a validation is not the mean of the last ones
+        stock, self.mean_pattern = (
+            self.mean_pattern,
+            _AVERAGED,
+        )  # in training alone: a validation is not the mean of the last ones
         try:
             tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
         finally:
@@ -75,8 +81,8 @@ def training_line(where: str, left: str, values: Mapping[str, float], width: int
         where: Epoch and iteration, what it begins with.
         left: The time left, which follows.
         values: The logged values by name.
-        width: Columns; where a line would be longer, losses lose a digit, then the first and the last iterate alone are shown,
-            and then the time left is not.
+        width: Columns; where a line would be longer, losses lose a digit, then the first and the last iterate alone are
+            shown, and then the time left is not.
     """
     groups, rest = by_iterate(values)
     losses = {name: value for name, value in rest.items() if 'loss' in name}
@@ -95,7 +101,8 @@ def training_line(where: str, left: str, values: Mapping[str, float], width: int
 
 
 def iterates_table(values: Mapping[str, object], width: int = WIDTH) -> str:
-    """What a validation or test gives: one row for each iterate; of one iterate a line, where ``width`` columns hold it."""
+    """What a validation or test gives: one row for each iterate; of one iterate a line, where ``width`` columns hold
+    it."""
     groups, rest = by_iterate({name: value for name, value in values.items() if name not in ('time', 'data_time')})
     text = ''.join(f'  {name}: {_metric(value)}' for name, value in rest.items())
     if not groups and len(text) <= width:
@@ -117,7 +124,7 @@ def _found(groups, rest, name, label):
     names = [key for key in groups if key == name or key.endswith(f'/{name}')]
     if not names and name in rest:
         return [({1: rest[name]}, label)]
-    return [(groups[key], label if key == name else f'{key[:-len(name) - 1]} {label}') for key in names]
+    return [(groups[key], label if key == name else f'{key[: -len(name) - 1]} {label}') for key in names]
 
 
 def _row(values: Sequence[str], short: bool) -> str:
@@ -125,7 +132,7 @@ def _row(values: Sequence[str], short: bool) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return f'{value:.{digits}f}' if abs(value) >= 10**(1 - digits) or value == 0 else f'{value:.2g}'
+    return f'{value:.{digits}f}' if abs(value) >= 10 ** (1 - digits) or value == 0 else f'{value:.2g}'
 
 
 def _change(value: float, digits: int) -> str:
@@ -141,5 +148,11 @@ def _metric(value) -> str:
 
 
 # name in the log, label in the line, and how a value is written
-_COLUMNS = (('ce', 'ce', _number), ('criterion', 'ce', _number), ('top1_acc', 'acc', _percent), ('worse', 'worse', _percent),
-            ('weight_change', 'dW', _change), ('logit_change', 'dy', _change))
+_COLUMNS = (
+    ('ce', 'ce', _number),
+    ('criterion', 'ce', _number),
+    ('top1_acc', 'acc', _percent),
+    ('worse', 'worse', _percent),
+    ('weight_change', 'dW', _change),
+    ('logit_change', 'dy', _change),
+)

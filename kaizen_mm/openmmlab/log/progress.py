@@ -1,4 +1,5 @@
 """A progress bar for trainings whose log goes to a file alone."""
+
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -27,7 +28,13 @@ class ProgressBarHook(Hook):
         self._progress.stop()
 
     def _start(self, description, total, done):
-        self._progress = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:3.0f} %'),
-                                  TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+        self._progress = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            TextColumn('{task.percentage:3.0f} %'),
+            TimeElapsedColumn(),
+            TextColumn('left'),
+            TimeRemainingColumn(),
+        )
         self._task = self._progress.add_task(description, total=total, completed=done)
         self._progress.start()

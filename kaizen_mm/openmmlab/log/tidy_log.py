@@ -3,6 +3,7 @@
 mmengine's runner logs the environment, the whole config, all hooks and the options of every parameter before the first
 iteration, close to a thousand lines. Here they go to a file beside the log.
 """
+
 import functools
 import logging
 import os.path as osp
@@ -24,20 +25,29 @@ from kaizen_mm.data.workers import default_workers
 
 DETAILS = 'details.txt'
 # how the messages begin that are for looking something up, not for reading along
-_FOR_DETAILS = ('\n-----', 'Config:', 'Hooks will be executed', 'paramwise_options --', 'Exp name:', '"FileClient" will be',
-                '"HardDiskBackend" is', 'Distributed training is not used, all SyncBatchNorm')
+_FOR_DETAILS = (
+    '\n-----',
+    'Config:',
+    'Hooks will be executed',
+    'paramwise_options --',
+    'Exp name:',
+    '"FileClient" will be',
+    '"HardDiskBackend" is',
+    'Distributed training is not used, all SyncBatchNorm',
+)
 _FROZEN = 'is skipped since its requires_grad=False'  # W_1
 _MISMATCH = 'The model and loaded state dict do not match exactly'
 
 
 @RUNNERS.register_module()
 class TidyLogRunner(Runner):
-    """mmengine's ``Runner``, with environment, config, hooks and options of parameters in ``details.txt`` beside the log.
+    """mmengine's ``Runner``, with environment, config, hooks and options of parameters in ``details.txt`` beside the
+    log.
 
     Data loaders have as many workers as there are cores where a config leaves ``num_workers`` out.
 
-    Tensors that a checkpoint lacks, such as all of ``h`` in one of phase one, are told in one line. A line of the log begins
-    with date and time.
+    Tensors that a checkpoint lacks, such as all of ``h`` in one of phase one, are told in one line. A line of the log
+    begins with date and time.
     """
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
@@ -59,9 +69,13 @@ class TidyLogRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         where = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-        self.logger.info(f'{self.experiment_name}: PyTorch {torch.__version__}, MMEngine {mmengine.__version__}, {where}, '
-                         f'{self.world_size} process{"es" * (self.world_size > 1)}, seed {self.seed}')
-        self.logger.info(f'Environment, config, hooks and options of parameters: {osp.relpath(osp.join(self.log_dir, DETAILS))}')
+        self.logger.info(
+            f'{self.experiment_name}: PyTorch {torch.__version__}, MMEngine {mmengine.__version__}, {where}, '
+            f'{self.world_size} process{"es" * (self.world_size > 1)}, seed {self.seed}'
+        )
+        self.logger.info(
+            f'Environment, config, hooks and options of parameters: {osp.relpath(osp.join(self.log_dir, DETAILS))}'
+        )
 
     def _init_model_weights(self) -> None:
         # mmengine writes how every parameter was initialized straight into the file of the log
@@ -120,15 +134,22 @@ class DetailsFilter(logging.Filter):
 
 def _in_one_line(message: str) -> str:
     """``h`` is what a checkpoint of phase one lacks; anything else is worth a warning."""
-    listed = {kind: keys.split(', ') for kind, keys in re.findall(
-        r'(unexpected key|missing keys) in source state_dict: (.*)', message)}
+    listed = {
+        kind: keys.split(', ')
+        for kind, keys in re.findall(r'(unexpected key|missing keys) in source state_dict: (.*)', message)
+    }
     missing, unexpected = listed.get('missing keys', []), listed.get('unexpected key', [])
     h = [key for key in missing if '.adapter.' in f'.{key}']
     if h and len(h) == len(missing) and not unexpected:
         places = sorted({key.partition('.adapter.')[0] for key in h})
-        return f'The checkpoint has no h, as expected of phase one: {", ".join(places)}.adapter starts new ({len(h)} tensors)'
-    return (f'The checkpoint lacks {len(missing)} tensors of the network{_first(missing)} and has {len(unexpected)} others'
-            f'{_first(unexpected)}; all are listed in {DETAILS}')
+        return (
+            f'The checkpoint has no h, as expected of phase one: {", ".join(places)}.adapter starts new ({len(h)} '
+            f'tensors)'
+        )
+    return (
+        f'The checkpoint lacks {len(missing)} tensors of the network{_first(missing)} and has {len(unexpected)} others'
+        f'{_first(unexpected)}; all are listed in {DETAILS}'
+    )
 
 
 def _first(keys) -> str:

@@ -2,6 +2,7 @@
 
 Added to a training with one option, see docs/watching.md.
 """
+
 from types import SimpleNamespace
 from typing import Optional
 
@@ -27,7 +28,8 @@ class NoVisBackend(BaseVisBackend):
 class IterateTensorboardVisBackend(TensorboardVisBackend):
     """mmengine's TensorBoard back end in which every iterate is a run of its own, ``iterate_1`` and so on.
 
-    What is logged as ``iterate_2_ce`` is ``ce`` of run ``iterate_2``, so that the curves of all iterates share the plot ``ce``.
+    What is logged as ``iterate_2_ce`` is ``ce`` of run ``iterate_2``, so that the curves of all iterates share the plot
+    ``ce``.
 
     Args:
         save_dir: Folder of the event files; mmengine sets it.
@@ -62,8 +64,8 @@ class IterateTensorboardVisBackend(TensorboardVisBackend):
 class IterateWandbVisBackend(WandbVisBackend):
     """mmengine's Weights & Biases back end with a chart for every value that iterates have, one line for each iterate.
 
-    Charts are drawn at each validation and at the end; the values themselves are logged as ``ce/iterate_2`` and so on. Each phase is a
-    run. Source code is not sent.
+    Charts are drawn at each validation and at the end; the values themselves are logged as ``ce/iterate_2`` and so on.
+    Each phase is a run. Source code is not sent.
 
     Args:
         kwargs: Those of ``WandbVisBackend``, such as ``init_kwargs=dict(project='mine')``.
@@ -83,8 +85,9 @@ class IterateWandbVisBackend(WandbVisBackend):
         self._init_kwargs.setdefault('dir', self._save_dir)
         run = wandb.init(**self._init_kwargs)
         self._line_series = wandb.plot.line_series
-        self._wandb = SimpleNamespace(run=run, config=run.config, log=run.log, watch=run.watch, Image=wandb.Image,
-                                      join=run.finish)
+        self._wandb = SimpleNamespace(
+            run=run, config=run.config, log=run.log, watch=run.watch, Image=wandb.Image, join=run.finish
+        )
 
     @force_init_env
     def add_config(self, config, **kwargs) -> None:
@@ -104,10 +107,16 @@ class IterateWandbVisBackend(WandbVisBackend):
         self._wandb.log(rest, commit=self._commit)
 
     def _charts(self) -> dict:
-        return {f'{name}/all iterates': self._line_series(
-            xs=[steps for steps, _ in curves.values()], ys=[values for _, values in curves.values()],
-            keys=[f'iterate {number}' for number in curves], title=name, xname='step')
-            for name, curves in self._curves.items()}
+        return {
+            f'{name}/all iterates': self._line_series(
+                xs=[steps for steps, _ in curves.values()],
+                ys=[values for _, values in curves.values()],
+                keys=[f'iterate {number}' for number in curves],
+                title=name,
+                xname='step',
+            )
+            for name, curves in self._curves.items()
+        }
 
     def close(self) -> None:
         if hasattr(self, '_wandb') and self._curves:

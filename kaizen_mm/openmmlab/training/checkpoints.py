@@ -1,4 +1,5 @@
 """The checkpoints of a work folder, and the newest whole one of them."""
+
 import logging
 import zipfile
 from functools import partial
@@ -13,8 +14,11 @@ SUFFIXES = ('.pth', '.pt', '.ckpt')
 _NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
 
 
-def newest_whole_checkpoint(folder: Union[str, Path], accept: Optional[Callable[[dict], Optional[str]]] = None,
-                            announce: Optional[Callable[[str], None]] = None) -> Optional[Path]:
+def newest_whole_checkpoint(
+    folder: Union[str, Path],
+    accept: Optional[Callable[[dict], Optional[str]]] = None,
+    announce: Optional[Callable[[str], None]] = None,
+) -> Optional[Path]:
     """The newest checkpoint of a work folder from which training can go on as if uninterrupted.
 
     All checkpoints of the folder itself are looked at, whatever its ``last_checkpoint`` says; the newest is
@@ -58,24 +62,34 @@ def newest_whole_checkpoint(folder: Union[str, Path], accept: Optional[Callable[
             break
         damaged.append(reason)
     if newest is None and damaged:
-        raise ValueError(f'no checkpoint in {folder} can be resumed from: {"; ".join(damaged)}. Put a whole one there, or '
-                         'move these away to start from the beginning')
+        raise ValueError(
+            f'no checkpoint in {folder} can be resumed from: {"; ".join(damaged)}. Put a whole one there, or '
+            'move these away to start from the beginning'
+        )
     if newest is None and named is not None and not refused:
-        raise ValueError(f'{folder / "last_checkpoint"} is there, but no checkpoint: put the checkpoints back, or '
-                         'remove last_checkpoint to start from the beginning')
+        raise ValueError(
+            f'{folder / "last_checkpoint"} is there, but no checkpoint: put the checkpoints back, or '
+            'remove last_checkpoint to start from the beginning'
+        )
     for reason in damaged + refused:
         announce(f'passed over: {reason}')
     if newest is not None and named != newest.name:
-        announce(f'{folder / "last_checkpoint"} ' + ('is missing' if named is None else f'says {named!r}')
-                 + f'; the newest whole checkpoint is {newest}')
+        announce(
+            f'{folder / "last_checkpoint"} '
+            + ('is missing' if named is None else f'says {named!r}')
+            + f'; the newest whole checkpoint is {newest}'
+        )
     return newest
 
 
 def checkpoints_in(folder: Path) -> List[Path]:
     """The checkpoint files in a folder, whole or not, by name, with what its ``last_checkpoint`` says."""
     named = _named_last(folder)
-    return [path for path in sorted(folder.glob('*')) if path.is_file() and not path.name.startswith('.')
-            and (path.suffix in SUFFIXES or path.name == named)]
+    return [
+        path
+        for path in sorted(folder.glob('*'))
+        if path.is_file() and not path.name.startswith('.') and (path.suffix in SUFFIXES or path.name == named)
+    ]
 
 
 def _named_last(folder: Path) -> Optional[str]:

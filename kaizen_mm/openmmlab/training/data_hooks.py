@@ -1,4 +1,5 @@
 """Hooks on how training data is loaded: seeds that make runs repeatable, and names of files that were at fault."""
+
 import functools
 import random
 import re
@@ -49,8 +50,10 @@ class EpochSeedHook(Hook):
 
     def before_train(self, runner) -> None:
         if self._sampler is None and getattr(runner.train_dataloader, 'persistent_workers', False):
-            raise ValueError('train_dataloader.persistent_workers must be False for a data set without indices: the '
-                             'random state of workers that live on is lost on resuming; or remove EpochSeedHook')
+            raise ValueError(
+                'train_dataloader.persistent_workers must be False for a data set without indices: the '
+                'random state of workers that live on is lost on resuming; or remove EpochSeedHook'
+            )
 
     def before_train_epoch(self, runner) -> None:
         if self._sampler is not None:
@@ -63,8 +66,12 @@ class EpochSeedHook(Hook):
         torch.manual_seed(own)
         if loader.num_workers:
             loader.worker_init_fn = partial(
-                worker_init_fn, num_workers=loader.num_workers, rank=0,
-                seed=workers % (2**32 - loader.num_workers), disable_subprocess_warning=True)
+                worker_init_fn,
+                num_workers=loader.num_workers,
+                rank=0,
+                seed=workers % (2**32 - loader.num_workers),
+                disable_subprocess_warning=True,
+            )
 
 
 @HOOKS.register_module()
@@ -90,7 +97,9 @@ class ReadingHook(Hook):
         skipped = getattr(runner.train_dataloader.dataset, 'unreadable_files', list)()
         skipped = sorted({file for files in all_gather_object(skipped) for file in files})
         if skipped:
-            runner.logger.warning('\n  '.join([f'{len(skipped)} of the training files could not be loaded and were skipped:', *skipped]))
+            runner.logger.warning(
+                '\n  '.join([f'{len(skipped)} of the training files could not be loaded and were skipped:', *skipped])
+            )
 
 
 def _loops(runner) -> Iterator[Tuple[BaseLoop, DataLoader]]:
@@ -119,8 +128,10 @@ def _naming_files(run, loader: DataLoader):
             files = _files_at_fault(str(error), loader)
             if not files:
                 raise
-            raise RuntimeError(f'{str(error).strip().rstrip(".")}. It was loading, or had just loaded, '
-                               f'{" and ".join(files)}; tools/prepare_data.py checks videos one by one') from error
+            raise RuntimeError(
+                f'{str(error).strip().rstrip(".")}. It was loading, or had just loaded, '
+                f'{" and ".join(files)}; tools/prepare_data.py checks videos one by one'
+            ) from error
 
     return run_and_name
 
@@ -131,7 +142,9 @@ def _files_at_fault(message: str, loader: DataLoader) -> List[str]:
         return []
     named = re.search(r'\(pid(?:\(s\))? ([\d, ]+)\)', message)
     pids = {int(pid) for pid in re.findall(r'\d+', named[1])} if named else None
-    return [_describe(loader.dataset, index) for pid, index in samples_being_read(loader) if pids is None or pid in pids]
+    return [
+        _describe(loader.dataset, index) for pid, index in samples_being_read(loader) if pids is None or pid in pids
+    ]
 
 
 def _describe(dataset, index: int) -> str:

@@ -1,4 +1,5 @@
 """Trainings that diverge stop at once and leave nothing that could be taken for a result."""
+
 import math
 
 import torch
@@ -26,27 +27,43 @@ class FiniteLossHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         names = not_finite(checkpoint.get('state_dict', checkpoint))
         if names:
-            raise ValueError(f'checkpoint {runner._load_from or "that is loaded"} is of a training that diverged: {names[:3]} are not finite; use an '
-                             'earlier one')
+            raise ValueError(
+                f'checkpoint {runner._load_from or "that is loaded"} is of a training that diverged: {names[:3]} are '
+                'not finite; use an earlier one'
+            )
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        losses = {name: float(value) for name, value in (outputs if isinstance(outputs, dict) else {}).items()
-                  if 'loss' in name and (not torch.is_tensor(value) or value.numel() == 1)}
+        losses = {
+            name: float(value)
+            for name, value in (outputs if isinstance(outputs, dict) else {}).items()
+            if 'loss' in name and (not torch.is_tensor(value) or value.numel() == 1)
+        }
         if all(math.isfinite(value) for value in losses.values()):
             return
         values = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())
-        raise FloatingPointError(f'the loss is not finite in iteration {runner.iter + 1} (epoch {runner.epoch + 1}): {values}. '
-                                 + _advice(runner))
+        raise FloatingPointError(
+            f'the loss is not finite in iteration {runner.iter + 1} (epoch {runner.epoch + 1}): {values}. '
+            + _advice(runner)
+        )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         names = not_finite(checkpoint['state_dict'])
         if names:
-            raise FloatingPointError(f'{len(names)} weights are not finite after iteration {checkpoint["meta"]["iter"]} '
-                                     f'(epoch {runner.epoch + 1}), {names[:3]}: they are not saved. ' + _advice(runner))
+            raise FloatingPointError(
+                f'{len(names)} weights are not finite after iteration {checkpoint["meta"]["iter"]} '
+                f'(epoch {runner.epoch + 1}), {names[:3]}: they are not saved. ' + _advice(runner)
+            )
 
 
 def _advice(runner) -> str:
-    rates = sorted({f'{rate:.3g}' for values in runner.optim_wrapper.get_lr().values() for rate in (
-        values if isinstance(values, list) else [values])})
-    return (f'Nothing was saved since in {runner.work_dir}; look at the data, or lower optim_wrapper.optimizer.lr (the rate is '
-            f'{", ".join(rates)}), and --resume')
+    rates = sorted(
+        {
+            f'{rate:.3g}'
+            for values in runner.optim_wrapper.get_lr().values()
+            for rate in (values if isinstance(values, list) else [values])
+        }
+    )
+    return (
+        f'Nothing was saved since in {runner.work_dir}; look at the data, or lower optim_wrapper.optimizer.lr (the '
+        f'rate is {", ".join(rates)}), and --resume'
+    )

@@ -1,4 +1,5 @@
 """Hooks that training and testing of recurrent networks need."""
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -16,8 +17,8 @@ from kaizen_mm.openmmlab.processes import unwrapped
 class RecurrenceHook(Hook):
     """Logs what the iterations change, at least once an epoch, and warns after an epoch in which they changed nothing.
 
-    For iterates i = 2..K, mean over samples: ``iterate_i_weight_change``, that is ``||W_i - W_1|| / ||W_1||``, mean over
-    layers, with the block's name in between where there are several blocks; ``iterate_i_logit_change`` and
+    For iterates i = 2..K, mean over samples: ``iterate_i_weight_change``, that is ``||W_i - W_1|| / ||W_1||``, mean
+    over layers, with the block's name in between where there are several blocks; ``iterate_i_logit_change`` and
     ``iterate_i_prediction_change``, see :mod:`kaizen_mm.introspection`, where the head is one of ours. In training
     the logits differ by their dropout as well.
 
@@ -38,8 +39,11 @@ class RecurrenceHook(Hook):
         self._changes = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if not (self.every_n_inner_iters(batch_idx, self.interval) or self.is_last_train_iter(runner)
-                or self.end_of_epoch(runner.train_dataloader, batch_idx)):
+        if not (
+            self.every_n_inner_iters(batch_idx, self.interval)
+            or self.is_last_train_iter(runner)
+            or self.end_of_epoch(runner.train_dataloader, batch_idx)
+        ):
             return
         model = unwrapped(runner.model)
         blocks = [(n, b) for n, b in recurrent_blocks(model) if b.num_iterations > 1]
@@ -57,11 +61,18 @@ class RecurrenceHook(Hook):
     def after_train_epoch(self, runner) -> None:
         if self._changes and max(self._changes) < WEIGHT_CHANGE:
             if max(self._changes) == 0:
-                why = ('h reads zeros, or gives zeros, or alpha is 0: recurrence_report tells which (docs/any_network.md)')
+                why = (
+                    'h reads zeros, or gives zeros, or alpha is 0: recurrence_report tells which (docs/any_network.md)'
+                )
             else:
-                why = ('Raise the rate of h (lr_mult of "adapter" in paramwise_cfg) or alpha, or give h an optimizer like Adam')
-            runner.logger.warning('the recurrence does nothing: in this epoch no iteration changed a weight by more than '
-                                  f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. {why}')
+                why = (
+                    'Raise the rate of h (lr_mult of "adapter" in paramwise_cfg) or alpha, or give h an optimizer '
+                    'like Adam'
+                )
+            runner.logger.warning(
+                'the recurrence does nothing: in this epoch no iteration changed a weight by more than '
+                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. {why}'
+            )
 
     @staticmethod
     def _log(runner, name, values):
@@ -107,26 +118,34 @@ class CheckpointCheckHook(Hook):
         if difference.missing or difference.shapes:
             raise ValueError(
                 f'the checkpoint is of another architecture: {difference}. {_conversion(runner, state_dict)}It must '
-                'come from the same network; to start from weights that fit in part, use init_cfg, and to fine-tune one of other classes in phase one, '
-                'phase_one.load_from with new_classifier=True of CheckpointCheckHook')
+                'come from the same network; to start from weights that fit in part, use init_cfg, and to fine-tune '
+                'one of other classes in phase one, phase_one.load_from with new_classifier=True of CheckpointCheckHook'
+            )
 
     def before_test(self, runner) -> None:
         ours, theirs = num_iterations(unwrapped(runner.model)), self._trained_iterations
         if theirs not in (None, ours):
-            runner.logger.warning(f'The checkpoint was trained with {theirs} iterations, the network that is tested has '
-                                  f'num_iterations={ours}' + ('; its h is not trained' if theirs == 1 else ''))
+            runner.logger.warning(
+                f'The checkpoint was trained with {theirs} iterations, the network that is tested has '
+                f'num_iterations={ours}' + ('; its h is not trained' if theirs == 1 else '')
+            )
 
     @staticmethod
     def _leave_out_classifier(runner, shapes, state_dict):
-        left_out = {name: theirs for name, (theirs, ours) in shapes.items()
-                    if name.startswith(('cls_head.', 'head.')) and theirs[1:] == ours[1:]}
+        left_out = {
+            name: theirs
+            for name, (theirs, ours) in shapes.items()
+            if name.startswith(('cls_head.', 'head.')) and theirs[1:] == ours[1:]
+        }
         for name in left_out:
             for key in (name, f'module.{name}'):
                 state_dict.pop(key, None)
         if left_out:
             names = ', '.join(f'{name} {shape}' for name, shape in left_out.items())
-            runner.logger.info(f'The checkpoint is of {next(iter(left_out.values()))[0]} classes: its classifier is left '
-                               f'out and starts anew ({names})')
+            runner.logger.info(
+                f'The checkpoint is of {next(iter(left_out.values()))[0]} classes: its classifier is left '
+                f'out and starts anew ({names})'
+            )
         return left_out
 
 
@@ -134,8 +153,8 @@ class CheckpointCheckHook(Hook):
 class FirstWeightsHook(Hook):
     """Refuses to train a network whose ``W_1`` is frozen at values that nothing has trained.
 
-    However phase two gets the weights of phase one (``load_from``, ``phase_one``, ``init_cfg``, ``pretrained``, resuming), they
-    are there before the first iteration.
+    However phase two gets the weights of phase one (``load_from``, ``phase_one``, ``init_cfg``, ``pretrained``,
+    resuming), they are there before the first iteration.
 
     Raises:
         ValueError: They are not, and no hook has ``allow_untrained=True``.
@@ -147,7 +166,8 @@ class FirstWeightsHook(Hook):
             raise ValueError(
                 f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. Set '
                 'load_from or init_cfg to a checkpoint of the trained plain network, or phase_one to its settings; or '
-                'freeze_dynamic=False, which trains W_1 too; or allow_untrained=True of PhaseOneHook')
+                'freeze_dynamic=False, which trains W_1 too; or allow_untrained=True of PhaseOneHook'
+            )
 
 
 def _conversion(runner, state_dict):
@@ -157,5 +177,9 @@ def _conversion(runner, state_dict):
         return ''
     source, prefix = runner._load_from or 'FILE', RELEASES[kind].prefix
     command = f'python tools/convert_checkpoint.py {kind} {source} converted.pth'
-    use = 'load_from=converted.pth' if prefix else "model.backbone.init_cfg=dict(type='Pretrained', checkpoint='converted.pth')"
+    use = (
+        'load_from=converted.pth'
+        if prefix
+        else "model.backbone.init_cfg=dict(type='Pretrained', checkpoint='converted.pth')"
+    )
     return f'It is {RELEASES[kind].title}: run "{command}{f" --prefix {prefix}" if prefix else ""}" and set {use}. '

@@ -3,6 +3,7 @@
 Battash & Wolf, arXiv:1910.11105, section 3.1: the plain network is trained first; the
 recurrent one starts from its weights.
 """
+
 import copy
 import os.path as osp
 
@@ -47,8 +48,10 @@ class PhaseOneHook(Hook):
         if not runner.cfg and not recurrent_blocks(runner.model):
             return  # a tool that runs the hooks of a config on a network of its own
         if runner.cfg.get('phase_one') is None and not self.allow_untrained:
-            raise ValueError('phase two would start from an untrained W_1: set load_from to a checkpoint of phase '
-                             'one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook')
+            raise ValueError(
+                'phase two would start from an untrained W_1: set load_from to a checkpoint of phase '
+                'one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook'
+            )
 
 
 def train_phase_one(runner: Runner, resume: bool) -> None:
@@ -116,7 +119,10 @@ def _train(cfg: Config, outer: Runner) -> None:
         inner.logger.info(f'Phase one starts in {cfg.work_dir}')
         inner.train()
     finally:
-        for manager, name in ((MMLogger, outer.logger.instance_name), (MessageHub, outer.message_hub.instance_name),
-                              (Visualizer, outer.visualizer.instance_name),
-                              (DefaultScope, outer.default_scope.instance_name)):
+        for manager, name in (
+            (MMLogger, outer.logger.instance_name),
+            (MessageHub, outer.message_hub.instance_name),
+            (Visualizer, outer.visualizer.instance_name),
+            (DefaultScope, outer.default_scope.instance_name),
+        ):
             manager._instance_dict.move_to_end(name)

@@ -4,6 +4,7 @@ Every training keeps ``training.json`` beside its checkpoints: the settings that
 (:mod:`kaizen_mm.openmmlab.training.settings`), a name of its own that its checkpoints carry, and, once it has ended,
 the checkpoint it ended with. Training, comparing and reproducing ask here alone.
 """
+
 import dataclasses
 import json
 import logging
@@ -39,6 +40,7 @@ class TrainingRecord:
         checkpoint: The one that the training ended with; None where it has not ended.
         iterations: How many iterations it then had.
     """
+
     training: str
     settings: Dict[str, Any]
     fingerprint: str
@@ -70,14 +72,24 @@ def read_record(folder: str) -> Optional[TrainingRecord]:
         return None
     try:
         record = TrainingRecord(**json.loads(path.read_text(encoding='utf-8')))
-        kinds = dict(training=str, settings=dict, fingerprint=str, started_from=(str, type(None)), checkpoint_folder=str,
-                     saved=bool, checkpoint=(str, type(None)), iterations=(int, type(None)))
+        kinds = dict(
+            training=str,
+            settings=dict,
+            fingerprint=str,
+            started_from=(str, type(None)),
+            checkpoint_folder=str,
+            saved=bool,
+            checkpoint=(str, type(None)),
+            iterations=(int, type(None)),
+        )
         wrong = [key for key, kind in kinds.items() if not isinstance(getattr(record, key), kind)]
         if wrong or record.fingerprint != fingerprint(record.settings):
             raise ValueError(f'{wrong or "settings"} are not what was written')
     except (ValueError, TypeError) as error:
-        raise ValueError(f'{path} is damaged or was edited ({error}): put back what was written; or remove it and go on '
-                         'from a checkpoint by name, --resume CHECKPOINT') from error
+        raise ValueError(
+            f'{path} is damaged or was edited ({error}): put back what was written; or remove it and go on '
+            'from a checkpoint by name, --resume CHECKPOINT'
+        ) from error
     return record
 
 
@@ -112,8 +124,10 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
         return None
     path = osp.join(cfg.work_dir, record.checkpoint)
     if not osp.isfile(path):
-        raise ValueError(f'{osp.join(cfg.work_dir, NAME)} says that the training ended with {record.checkpoint}, which is '
-                         'not there: put it back, or move the folder away to train anew')
+        raise ValueError(
+            f'{osp.join(cfg.work_dir, NAME)} says that the training ended with {record.checkpoint}, which is '
+            'not there: put it back, or move the folder away to train anew'
+        )
     try:
         checkpoint = read_checkpoint(path)
     except ValueError as error:
@@ -122,10 +136,14 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
         print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
         return None
     meta = checkpoint.get('meta') or {}
-    if meta.get('iter') != record.iterations or (record.training != meta.get('training') and record.checkpoint != record.started_from):
-        raise ValueError(f'{path} is not the checkpoint that the training in its folder ended with, after {record.iterations} '
-                         f'iterations: one of them or {NAME} was exchanged or edited; put back what was there, or move the folder '
-                         'away to train anew')
+    if meta.get('iter') != record.iterations or (
+        record.training != meta.get('training') and record.checkpoint != record.started_from
+    ):
+        raise ValueError(
+            f'{path} is not the checkpoint that the training in its folder ended with, after {record.iterations} '
+            f'iterations: one of them or {NAME} was exchanged or edited; put back what was there, or move the folder '
+            'away to train anew'
+        )
     return path
 
 
@@ -141,8 +159,10 @@ def check_no_checkpoints(folder: str) -> None:
         raise ValueError(
             f'{folder} holds {newest.name} but no {NAME}: it was trained by an earlier version or another program, and '
             'nothing says with which config, or whether to the end. To go on from a checkpoint, or, where it is the '
-            f'last, to have it recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT, with the config file that '
-            'the training left there. To start phase two from it: load_from=CHECKPOINT. Otherwise choose another work folder')
+            f'last, to have it recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT, with the '
+            'config file that the training left there. To start phase two from it: load_from=CHECKPOINT. Otherwise '
+            'choose another work folder'
+        )
 
 
 def check_settings_of(record: TrainingRecord, settings: Dict[str, Any], folder: str, resumed: bool = False) -> None:
@@ -153,9 +173,12 @@ def check_settings_of(record: TrainingRecord, settings: Dict[str, Any], folder: 
     """
     lines = differences(record.settings, settings, resumed) if record.saved else []
     if lines:
-        raise ValueError(f'{folder} holds a training of another config:\n  ' + '\n  '.join(_few(lines))
-                         + '\nChoose another work folder (--work-dir, or phase_one.work_dir for phase one), or move this one '
-                         'away. To go on from one of its checkpoints all the same: --resume CHECKPOINT')
+        raise ValueError(
+            f'{folder} holds a training of another config:\n  '
+            + '\n  '.join(_few(lines))
+            + '\nChoose another work folder (--work-dir, or phase_one.work_dir for phase one), or move this one '
+            'away. To go on from one of its checkpoints all the same: --resume CHECKPOINT'
+        )
 
 
 def _few(lines: List[str], most: int = 20) -> List[str]:
@@ -184,6 +207,8 @@ def resume_point(folder: str, settings: Dict[str, Any], announce) -> Optional[st
     if newest is None and record.started_from is not None:
         newest = osp.join(folder, record.started_from)
     if newest is None and record.checkpoint is not None:  # where it has not ended, the first may not have been written
-        raise ValueError(f'{folder} held checkpoints of its training, none of which is there now: put one back, or move the '
-                         'folder away to train anew')
+        raise ValueError(
+            f'{folder} held checkpoints of its training, none of which is there now: put one back, or move the '
+            'folder away to train anew'
+        )
     return None if newest is None else str(newest)

@@ -3,6 +3,7 @@
 Logging, paths of outputs, data workers, validation and tests do not; all else does. Where training is
 steered by validation (early stopping, a rate that follows a metric), validation does as well.
 """
+
 import hashlib
 import importlib.util
 import inspect
@@ -18,23 +19,50 @@ from kaizen_mm.layers import AdaptiveRecurrentBlock
 from kaizen_mm.layers.weight_adapter import WeightAdapter
 from kaizen_mm.models import RecurrentNetwork
 
-_TRAINING = ('model', 'data_preprocessor', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
-             'auto_scale_lr', 'randomness', 'default_hooks', 'custom_hooks', 'load_from', 'phase_one')
+_TRAINING = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'randomness',
+    'default_hooks',
+    'custom_hooks',
+    'load_from',
+    'phase_one',
+)
 _VALIDATION = ('val_dataloader', 'val_evaluator', 'val_cfg')
 _TEST = ('test_dataloader', 'test_evaluator', 'test_cfg')
 _VALIDATING = ('val_interval', 'val_begin', 'dynamic_intervals')  # of train_cfg
 _LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')  # of a data loader
-_LOGGING_HOOKS = ('RuntimeInfoHook', 'IterTimerHook', 'LoggerHook', 'CheckpointHook', 'VisualizationHook', 'ProfilerHook',
-                  'EmptyCacheHook')
-STARTS = ('load_from', )
+_LOGGING_HOOKS = (
+    'RuntimeInfoHook',
+    'IterTimerHook',
+    'LoggerHook',
+    'CheckpointHook',
+    'VisualizationHook',
+    'ProfilerHook',
+    'EmptyCacheHook',
+)
+STARTS = ('load_from',)
 _LENGTHS = ('train_cfg.max_epochs', 'train_cfg.max_iters')
 
 # Our backbones, by the name of the plain one, and what is of no effect in them where there is one iteration
-_BACKBONES = {'RecurrentMFNet2d': 'MFNet2d', 'RecurrentMFNet3d': 'MFNet3d', 'MFNet2d': 'MFNet2d', 'MFNet3d': 'MFNet3d',
-              'MnistCNN': 'MnistCNN', 'AdaptiveRecurrentBackbone': 'AdaptiveRecurrentBackbone'}
-_OF_RECURRENCE = {name for owner in (AdaptiveRecurrentBlock, WeightAdapter, RecurrentNetwork)
-                  for name in inspect.signature(owner.__init__).parameters
-                  } | {'input_size', 'freeze_dynamic', 'input_shape', 'input_batch'}
+_BACKBONES = {
+    'RecurrentMFNet2d': 'MFNet2d',
+    'RecurrentMFNet3d': 'MFNet3d',
+    'MFNet2d': 'MFNet2d',
+    'MFNet3d': 'MFNet3d',
+    'MnistCNN': 'MnistCNN',
+    'AdaptiveRecurrentBackbone': 'AdaptiveRecurrentBackbone',
+}
+_OF_RECURRENCE = {
+    name
+    for owner in (AdaptiveRecurrentBlock, WeightAdapter, RecurrentNetwork)
+    for name in inspect.signature(owner.__init__).parameters
+} | {'input_size', 'freeze_dynamic', 'input_shape', 'input_batch'}
 _OF_KAIZEN_LOSS = {'gamma_first', 'gamma_others', 'gammas', 'kaizen_weight', 'hinge'}
 
 

@@ -1,4 +1,5 @@
 """What every training needs whatever the hooks of its config: two phases, a record, equal processes."""
+
 import dataclasses
 import functools
 import os.path as osp
@@ -68,8 +69,11 @@ class TrainingHook(Hook):
     @staticmethod
     def _checkpoint_to_resume(runner) -> Optional[str]:
         newest = resume_point(runner.work_dir, training_settings(runner.cfg), runner.logger.warning)
-        runner.logger.info(f'Nothing to resume in {runner.work_dir}: training begins' if newest is None
-                           else f'Training is resumed from {newest}')
+        runner.logger.info(
+            f'Nothing to resume in {runner.work_dir}: training begins'
+            if newest is None
+            else f'Training is resumed from {newest}'
+        )
         return newest
 
     @staticmethod
@@ -92,19 +96,31 @@ class TrainingHook(Hook):
         if not runner._resume:
             self._record = new_record(settings)
         elif old is not None and self._goes_on(old, settings, runner):
-            if old.checkpoint is not None and runner.iter == old.iterations and not lasts_longer(old.settings, settings):
+            if (
+                old.checkpoint is not None
+                and runner.iter == old.iterations
+                and not lasts_longer(old.settings, settings)
+            ):
                 self._record = old
                 return True
             # what the training was started from is not given again
             self._record = dataclasses.replace(
                 new_record({**settings, **{key: old.settings[key] for key in STARTS if key in old.settings}}),
-                training=old.training, saved=old.saved, started_from=old.started_from)
+                training=old.training,
+                saved=old.saved,
+                started_from=old.started_from,
+            )
         else:
             if old is not None:
-                runner.logger.warning(f'the training that {runner.work_dir} holds counts no more; the one that begins with '
-                                      f'{runner._load_from} differs in:\n' + '\n'.join(differences(old.settings, settings)))
-            self._record = new_record({key: value for key, value in settings.items() if key not in STARTS}, saved=True,
-                                      started_from=relative(runner._load_from, runner.work_dir))
+                runner.logger.warning(
+                    f'the training that {runner.work_dir} holds counts no more; the one that begins with '
+                    f'{runner._load_from} differs in:\n' + '\n'.join(differences(old.settings, settings))
+                )
+            self._record = new_record(
+                {key: value for key, value in settings.items() if key not in STARTS},
+                saved=True,
+                started_from=relative(runner._load_from, runner.work_dir),
+            )
         hook = self._checkpoint_hook(runner)
         if hook is not None and hook.out_dir is not None:  # CheckpointHook.before_train, which comes later, adds a name
             folder = osp.join(hook.out_dir, osp.basename(runner.work_dir))
@@ -143,13 +159,18 @@ class TrainingHook(Hook):
         checkpoint = read_checkpoint(path) if path is not None and osp.isfile(path) else {}
         if checkpoint.get('meta', {}).get('iter') != runner.iter:
             path = osp.join(runner.work_dir, FINAL)
-            runner.save_checkpoint(runner.work_dir, FINAL, meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False)
+            runner.save_checkpoint(
+                runner.work_dir, FINAL, meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False
+            )
             checkpoint = read_checkpoint(path)
         diverged = not_finite(checkpoint['state_dict'])
         if diverged:
-            raise ValueError(f'training has ended with weights that are not finite: {diverged[:3]} of {path}; it does not count')
-        self._record = dataclasses.replace(self._record, saved=True, checkpoint=relative(path, runner.work_dir),
-                                           iterations=runner.iter)
+            raise ValueError(
+                f'training has ended with weights that are not finite: {diverged[:3]} of {path}; it does not count'
+            )
+        self._record = dataclasses.replace(
+            self._record, saved=True, checkpoint=relative(path, runner.work_dir), iterations=runner.iter
+        )
         write_record(runner.work_dir, self._record)
 
 
@@ -172,7 +193,8 @@ def add_to_all_runners() -> None:
 
     @functools.wraps(dump)
     def dump_config(self):
-        # mmengine does this while a runner is built, which may be refused, over the config that a training has left there
+        # mmengine does this while a runner is built, which may be refused, over the config that a training has left
+        # there
         if getattr(self, '_may_dump_config', False):
             dump(self)
 

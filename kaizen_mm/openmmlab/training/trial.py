@@ -1,4 +1,5 @@
 """A config is tried before hours are spent on it: its entries, and one step on one batch of its own data."""
+
 import copy
 import difflib
 import random
@@ -18,14 +19,37 @@ from kaizen_mm.arguments import check_int
 from kaizen_mm.openmmlab.processes import unwrapped
 
 # Of paramwise_cfg in mmengine's DefaultOptimWrapperConstructor, which passes over all others
-_PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
-              'dcn_offset_lr_mult', 'bypass_duplicate')
+_PARAMWISE = (
+    'custom_keys',
+    'bias_lr_mult',
+    'bias_decay_mult',
+    'norm_decay_mult',
+    'flat_decay_mult',
+    'dwconv_decay_mult',
+    'dcn_offset_lr_mult',
+    'bypass_duplicate',
+)
 _CUSTOM = ('lr_mult', 'decay_mult')
 # What the plain network has not: it may share its settings with the recurrent one
 _ADDED = '.adapter.linears.0.weight'
 # Names in stock schedules that serve several networks, each of which has some of them
-_STOCK = ('absolute_pos_embed', 'relative_position_bias_table', 'pos_embed', 'cls_token', 'mask_token', 'rel_pos_w', 'rel_pos_h',
-          'q_bias', 'v_bias', 'bias', 'norm', 'bn', 'ln', 'gamma', 'downsample.1')
+_STOCK = (
+    'absolute_pos_embed',
+    'relative_position_bias_table',
+    'pos_embed',
+    'cls_token',
+    'mask_token',
+    'rel_pos_w',
+    'rel_pos_h',
+    'q_bias',
+    'v_bias',
+    'bias',
+    'norm',
+    'bn',
+    'ln',
+    'gamma',
+    'downsample.1',
+)
 
 
 def check_entries(cfg: Config, model: nn.Module, phase: str = '') -> None:
@@ -64,13 +88,16 @@ def check_lengths(cfg: Mapping, phase: str = '') -> None:
 
 
 def check_optimizer(cfg: Mapping, scope: str, phase: str = '') -> None:
-    """Raises ValueError where no optimizer has the name that is given; mmengine 0.10.7 says ``None is not a callable object``."""
+    """Raises ValueError where no optimizer has the name that is given; mmengine 0.10.7 says
+    ``None is not a callable object``."""
     kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
     if isinstance(kind, str):
         with OPTIMIZERS.switch_scope_and_registry(scope) as registry:
             if registry.get(kind) is None:
-                raise ValueError(f'{phase}optim_wrapper.optimizer.type: no optimizer is called {kind!r}'
-                                 f'{near(kind, OPTIMIZERS.module_dict, cutoff=0.5)}')
+                raise ValueError(
+                    f'{phase}optim_wrapper.optimizer.type: no optimizer is called {kind!r}'
+                    f'{near(kind, OPTIMIZERS.module_dict, cutoff=0.5)}'
+                )
 
 
 def check_known(given: Iterable[str], known: Sequence[str], where: str) -> None:
@@ -109,8 +136,10 @@ def try_one_step(runner: Runner) -> None:
                 with torch.no_grad():
                     trial.val_step(_first_batch(runner.val_dataloader))
         except Exception as error:
-            raise ValueError(f'one step of {runner.cfg.filename or "the config"}, tried before phase one is trained, has '
-                             f'failed: {type(error).__name__}: {error}') from error
+            raise ValueError(
+                f'one step of {runner.cfg.filename or "the config"}, tried before phase one is trained, has '
+                f'failed: {type(error).__name__}: {error}'
+            ) from error
 
 
 def _first_batch(loader):

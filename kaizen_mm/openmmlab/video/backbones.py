@@ -1,4 +1,5 @@
 """MFNet in mmaction2's registry."""
+
 from typing import Optional, Union
 
 import torch
@@ -26,8 +27,8 @@ class MFNet3d(MFNet, BaseModule):
         pretrained: Checkpoint to start from, a path or URL. Default None.
         pretrained2d: Whether ``pretrained`` is an MFNet-2D to be inflated (default, as in
             mmaction2's ``ResNet3d``) or a 3D one.
-        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the activations
-            are in any case; with one thread the weights should be as well. Default False.
+        channels_last: Whether the weights, and with them the activations, are laid out channels last. On a CPU the
+            activations are in any case; with one thread the weights should be as well. Default False.
         init_cfg: As in mmengine; ``dict(type='Pretrained', checkpoint=...)`` loads 3D weights.
         kwargs: Those of :class:`kaizen_mm.models.MFNet`.
 
@@ -38,13 +39,15 @@ class MFNet3d(MFNet, BaseModule):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 variant: str = 'mfnet3d',
-                 pretrained: Optional[str] = None,
-                 pretrained2d: bool = True,
-                 channels_last: bool = False,
-                 init_cfg: Optional[dict] = None,
-                 **kwargs):
+    def __init__(
+        self,
+        variant: str = 'mfnet3d',
+        pretrained: Optional[str] = None,
+        pretrained2d: bool = True,
+        channels_last: bool = False,
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
         check_choice('variant', variant, tuple(_VARIANTS))
         check_flag('pretrained2d', pretrained2d)
         check_flag('channels_last', channels_last)
@@ -66,8 +69,10 @@ class MFNet3d(MFNet, BaseModule):
             checkpoint = _load_checkpoint(self.pretrained, map_location='cpu')
             state_dict = inflate_state_dict(checkpoint.get('state_dict', checkpoint), self.state_dict())
             missing = self.load_state_dict(state_dict, strict=False).missing_keys
-            print_log(f'inflated {len(state_dict)} tensors of {self.pretrained}; missing: {missing or "none"}',
-                      logger='current')
+            print_log(
+                f'inflated {len(state_dict)} tensors of {self.pretrained}; missing: {missing or "none"}',
+                logger='current',
+            )
 
     def forward(self, x: Tensor) -> Union[Tensor, tuple]:
         iterates = self.forward_feature_iterates(x)

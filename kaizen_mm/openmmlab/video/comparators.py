@@ -1,4 +1,5 @@
 """The comparison networks for videos in mmaction2's registry, those that it does not have itself."""
+
 from typing import Optional
 
 from mmaction.models.backbones import ResNet3d
@@ -27,14 +28,20 @@ class STCResNet3d(ResNet3d):
 
     Args:
         reduction: See :class:`kaizen_mm.models.comparators.STCBlock`. Default 8.
-        kwargs: Those of ``ResNet3d``, without ``pretrained``, and with ``zero_init_residual=False``: an STC block would get zeros.
+        kwargs: Those of ``ResNet3d``, without ``pretrained``, and with ``zero_init_residual=False``: an STC block would
+            get zeros.
 
     Raises:
         ValueError: ``pretrained`` or ``zero_init_residual`` is given another value.
     """
 
-    def __init__(self, depth: int = 101, reduction: int = 8, zero_init_residual: bool = False, pretrained: None = None, **kwargs):
-        for name, value, wanted in (('zero_init_residual', zero_init_residual, False), ('pretrained', pretrained, None)):
+    def __init__(
+        self, depth: int = 101, reduction: int = 8, zero_init_residual: bool = False, pretrained: None = None, **kwargs
+    ):
+        for name, value, wanted in (
+            ('zero_init_residual', zero_init_residual, False),
+            ('pretrained', pretrained, None),
+        ):
             if value is not wanted:
                 raise ValueError(f'{name} must be {wanted} for STCResNet3d, got {value!r}')
         super().__init__(depth=depth, pretrained=None, zero_init_residual=False, **kwargs)

@@ -1,4 +1,5 @@
 """A video data set that checks its list before training starts."""
+
 import os.path as osp
 from typing import List, Optional
 
@@ -21,8 +22,8 @@ class VideoListDataset(FileDataset, VideoDataset):
     fewer names than classes is passed over with a warning.
 
     Args:
-        ann_file: The list, one ``file label`` line per video, labels from 0, see :mod:`kaizen_mm.data.lists`. File names
-            are relative to ``data_prefix['video']``.
+        ann_file: The list, one ``file label`` line per video, labels from 0, see :mod:`kaizen_mm.data.lists`. File
+            names are relative to ``data_prefix['video']``.
         num_classes: Number of classes; None leaves the labels' upper bound unchecked.
         check_files: Whether each file must exist when the data set is built. Default True.
         kwargs: Those of :class:`~kaizen_mm.openmmlab.file_dataset.FileDataset`, such as ``max_unreadable``, and of

@@ -1,4 +1,5 @@
 """A classification head over the iterates of a recurrent backbone."""
+
 from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -31,15 +32,19 @@ class AdaptiveRecurrentHead(PerIterate, BaseModule):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
-    def __init__(self,
-                 head: dict,
-                 loss_cls: dict = dict(type='KaizenLoss'),
-                 return_iterates: bool = False,
-                 num_iterations: Optional[int] = None,
-                 init_cfg: Optional[dict] = None):
+    def __init__(
+        self,
+        head: dict,
+        loss_cls: dict = dict(type='KaizenLoss'),
+        return_iterates: bool = False,
+        num_iterations: Optional[int] = None,
+        init_cfg: Optional[dict] = None,
+    ):
         if 'loss_cls' in head:
-            raise ValueError(f'head.loss_cls must not be set, got {head["loss_cls"]!r}; the loss over the '
-                             'iterates is AdaptiveRecurrentHead\'s own loss_cls')
+            raise ValueError(
+                f'head.loss_cls must not be set, got {head["loss_cls"]!r}; the loss over the '
+                "iterates is AdaptiveRecurrentHead's own loss_cls"
+            )
         if head.get('multi_class'):
             raise ValueError('head.multi_class must be False: KaizenLoss compares cross entropies')
         super().__init__(MODELS.build(head), num_iterations)
@@ -72,7 +77,7 @@ class AdaptiveRecurrentHead(PerIterate, BaseModule):
         return self._scores(feats, **kwargs)
 
     def _scores(self, feats, last_only: bool = False, **kwargs) -> List[Tensor]:
-        iterates = feats if isinstance(feats, (tuple, list)) else (feats, )
+        iterates = feats if isinstance(feats, (tuple, list)) else (feats,)
         return self.per_iterate(lambda y: self.wrapped(_single(y), **kwargs), iterates, last_only)
 
     def loss(self, feats: Union[Tensor, tuple], data_samples: list, **kwargs) -> dict:
@@ -126,4 +131,6 @@ class AdaptiveRecurrentHead(PerIterate, BaseModule):
 
 def _single(iterate):
     """The map of an iterate that is a tuple of one, as those of mmpretrain's backbones are."""
-    return iterate[0] if isinstance(iterate, tuple) and len(iterate) == 1 and isinstance(iterate[0], Tensor) else iterate
+    return (
+        iterate[0] if isinstance(iterate, tuple) and len(iterate) == 1 and isinstance(iterate[0], Tensor) else iterate
+    )

@@ -1,4 +1,5 @@
 """Clip and video accuracy of every iterate."""
+
 from typing import Optional, Sequence
 
 import numpy as np
@@ -42,11 +43,14 @@ class IterateAccuracy(BaseMetric):
             label = int(sample['gt_label'])
             if not torch.isfinite(scores).all():
                 raise ValueError('iterate_clip_scores must be finite; the network gives NaN or infinity')
-            self.results.append(dict(
-                label=label,
-                classes=scores.shape[2],
-                clips=rank_of_label(scores, label).numpy(),
-                videos=rank_of_label(scores.sum(dim=1), label).numpy()))
+            self.results.append(
+                dict(
+                    label=label,
+                    classes=scores.shape[2],
+                    clips=rank_of_label(scores, label).numpy(),
+                    videos=rank_of_label(scores.sum(dim=1), label).numpy(),
+                )
+            )
 
     def compute_metrics(self, results: list) -> dict:
         labels = np.array([r['label'] for r in results])
@@ -61,6 +65,7 @@ class IterateAccuracy(BaseMetric):
                         values[f'{name}_top{k}'] = float((rank < k).mean())
                 right = (rank < 1).mean(axis=1)
                 values[f'{name}_mean_class'] = float(
-                    np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+                    np.mean([right[labels == label].mean() for label in np.unique(labels)])
+                )
             per_iterate.append(values)
         return named_by_iterate(per_iterate)

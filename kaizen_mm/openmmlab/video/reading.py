@@ -1,4 +1,5 @@
 """Opening videos: by path, and with a reader of choice."""
+
 import functools
 import os.path as osp
 
@@ -33,8 +34,8 @@ class VideoInit(DecordInit):
 def read_by_path() -> None:
     """Lets mmaction2's ``DecordInit`` open files on a local disk by their path.
 
-    mmaction2 1.2.0 hands decord the bytes of the file. With decord 0.6.0 a truncated ``.avi`` then ends the process with a
-    segmentation fault (https://github.com/dmlc/decord/issues/25), and a pipe is waited for without end.
+    mmaction2 1.2.0 hands decord the bytes of the file. With decord 0.6.0 a truncated ``.avi`` then ends the process
+    with a segmentation fault (https://github.com/dmlc/decord/issues/25), and a pipe is waited for without end.
     """
     if hasattr(DecordInit._get_video_reader, '__wrapped__'):
         return

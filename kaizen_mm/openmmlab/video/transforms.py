@@ -1,4 +1,5 @@
 """Test clips: at random positions that do not change from run to run, and with each frame decoded once."""
+
 from typing import Sequence
 
 import numpy as np
@@ -27,8 +28,9 @@ class SampleTestClips(SampleFrames):
         seed: Of the random positions. Default 0.
     """
 
-    def __init__(self, clip_len: int, frame_interval: int = 1, num_clips: int = 10,
-                 positions: str = 'random', seed: int = 0):
+    def __init__(
+        self, clip_len: int, frame_interval: int = 1, num_clips: int = 10, positions: str = 'random', seed: int = 0
+    ):
         for name, value in (('clip_len', clip_len), ('frame_interval', frame_interval), ('num_clips', num_clips)):
             check_int(name, value)
         check_choice('positions', positions, POSITIONS)

@@ -2,6 +2,7 @@
 
 ``w`` is the state dict. Everything is written from the papers' formulas and shares no code with the package.
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -58,10 +59,12 @@ def cornet_rt(w, x, times):
             below = 'image' if number == 0 else areas[number - 1]
             when = t if number == 0 else t - 1
             if when < 0:  # nothing comes yet
-                side = -(-x.shape[-1] // 2**(number + 2))
+                side = -(-x.shape[-1] // 2 ** (number + 2))
                 drive = torch.zeros(len(x), w[f'{area}.conv1.weight'].shape[1], side, side)
             else:
-                drive = grouped(f'{area}.norm_input', conv(w, f'{area}.conv_input', given[below][when], 2 if number else 4))
+                drive = grouped(
+                    f'{area}.norm_input', conv(w, f'{area}.conv_input', given[below][when], 2 if number else 4)
+                )
             if t:
                 drive = drive + given[area][t - 1]
             given[area].append(grouped(f'{area}.norm1', conv(w, f'{area}.conv1', drive)))
@@ -83,7 +86,8 @@ def sharesnet(w, x, blocks):
 
 
 def iamnn(w, x, iterations, widths, epsilon):
-    """Image by image, as adaptive computation time is written down: states until the image halts, then their weighted sum."""
+    """Image by image, as adaptive computation time is written down: states until the image halts, then their weighted
+    sum."""
     images = [_iamnn_image(w, image[None], iterations, widths, epsilon) for image in x]
     iterates = [torch.cat(maps) for maps in zip(*(maps for maps, _ in images))]
     return iterates, sum(cost for _, cost in images) / len(images)
@@ -91,7 +95,7 @@ def iamnn(w, x, iterations, widths, epsilon):
 
 def _iamnn_image(w, x, iterations, widths, epsilon):
     x = resnet_stem(w, x)
-    total = 0.
+    total = 0.0
     for stage, (most, channels) in enumerate(zip(iterations, widths)):
         if stage:
             x = F.avg_pool2d(x, 2, ceil_mode=True)
@@ -110,8 +114,8 @@ def _iamnn_image(w, x, iterations, widths, epsilon):
         ends = []
         for last in range(1, most + 1):  # as if iteration ``last`` were the last one allowed
             stop = next(n for n in range(1, last + 1) if n == last or sum(halting[:n]) >= 1 - epsilon)
-            remainder = 1 - sum(halting[:stop - 1])
-            ends.append(sum(h * s for h, s in zip(halting[:stop - 1], states)) + remainder * states[stop - 1])
+            remainder = 1 - sum(halting[: stop - 1])
+            ends.append(sum(h * s for h, s in zip(halting[: stop - 1], states)) + remainder * states[stop - 1])
         x = ends[-1]
         total += stop + remainder
     return ends, total
@@ -132,7 +136,7 @@ def feedback_net(w, x, steps, strides=(1, 2, 2, 1)):
                 h = hidden.get(number, torch.zeros_like(from_x))
                 gates.append(from_x + gate_path(w, f'{name}.hidden_path', h, rows, 1, t))
             i, f, o = (1 / (1 + torch.exp(-gate)) for gate in gates[:3])
-            cell[number] = f * cell.get(number, 0.) + i * torch.tanh(gates[3])
+            cell[number] = f * cell.get(number, 0.0) + i * torch.tanh(gates[3])
             x = hidden[number] = o * torch.tanh(cell[number])
         outputs.append(x.clamp(min=0))
     return outputs
@@ -140,6 +144,7 @@ def feedback_net(w, x, steps, strides=(1, 2, 2, 1)):
 
 def gate_path(w, name, x, rows, stride, t):
     """One gate's convolutions, cut out of those of all four."""
+
     def layer(number, x, stride=1):
         bias = w.get(f'{name}.conv{number}.bias')
         x = F.conv2d(x, w[f'{name}.conv{number}.weight'][rows], None if bias is None else bias[rows], stride, 1)
@@ -147,19 +152,35 @@ def gate_path(w, name, x, rows, stride, t):
         if t == 0:
             own.update({f'n.{key}': w[f'{name}.bn{number}.{key}'][rows] for key in ('running_mean', 'running_var')})
         else:
-            own.update({f'n.{key}': w[f'{name}.bn{number}.iterates.{key}'][t - 1][rows] for key in ('running_mean', 'running_var')})
+            own.update(
+                {
+                    f'n.{key}': w[f'{name}.bn{number}.iterates.{key}'][t - 1][rows]
+                    for key in ('running_mean', 'running_var')
+                }
+            )
         return norm(own, 'n', x)
 
     z = layer(2, layer(1, x, stride).clamp(min=0))
     shortcut = torch.zeros_like(z)
-    shortcut[:, :x.shape[1]] = x[:, :, ::stride, ::stride]
+    shortcut[:, : x.shape[1]] = x[:, :, ::stride, ::stride]
     return layer(3, (z + shortcut).clamp(min=0))
 
 
 def conv_rnn(w, x, steps):
-    """Unrolled in time as in the paper: a layer gets what the layer before gave one step earlier; nothing before that."""
-    layers = [(None, True), (None, False), (None, False), (True, True), (True, False), (True, True), (True, True), (True, False),
-              (True, False), (True, True)]
+    """Unrolled in time as in the paper: a layer gets what the layer before gave one step earlier; nothing before
+    that."""
+    layers = [
+        (None, True),
+        (None, False),
+        (None, False),
+        (True, True),
+        (True, False),
+        (True, True),
+        (True, True),
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
 
     def elu(x):
         return torch.where(x > 0, x, torch.exp(x) - 1)
@@ -181,7 +202,8 @@ def conv_rnn(w, x, steps):
                 h, c = state.get(number, (torch.zeros_like(y), torch.zeros_like(into)))
                 state[number] = (
                     elu(open_(conv(w, f'{name}.ch', c)) * y + open_(conv(w, f'{name}.hh', h)) * h),
-                    elu(open_(conv(w, f'{name}.hc', h)) * into + open_(conv(w, f'{name}.cc', c)) * c))
+                    elu(open_(conv(w, f'{name}.hc', h)) * into + open_(conv(w, f'{name}.cc', c)) * c),
+                )
                 y = state[number][0]
             else:
                 y = elu(y)

@@ -1,4 +1,6 @@
-"""The networks that MFNet is compared with: their parameters, shapes, gradients and iterates, and each against a plain loop."""
+"""The networks that MFNet is compared with: their parameters, shapes, gradients and iterates, and each against a plain
+loop."""
+
 import pytest
 import torch
 from torch import nn
@@ -51,8 +53,8 @@ def trained_statistics(net, x):
             net(x)
     for module in net.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
-            nn.init.normal_(module.weight, 1., 0.2)
-            nn.init.normal_(module.bias, 0., 0.2)
+            nn.init.normal_(module.weight, 1.0, 0.2)
+            nn.init.normal_(module.bias, 0.0, 0.2)
     return net.eval()
 
 
@@ -84,7 +86,7 @@ def test_shapes_gradients_and_iterates(kind):
     iterates = net.forward_feature_iterates(x)
     side = 4 if kind is FeedbackNet else 1
     assert [tuple(y.shape) for y in iterates] == [(2, net.num_features, side, side)] * net.num_iterations
-    KaizenLoss(gamma_first=1., gamma_others=1.)(net.forward_iterates(x), torch.tensor([0, 1])).backward()
+    KaizenLoss(gamma_first=1.0, gamma_others=1.0)(net.forward_iterates(x), torch.tensor([0, 1])).backward()
     gradients = {name: p.grad for name, p in net.named_parameters()}
     without = {name for name, grad in gradients.items() if grad is None or not torch.isfinite(grad).all()}
     assert not without
@@ -111,34 +113,38 @@ def test_the_methods_that_timm_asks_of_a_network(kind):
         net.reset_classifier(0, '')
         assert torch.equal(net(x), features)
         net.reset_classifier(3, 'avgmax')
-        torch.testing.assert_close(net.forward_head(features, pre_logits=True),
-                                   0.5 * (features.mean(dim=(2, 3)) + features.amax(dim=(2, 3))))
+        torch.testing.assert_close(
+            net.forward_head(features, pre_logits=True), 0.5 * (features.mean(dim=(2, 3)) + features.amax(dim=(2, 3)))
+        )
 
 
-@pytest.mark.parametrize('kind, kwargs, message', [
-    (CORnetS, dict(times=(2, 0, 2)), r'times must be 3 positive ints, one each for V2, V4 and IT, got \(2, 0, 2\)'),
-    (CORnetS, dict(times=2), r'times must be 3 positive ints'),
-    (CORnetS, dict(width=0), r'width must be a factor of the channels above 0, got 0'),
-    (CORnetS, dict(width=-1.), r'width must be a finite number >= 0, got -1.0'),
-    (CORnetS, dict(input_size=31), r'input_size must be at least 32 pixels high and wide .* got \(31, 31\)'),
-    (CORnetZ, dict(input_size=(64, 16)), r'input_size must be at least 32 pixels high and wide .* got \(64, 16\)'),
-    (CORnetZ, dict(in_chans=0), r'in_chans must be an int >= 1, got 0'),
-    (CORnetRT, dict(times=3), r'times must be an int >= 4, .* got 3'),
-    (ShaResNet, dict(depth=50), r'depth must be one of \(18, 34\), got 50'),
-    (ShaResNet, dict(depth=True), r'depth must be one of \(18, 34\), got True'),
-    (ShaResNet, dict(num_classes=-1), r'num_classes must be an int >= 0, got -1'),
-    (IamNN, dict(num_iterations=0), r'num_iterations must be an int >= 1, got 0'),
-    (IamNN, dict(num_iterations=(3, 4)), r'num_iterations must be 4 positive ints, one per stage'),
-    (IamNN, dict(epsilon=2), r'epsilon must be a number from 0 to 1, got 2'),
-    (FeedbackNet, dict(num_iterations=0), r'num_iterations must be an int >= 1, got 0'),
-    (FeedbackNet, dict(stem='large'), r"stem must be one of \('small', 'imagenet'\), got 'large'"),
-    (FeedbackNet, dict(widths=(16, 8, 32, 64, 64)), r'widths must not fall, got \(16, 8, 32, 64, 64\)'),
-    (FeedbackNet, dict(norm_statistics='own'), r'norm_statistics must be one of'),
-    (FeedbackNet, dict(stem='imagenet', input_size=8), r'input_size must be at least 16 pixels'),
-    (ConvRNN, dict(num_iterations=-1), r'num_iterations must be an int >= 1, got -1'),
-    (ConvRNN, dict(memory=0), r'memory must be an int >= 1, got 0'),
-    (ConvRNN, dict(input_size=31), r'input_size must be at least 32 pixels'),
-])
+@pytest.mark.parametrize(
+    'kind, kwargs, message',
+    [
+        (CORnetS, dict(times=(2, 0, 2)), r'times must be 3 positive ints, one each for V2, V4 and IT, got \(2, 0, 2\)'),
+        (CORnetS, dict(times=2), r'times must be 3 positive ints'),
+        (CORnetS, dict(width=0), r'width must be a factor of the channels above 0, got 0'),
+        (CORnetS, dict(width=-1.0), r'width must be a finite number >= 0, got -1.0'),
+        (CORnetS, dict(input_size=31), r'input_size must be at least 32 pixels high and wide .* got \(31, 31\)'),
+        (CORnetZ, dict(input_size=(64, 16)), r'input_size must be at least 32 pixels high and wide .* got \(64, 16\)'),
+        (CORnetZ, dict(in_chans=0), r'in_chans must be an int >= 1, got 0'),
+        (CORnetRT, dict(times=3), r'times must be an int >= 4, .* got 3'),
+        (ShaResNet, dict(depth=50), r'depth must be one of \(18, 34\), got 50'),
+        (ShaResNet, dict(depth=True), r'depth must be one of \(18, 34\), got True'),
+        (ShaResNet, dict(num_classes=-1), r'num_classes must be an int >= 0, got -1'),
+        (IamNN, dict(num_iterations=0), r'num_iterations must be an int >= 1, got 0'),
+        (IamNN, dict(num_iterations=(3, 4)), r'num_iterations must be 4 positive ints, one per stage'),
+        (IamNN, dict(epsilon=2), r'epsilon must be a number from 0 to 1, got 2'),
+        (FeedbackNet, dict(num_iterations=0), r'num_iterations must be an int >= 1, got 0'),
+        (FeedbackNet, dict(stem='large'), r"stem must be one of \('small', 'imagenet'\), got 'large'"),
+        (FeedbackNet, dict(widths=(16, 8, 32, 64, 64)), r'widths must not fall, got \(16, 8, 32, 64, 64\)'),
+        (FeedbackNet, dict(norm_statistics='own'), r'norm_statistics must be one of'),
+        (FeedbackNet, dict(stem='imagenet', input_size=8), r'input_size must be at least 16 pixels'),
+        (ConvRNN, dict(num_iterations=-1), r'num_iterations must be an int >= 1, got -1'),
+        (ConvRNN, dict(memory=0), r'memory must be an int >= 1, got 0'),
+        (ConvRNN, dict(input_size=31), r'input_size must be at least 32 pixels'),
+    ],
+)
 def test_bad_arguments_are_named_at_construction(kind, kwargs, message):
     with pytest.raises(ValueError, match=message):
         kind(**kwargs)

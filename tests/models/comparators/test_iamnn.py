@@ -1,4 +1,5 @@
 """Adaptive computation time in IamNN: halting, remainders, ponder cost."""
+
 import pytest
 import torch
 from torch import nn
@@ -20,13 +21,20 @@ def images(count=3):
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize('kwargs', [dict(num_iterations=4), dict(num_iterations=(2, 3, 5, 4)), dict(num_iterations=1),
-                                    dict(num_iterations=3, epsilon=0.3)])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(num_iterations=4),
+        dict(num_iterations=(2, 3, 5, 4)),
+        dict(num_iterations=1),
+        dict(num_iterations=3, epsilon=0.3),
+    ],
+)
 def test_map_and_ponder_cost_are_those_of_each_image_alone(kwargs):
     net, x = network(**kwargs).eval(), images()
     for stage in net.stages:
         if stage.halting is not None:
-            nn.init.normal_(stage.halting.weight, std=3.)
+            nn.init.normal_(stage.halting.weight, std=3.0)
     with torch.no_grad():
         iterates = net.forward_feature_iterates(x)
         expected, cost = reference.iamnn(net.state_dict(), x, net.iterations, net.widths, kwargs.get('epsilon', 0.01))
@@ -39,10 +47,10 @@ def test_map_and_ponder_cost_are_those_of_each_image_alone(kwargs):
 def test_training_and_evaluation_halt_alike():
     net, x = network().eval(), images()
     for stage in net.stages:
-        nn.init.constant_(stage.halting.bias, 1.)
+        nn.init.constant_(stage.halting.bias, 1.0)
     for module in net.modules():  # with statistics that do not move both modes see the same
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.
+            module.momentum = 0.0
     outputs = []
     for training in (True, False):
         net.train(training)
@@ -54,7 +62,7 @@ def test_training_and_evaluation_halt_alike():
 
 
 def test_an_image_that_halts_at_once_takes_one_iteration_everywhere():
-    net, x = network(bias=20.).eval(), images()
+    net, x = network(bias=20.0).eval(), images()
     one = network(num_iterations=1).eval()
     one.load_state_dict({k: v for k, v in net.state_dict().items() if k in one.state_dict()})
     assert all(torch.equal(y, net(x)) for y in net.forward_iterates(x))
@@ -68,7 +76,7 @@ def test_an_image_that_halts_at_once_takes_one_iteration_everywhere():
 
 
 def test_an_image_that_never_halts_takes_all_and_the_last_state_alone():
-    net, x = network(bias=-50.).eval(), images()
+    net, x = network(bias=-50.0).eval(), images()
     net(x)
     assert float(net.ponder_cost) == pytest.approx(4 * (3 + 1))
     stage, given = net.stages[-1], []

@@ -1,4 +1,5 @@
 """LTC and the STC block: parameters, shapes, gradients, and each against its formulas."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,10 +30,18 @@ def test_ltc_is_its_layers_one_after_another():
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(input_size=(15, 58, 58)), r"input_size must be at least \(16, 32, 32\) for the network's poolings, got \(15, 58, 58\)"),
-    (dict(input_size=(60, 58)), 'input_size must be 3 positive ints'),
-    (dict(hidden=0), 'hidden must be an int >= 1, got 0'), (dict(drop_rate=2), 'drop_rate must be a number from 0 to 1, got 2')])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (
+            dict(input_size=(15, 58, 58)),
+            r"input_size must be at least \(16, 32, 32\) for the network's poolings, got \(15, 58, 58\)",
+        ),
+        (dict(input_size=(60, 58)), 'input_size must be 3 positive ints'),
+        (dict(hidden=0), 'hidden must be an int >= 1, got 0'),
+        (dict(drop_rate=2), 'drop_rate must be a number from 0 to 1, got 2'),
+    ],
+)
 def test_bad_arguments_of_ltc_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         LTC(**kwargs)
@@ -73,5 +82,7 @@ def test_stc_stands_behind_the_named_convolution_of_every_block():
     net = nn.Sequential(Block(), Block())
     add_stc(net, 'conv2', reduction=2)
     assert all(isinstance(block.conv2[1], STCBlock) and block.conv2[1].spatial[0].out_features == 4 for block in net)
-    with pytest.raises(ValueError, match="convolution must name a child of the residual blocks, got 'conv9'; Sequential has none"):
+    with pytest.raises(
+        ValueError, match="convolution must name a child of the residual blocks, got 'conv9'; Sequential has none"
+    ):
         add_stc(net, 'conv9')

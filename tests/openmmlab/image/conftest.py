@@ -1,4 +1,5 @@
 """Configs for runners in the process of the tests."""
+
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,5 @@
 """Labelled samples of image classifiers."""
+
 import torch
 from mmpretrain.structures import DataSample
 

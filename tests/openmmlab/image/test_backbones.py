@@ -1,4 +1,5 @@
 """MFNet-2D and the MNIST networks as mmpretrain's backbones."""
+
 import pytest
 import torch
 from mmpretrain.registry import MODELS
@@ -74,16 +75,24 @@ def test_channels_last_changes_the_memory_format_alone():
     plain, last = build().eval(), build(channels_last=True).eval()
     last.load_state_dict(plain.state_dict())
     with torch.no_grad():
-        (y, ), (expected, ) = last(images(size=96)), plain(images(size=96))
+        (y,), (expected,) = last(images(size=96)), plain(images(size=96))
     torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
     assert all(z.is_contiguous(memory_format=torch.channels_last) for z in (y, expected))  # the latter on CPUs alone
-    weights = [net.conv2[0].conv_m1.conv.weight.is_contiguous(memory_format=torch.channels_last) for net in (last, plain)]
+    weights = [
+        net.conv2[0].conv_m1.conv.weight.is_contiguous(memory_format=torch.channels_last) for net in (last, plain)
+    ]
     assert weights == [True, False]
 
 
-@pytest.mark.parametrize('kind, network, options', [
-    ('MnistCNN', MnistCNN, dict()), ('MnistCNN', MnistCNN, dict(num_iterations=3, alpha=0.5)),
-    ('MnistCNNBig', MnistCNNBig, dict(num_classes=7))], ids=str)
+@pytest.mark.parametrize(
+    'kind, network, options',
+    [
+        ('MnistCNN', MnistCNN, dict()),
+        ('MnistCNN', MnistCNN, dict(num_iterations=3, alpha=0.5)),
+        ('MnistCNNBig', MnistCNNBig, dict(num_classes=7)),
+    ],
+    ids=str,
+)
 def test_the_networks_for_digits_yield_their_logits(kind, network, options):
     backbone, source = MODELS.build(dict(type=kind, **options)), network(**options)
     source.load_state_dict(backbone.state_dict())
@@ -98,7 +107,9 @@ def test_the_networks_for_digits_yield_their_logits(kind, network, options):
 def test_the_digits_network_loads_pretrained_weights(tmp_path):
     source = MnistCNN()
     torch.save(dict(state_dict=source.state_dict()), tmp_path / 'net.pth')
-    backbone = MODELS.build(dict(type='MnistCNN', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'net.pth'))))
+    backbone = MODELS.build(
+        dict(type='MnistCNN', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'net.pth')))
+    )
     backbone.init_weights()
     assert all(torch.equal(backbone.state_dict()[name], value) for name, value in source.state_dict().items())
 

@@ -1,4 +1,5 @@
 """CIFAR-10 from memory: the parts of the data, exact photos, augmentation, and faults."""
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +40,11 @@ def test_parts(sheets, split, first):
     for n, index in enumerate((899, 0, 41)):
         expected = torch.from_numpy(photo(first + index)).permute(2, 0, 1)
         assert torch.equal(batch['inputs'][n], expected) and torch.equal(dataset[index]['inputs'], expected)
-        assert batch['data_samples'][n].gt_label.tolist() == dataset[index]['data_samples'].gt_label.tolist() == [index % 10]
+        assert (
+            batch['data_samples'][n].gt_label.tolist()
+            == dataset[index]['data_samples'].gt_label.tolist()
+            == [index % 10]
+        )
 
 
 def test_parts_do_not_overlap_and_are_all_there():
@@ -55,8 +60,18 @@ def test_photos_are_moved_and_flipped_as_by_hand():
     for image, moved in zip(images, shifted_and_flipped(images, shift=1)):
         padded = torch.zeros(3, 8, 7, dtype=torch.uint8)
         padded[:, 1:-1, 1:-1] = image
-        places = [(top, left, flip) for top in range(3) for left in range(3) for flip in (False, True)
-                  if torch.equal(moved, padded[:, top:top + 6, left:left + 5].flip(2) if flip else padded[:, top:top + 6, left:left + 5])]
+        places = [
+            (top, left, flip)
+            for top in range(3)
+            for left in range(3)
+            for flip in (False, True)
+            if torch.equal(
+                moved,
+                padded[:, top : top + 6, left : left + 5].flip(2)
+                if flip
+                else padded[:, top : top + 6, left : left + 5],
+            )
+        ]
         assert len(places) == 1
         found.update(places)
     assert len(found) == 18, 'all moves are drawn'

@@ -1,4 +1,5 @@
 """Image data sets: faults are found before training, broken images are named."""
+
 import gzip
 import os
 import shutil
@@ -18,8 +19,14 @@ PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 
 
 def folders(root, **kwargs):
-    return DATASETS.build({**dict(type='ImageFolderDataset', data_root=str(root), data_prefix='train', num_classes=4,
-                                  pipeline=PIPELINE), **kwargs})
+    return DATASETS.build(
+        {
+            **dict(
+                type='ImageFolderDataset', data_root=str(root), data_prefix='train', num_classes=4, pipeline=PIPELINE
+            ),
+            **kwargs,
+        }
+    )
 
 
 @pytest.fixture
@@ -72,8 +79,9 @@ def test_images_without_labels(image_folders):
 
 
 def test_missing_folders(copied, tmp_path):
-    with pytest.raises(FileNotFoundError,
-                       match='data_root, data_prefix: no folder .*nowhere/train.*one folder of images per class'):
+    with pytest.raises(
+        FileNotFoundError, match='data_root, data_prefix: no folder .*nowhere/train.*one folder of images per class'
+    ):
         folders(tmp_path / 'nowhere')
     with pytest.raises(FileNotFoundError, match='no folder in .*train/class_0; there must be one for each class'):
         folders(copied, data_prefix='train/class_0', num_classes=None)
@@ -96,14 +104,24 @@ def test_a_class_without_images(copied):
     assert len(folders(copied, extensions=('txt', '.png'))) == 20
 
 
-@pytest.mark.parametrize('text, message', [
-    ('class_0/0.png 0\nclass_1/0.png 4\n', r'label 4 of .*class_1/0.png is out of range; num_classes is 4.* from 0 to 3'),
-    ('class_0/0.png 0\nclass_1/0.png -1\n', r'list.txt:2: expected "file label" with a label >= 0, got .class_1/0.png -1'),
-    ('class_0/0.png 0\nclass_1/0.png cat\n', r'list.txt:2: expected "file label"'),
-    ('class_0/0.png\n', r'list.txt:1: expected "file label"'),
-    ('class_0/0.png 0\n\nclass_0/0.png 1\n', 'list.txt:1: label 0 .*has label 1 in line 3'),
-    ('class_0/0.png 1\n\nclass_1/0.png 1\n', 'list.txt: all 2 training samples have label 1'),
-    ('', 'list.txt is empty')])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            'class_0/0.png 0\nclass_1/0.png 4\n',
+            r'label 4 of .*class_1/0.png is out of range; num_classes is 4.* from 0 to 3',
+        ),
+        (
+            'class_0/0.png 0\nclass_1/0.png -1\n',
+            r'list.txt:2: expected "file label" with a label >= 0, got .class_1/0.png -1',
+        ),
+        ('class_0/0.png 0\nclass_1/0.png cat\n', r'list.txt:2: expected "file label"'),
+        ('class_0/0.png\n', r'list.txt:1: expected "file label"'),
+        ('class_0/0.png 0\n\nclass_0/0.png 1\n', 'list.txt:1: label 0 .*has label 1 in line 3'),
+        ('class_0/0.png 1\n\nclass_1/0.png 1\n', 'list.txt: all 2 training samples have label 1'),
+        ('', 'list.txt is empty'),
+    ],
+)
 def test_faulty_lists(copied, text, message):
     with pytest.raises(ValueError, match=message):
         listed(copied, text)
@@ -135,7 +153,7 @@ def test_formats_of_photos(copied, ending):
     image.save(copied / 'train' / 'class_1' / f'2.{ending}', **dict(lossless=True) if ending == 'webp' else {})
     dataset = folders(copied)
     assert len(dataset) == 21
-    index, = [i for i in range(21) if dataset.get_data_info(i)['img_path'].endswith(ending)]
+    (index,) = [i for i in range(21) if dataset.get_data_info(i)['img_path'].endswith(ending)]
     assert dataset[index]['inputs'].shape == (3, *image.size[::-1])
     difference = (dataset[index]['inputs'].float() - dataset[7]['inputs'].float()).abs().mean()
     assert difference < 12  # a palette's, at most
@@ -201,17 +219,24 @@ def test_the_loader_gives_every_image_once(mnist_config):
     images = torch.cat([b['inputs'] for b in batches]).flatten(1)
     assert torch.equal(images.sort(dim=0)[0], loader.dataset.images.flatten(1).sort(dim=0)[0])
     labels = [int(s.gt_label) for b in batches for s in b['data_samples']]
-    assert sorted(labels) == sorted(loader.dataset.get_gt_labels()) and labels != loader.dataset.get_gt_labels().tolist()
+    assert (
+        sorted(labels) == sorted(loader.dataset.get_gt_labels()) and labels != loader.dataset.get_gt_labels().tolist()
+    )
 
 
 def test_what_a_network_writes_to_a_sample_does_not_come_back(mnist_data):
     dataset = digits(mnist_data / 'mnist')
     head = dict(type='ClsHead')
-    network = MODELS.build(dict(
-        type='ImageClassifier', backbone=dict(type='MnistCNN', num_iterations=2),
-        head=dict(type='AdaptiveRecurrentClsHead', head=head),
-        data_preprocessor=dict(type='ClsDataPreprocessor', num_classes=10,
-                               batch_augments=dict(augments=dict(type='Mixup', alpha=1.)))))
+    network = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='MnistCNN', num_iterations=2),
+            head=dict(type='AdaptiveRecurrentClsHead', head=head),
+            data_preprocessor=dict(
+                type='ClsDataPreprocessor', num_classes=10, batch_augments=dict(augments=dict(type='Mixup', alpha=1.0))
+            ),
+        )
+    )
     indices = list(range(8))
     assert 'gt_score' in network.data_preprocessor(dataset.__getitems__(indices), training=True)['data_samples'][0]
     assert 'iterate_scores' in network.test_step(dataset.__getitems__(indices))[0]
@@ -257,10 +282,18 @@ def test_missing_digits(tmp_path):
         digits(tmp_path, 'all')
 
 
-@pytest.mark.parametrize('spoil', [
-    lambda content: content[:-1], lambda content: content + b'0', lambda content: content[:10], lambda content: b'',
-    lambda content: b'\0\0\x09\3' + content[4:], lambda content: gzip.compress(content)],
-    ids=['cut off', 'too long', 'cut off in the header', 'empty', 'another type of values', 'packed without .gz'])
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda content: content[:-1],
+        lambda content: content + b'0',
+        lambda content: content[:10],
+        lambda content: b'',
+        lambda content: b'\0\0\x09\3' + content[4:],
+        lambda content: gzip.compress(content),
+    ],
+    ids=['cut off', 'too long', 'cut off in the header', 'empty', 'another type of values', 'packed without .gz'],
+)
 def test_files_that_are_no_mnist(tmp_path, spoil):
     put(tmp_path)
     (tmp_path / IMAGES).write_bytes(spoil((tmp_path / IMAGES).read_bytes()))
@@ -268,9 +301,16 @@ def test_files_that_are_no_mnist(tmp_path, spoil):
         digits(tmp_path)
 
 
-@pytest.mark.parametrize('spoil', [
-    lambda content: content[:-9], lambda content: gzip.decompress(content), lambda content: b'',
-    lambda content: content[:12] + b'\xff\xff\xff' + content[15:]], ids=['cut off', 'not packed', 'empty', 'damaged'])
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda content: content[:-9],
+        lambda content: gzip.decompress(content),
+        lambda content: b'',
+        lambda content: content[:12] + b'\xff\xff\xff' + content[15:],
+    ],
+    ids=['cut off', 'not packed', 'empty', 'damaged'],
+)
 def test_packed_files_that_are_no_mnist(tmp_path, spoil):
     put(tmp_path, images=np.random.default_rng(0).integers(0, 256, (3, 28, 28)), pack=True)
     assert len(digits(tmp_path)) == 3
@@ -280,11 +320,15 @@ def test_packed_files_that_are_no_mnist(tmp_path, spoil):
         digits(tmp_path)
 
 
-@pytest.mark.parametrize('content, message', [
-    (dict(labels=np.arange(2)), r'images of shape \(3, 28, 28\) and 2 labels up to 1'),
-    (dict(images=np.zeros((3, 28, 27))), r'images of shape \(3, 28, 27\)'),
-    (dict(labels=np.array([0, 10, 1])), '3 labels up to 10'),
-    (dict(images=np.zeros((0, 28, 28)), labels=np.zeros(0)), '0 labels up to 0')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (dict(labels=np.arange(2)), r'images of shape \(3, 28, 28\) and 2 labels up to 1'),
+        (dict(images=np.zeros((3, 28, 27))), r'images of shape \(3, 28, 27\)'),
+        (dict(labels=np.array([0, 10, 1])), '3 labels up to 10'),
+        (dict(images=np.zeros((0, 28, 28)), labels=np.zeros(0)), '0 labels up to 0'),
+    ],
+)
 def test_files_that_do_not_fit_together(tmp_path, content, message):
     put(tmp_path, **content)
     with pytest.raises(ValueError, match=f'must hold as many 28x28 images as labels from 0 to 9, got .*{message}'):
@@ -298,7 +342,9 @@ def test_the_real_digits(real_data):
         assert (dataset.get_gt_labels() == 0).sum() == per_class
     # the mean and the deviation of the training images are the config's
     images = digits(real_data / 'mnist', 'train').images.float()
-    assert images.mean().item() == pytest.approx(33.318, abs=1e-3) and images.std().item() == pytest.approx(78.567, abs=1e-3)
+    assert images.mean().item() == pytest.approx(33.318, abs=1e-3) and images.std().item() == pytest.approx(
+        78.567, abs=1e-3
+    )
 
 
 def test_single_digits_go_through_the_pipeline_as_image_files(mnist_data):
@@ -308,6 +354,10 @@ def test_single_digits_go_through_the_pipeline_as_image_files(mnist_data):
     for index in (0, 396):
         item, info = dataset[index], dataset.get_data_info(index)
         assert torch.equal(item['inputs'], plain[index]['inputs']), 'nothing is lost'
-        assert item['data_samples'].gt_label.tolist() == [info['gt_label']] == plain[index]['data_samples'].gt_label.tolist()
+        assert (
+            item['data_samples'].gt_label.tolist()
+            == [info['gt_label']]
+            == plain[index]['data_samples'].gt_label.tolist()
+        )
         assert item['data_samples'].sample_idx == info['sample_idx'] == index
     assert tuple('0123456789') == dataset.CLASSES

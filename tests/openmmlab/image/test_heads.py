@@ -1,4 +1,5 @@
 """The head over iterates against mmpretrain's own heads."""
+
 import numpy as np
 import pytest
 import torch
@@ -74,8 +75,8 @@ def test_one_iterate_gives_the_wrapped_head(head):
 def test_accuracies_and_which_iterate_is_worse_are_logged():
     head, (first, second) = build(dict(type='ClsHead')), torch.zeros(2, 3, 4).double()
     labels = samples(labels=(0, 1, 2))
-    first[:, 3], second[0, 0], second[1, 1] = 1., 1., 1.
-    first[2, 2] = 2.
+    first[:, 3], second[0, 0], second[1, 1] = 1.0, 1.0, 1.0
+    first[2, 2] = 2.0
     log = head.loss([first, second], labels)
     assert log['iterate_1_top1_acc'] == pytest.approx(1 / 3) and log['top1_acc'] == pytest.approx(2 / 3)
     assert log['iterate_2_worse'] == (log['iterate_2_criterion'] > log['iterate_1_criterion']) == 0
@@ -84,7 +85,7 @@ def test_accuracies_and_which_iterate_is_worse_are_logged():
 
 
 def test_soft_labels_have_no_accuracy():
-    mixed = [sample.set_gt_score(torch.full((4, ), 0.25).double()) for sample in samples()]
+    mixed = [sample.set_gt_score(torch.full((4,), 0.25).double()) for sample in samples()]
     log = build().loss(features(2), mixed)
     assert not [key for key in log if 'acc' in key] and 'iterate_2_worse' in log
 
@@ -93,7 +94,7 @@ def test_soft_labels_have_no_accuracy():
 def test_the_loss_is_eq_5_of_the_wrapped_head_s_losses(head):
     ours, feats = build(head), features(3)
     plain = alone(head, ours)
-    losses = [plain.loss((f.requires_grad_(), ), samples())['loss'] for f in feats]
+    losses = [plain.loss((f.requires_grad_(),), samples())['loss'] for f in feats]
     losses, feats = zip(*sorted(zip(losses, feats), key=lambda pair: -pair[0]))
     # the middle one, the worst, the best: the first hinge is open, the second closed
     losses, feats = (losses[1], losses[0], losses[2]), (feats[1], feats[0], feats[2])
@@ -118,8 +119,9 @@ def test_label_smoothing_holds_for_every_iterate():
 def test_soft_labels_of_batch_augmentations_hold_for_every_iterate(augment, loss):
     torch.manual_seed(0)
     np.random.seed(0)
-    preprocessor = MODELS.build(dict(
-        type='ClsDataPreprocessor', num_classes=4, batch_augments=dict(augments=dict(type=augment, alpha=1.0))))
+    preprocessor = MODELS.build(
+        dict(type='ClsDataPreprocessor', num_classes=4, batch_augments=dict(augments=dict(type=augment, alpha=1.0)))
+    )
     inputs = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
     data = preprocessor(dict(inputs=inputs, data_samples=samples()), training=True)
     soft = torch.stack([sample.gt_score for sample in data['data_samples']]).double()
@@ -140,22 +142,31 @@ def test_multi_label_losses_hold_for_every_iterate():
 
 def test_accuracy_of_every_iterate_is_logged():
     ours = build(dict(type='ClsHead', cal_acc=True, topk=(1, 2)))
-    right, second, wrong = ([[3., 2, 1]], [[2., 3, 1]], [[1., 3, 2]])  # for class 0
+    right, second, wrong = ([[3.0, 2, 1]], [[2.0, 3, 1]], [[1.0, 3, 2]])  # for class 0
     feats = tuple(torch.tensor(rows) for rows in (second + wrong, right + second, right + right))
     log = ours.loss(feats, samples((0, 0)))
-    logged = {key: float(value[0] if isinstance(value, list) else value) for key, value in log.items() if 'accuracy' in key}
-    assert logged == {'iterate_1_accuracy_top-1': 0, 'iterate_1_accuracy_top-2': 50, 'iterate_2_accuracy_top-1': 50,
-                      'iterate_2_accuracy_top-2': 100, 'accuracy_top-1': 100, 'accuracy_top-2': 100}
+    logged = {
+        key: float(value[0] if isinstance(value, list) else value) for key, value in log.items() if 'accuracy' in key
+    }
+    assert logged == {
+        'iterate_1_accuracy_top-1': 0,
+        'iterate_1_accuracy_top-2': 50,
+        'iterate_2_accuracy_top-1': 50,
+        'iterate_2_accuracy_top-2': 100,
+        'accuracy_top-1': 100,
+        'accuracy_top-2': 100,
+    }
 
 
 def test_all_losses_of_a_head_are_summed_up():
 
     @MODELS.register_module(force=True)
     class HeadOfTwoLosses(LinearClsHead):
-
         def loss(self, feats, data_samples, **kwargs):
             scores = self(feats)
-            return dict(loss_cls=super().loss(feats, data_samples)['loss'], loss_norm=scores.square().mean(), norm=scores.norm())
+            return dict(
+                loss_cls=super().loss(feats, data_samples)['loss'], loss_norm=scores.square().mean(), norm=scores.norm()
+            )
 
     ours, feats = build(dict(LINEAR, type='HeadOfTwoLosses')), features(3)
     target = torch.tensor([0, 3, 1])
@@ -172,7 +183,7 @@ def test_predictions_are_those_of_the_wrapped_head_on_the_last_iterate(head):
     predictions = ours.predict(feats, given)
     assert all(a is b for a, b in zip(predictions, given, strict=True))
     for i, feat in enumerate(feats):
-        expected = plain.predict((feat, ), samples())
+        expected = plain.predict((feat,), samples())
         for mine, other in zip(predictions, expected, strict=True):
             assert mine.iterate_scores.shape == (3, 4) and torch.equal(mine.iterate_scores[i], other.pred_score)
             if i == 2:
@@ -187,8 +198,10 @@ def test_predictions_are_those_of_the_wrapped_head_on_the_last_iterate(head):
 def test_scores_and_features_of_the_last_iterate_and_of_all(head):
     ours, feats = build(head), features(3)
     plain = alone(head, ours)
-    assert torch.equal(ours(feats), plain(feats[2:])) and torch.equal(ours.pre_logits(feats), plain.pre_logits(feats[2:]))
-    assert all(torch.equal(a, plain((b, ))) for a, b in zip(ours.iterate_scores(feats), feats, strict=True))
+    assert torch.equal(ours(feats), plain(feats[2:])) and torch.equal(
+        ours.pre_logits(feats), plain.pre_logits(feats[2:])
+    )
+    assert all(torch.equal(a, plain((b,))) for a, b in zip(ours.iterate_scores(feats), feats, strict=True))
     assert ours.num_classes == getattr(plain, 'num_classes', None)
 
 
@@ -205,7 +218,9 @@ def test_the_wrapped_head_starts_from_its_own_weights():
 
 def test_batch_norm_in_the_head_keeps_statistics_per_iterate():
     head, feats = dict(HEADS['stacked'], norm_cfg=dict(type='BN1d')), features(3)
-    with pytest.raises(ValueError, match='num_iterations must be given .* StackedLinearClsHead has batch norm and there are 3'):
+    with pytest.raises(
+        ValueError, match='num_iterations must be given .* StackedLinearClsHead has batch norm and there are 3'
+    ):
         build(head).loss(feats, samples())
     build(head).loss(feats[:1], samples())
     ours = build(head, num_iterations=3).train()
@@ -224,18 +239,22 @@ def test_batch_norm_in_the_head_keeps_statistics_per_iterate():
             if i and 'running' in name:
                 value = state[name.replace('.running', '.iterates.running')][i - 1]
             plain.state_dict()[name].copy_(value)
-        torch.testing.assert_close(every[i], plain((feat, )))
-        torch.testing.assert_close(ours.predict(feats)[0].iterate_scores[i], plain.predict((feat, ))[0].pred_score)
+        torch.testing.assert_close(every[i], plain((feat,)))
+        torch.testing.assert_close(ours.predict(feats)[0].iterate_scores[i], plain.predict((feat,))[0].pred_score)
     torch.testing.assert_close(ours(feats), plain(feats[2:]))
     torch.testing.assert_close(ours.pre_logits(feats), plain.pre_logits(feats[2:]))
 
 
-@pytest.mark.parametrize('loss, message', [
-    (dict(label_smoothing=0.1), 'loss.label_smoothing must be 0, got 0.1.* set it in head.loss'),
-    (dict(class_weight=[1., 2., 3., 4.]), 'loss.class_weight must be None, got tensor'),
-    (dict(hinge='sample'), "loss.hinge must be 'batch', got 'sample'"),
-    (dict(type='CrossEntropyLoss'), 'loss must be a KaizenLoss, got CrossEntropyLoss; .* head.loss'),
-    (dict(kaizen_weight=-1), 'kaizen_weight must be a finite number >= 0, got -1')])
+@pytest.mark.parametrize(
+    'loss, message',
+    [
+        (dict(label_smoothing=0.1), 'loss.label_smoothing must be 0, got 0.1.* set it in head.loss'),
+        (dict(class_weight=[1.0, 2.0, 3.0, 4.0]), 'loss.class_weight must be None, got tensor'),
+        (dict(hinge='sample'), "loss.hinge must be 'batch', got 'sample'"),
+        (dict(type='CrossEntropyLoss'), 'loss must be a KaizenLoss, got CrossEntropyLoss; .* head.loss'),
+        (dict(kaizen_weight=-1), 'kaizen_weight must be a finite number >= 0, got -1'),
+    ],
+)
 def test_settings_of_the_loss_that_would_have_no_effect_are_refused(loss, message):
     with pytest.raises(ValueError, match=message):
         build(loss={'type': 'KaizenLoss', **loss})
@@ -243,9 +262,9 @@ def test_settings_of_the_loss_that_would_have_no_effect_are_refused(loss, messag
 
 def test_weights_of_the_loss_have_their_effect():
     feats, given = features(3), samples()
-    plain = build(loss=dict(type='KaizenLoss', gammas=(0., 0.), kaizen_weight=0.)).loss(feats, given)
+    plain = build(loss=dict(type='KaizenLoss', gammas=(0.0, 0.0), kaizen_weight=0.0)).loss(feats, given)
     assert torch.equal(plain['loss'], plain['iterate_3_criterion'])
-    log = build(loss=dict(type='KaizenLoss', gammas=(0.5, 0.25), kaizen_weight=0.)).loss(feats, given)
+    log = build(loss=dict(type='KaizenLoss', gammas=(0.5, 0.25), kaizen_weight=0.0)).loss(feats, given)
     one, two, three = (log[f'iterate_{i}_criterion'] for i in (1, 2, 3))
     torch.testing.assert_close(log['loss'], three + 0.5 * one + 0.25 * two)
 

@@ -1,4 +1,5 @@
 """Labels are compared with the classifier before the first iteration."""
+
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,15 +26,21 @@ def dataset(tmp_path):
 
 def classifier(num_classes, wrapped=True):
     head = dict(type='LinearClsHead', num_classes=num_classes, in_channels=192)
-    return MODELS.build(dict(
-        type='ImageClassifier', backbone=dict(type='MFNet2d', variant='mfnet2d_n9'),
-        neck=dict(type='GlobalAveragePooling'), head=dict(type='AdaptiveRecurrentClsHead', head=head) if wrapped else head))
+    return MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='MFNet2d', variant='mfnet2d_n9'),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='AdaptiveRecurrentClsHead', head=head) if wrapped else head,
+        )
+    )
 
 
 def runner(model, train=None, val=None, test=None):
     train, val, test = (data and SimpleNamespace(dataset=data) for data in (train, val, test))
-    return SimpleNamespace(model=model, train_dataloader=train, test_dataloader=test,
-                           val_loop=val and SimpleNamespace(dataloader=val))
+    return SimpleNamespace(
+        model=model, train_dataloader=train, test_dataloader=test, val_loop=val and SimpleNamespace(dataloader=val)
+    )
 
 
 @pytest.mark.parametrize('wrapped', [True, False])
@@ -54,9 +61,13 @@ def test_labels_of_every_split_are_checked(dataset, wrapped):
 
 
 def test_a_head_without_layers_has_the_classes_of_its_backbone(dataset):
-    model = MODELS.build(dict(
-        type='ImageClassifier', backbone=dict(type='MnistCNN', num_classes=4),
-        head=dict(type='AdaptiveRecurrentClsHead', head=dict(type='ClsHead'))))
+    model = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='MnistCNN', num_classes=4),
+            head=dict(type='AdaptiveRecurrentClsHead', head=dict(type='ClsHead')),
+        )
+    )
     with pytest.raises(ValueError, match='num_classes of the head is 4'):
         LabelCheckHook().before_train(runner(model, train=dataset(4)))
 
@@ -71,9 +82,17 @@ def test_a_model_of_several_processes_is_looked_into(dataset, monkeypatch):
 
 def test_what_cannot_be_checked_is_passed_over(dataset, tmp_path):
     hook, model = LabelCheckHook(), classifier(4)
-    (tmp_path / 'list.json').write_text(json.dumps(dict(metainfo=dict(classes=list('abcdef')), data_list=[
-        dict(img_path='a.png', gt_label=[0, 2]), dict(img_path='b.png', gt_label=[5])])))
-    hook.before_train(runner(model, train=DATASETS.build(dict(type='MultiLabelDataset', ann_file=str(tmp_path / 'list.json')))))
+    (tmp_path / 'list.json').write_text(
+        json.dumps(
+            dict(
+                metainfo=dict(classes=list('abcdef')),
+                data_list=[dict(img_path='a.png', gt_label=[0, 2]), dict(img_path='b.png', gt_label=[5])],
+            )
+        )
+    )
+    hook.before_train(
+        runner(model, train=DATASETS.build(dict(type='MultiLabelDataset', ann_file=str(tmp_path / 'list.json'))))
+    )
     hook.before_test(runner(model, test=dataset(8, with_label=False)))
     hook.before_train(runner(model, train=[1, 2, 3]))
     hook.before_train(runner(nn.Linear(1, 1), train=dataset(99)))
@@ -81,9 +100,13 @@ def test_what_cannot_be_checked_is_passed_over(dataset, tmp_path):
 
 def test_training_stops_before_its_first_iteration(mnist_config):
     mnist_config.model.backbone.num_classes = 5
-    with pytest.raises(ValueError, match='num_classes of the head is 5, .* those of train_dataloader.dataset go up to 9'):
+    with pytest.raises(
+        ValueError, match='num_classes of the head is 5, .* those of train_dataloader.dataset go up to 9'
+    ):
         Runner.from_cfg(mnist_config).train()
-    with pytest.raises(ValueError, match='num_classes of the head is 5, .* those of test_dataloader.dataset go up to 9'):
+    with pytest.raises(
+        ValueError, match='num_classes of the head is 5, .* those of test_dataloader.dataset go up to 9'
+    ):
         Runner.from_cfg(mnist_config).test()
     assert not list(Path(mnist_config.work_dir).rglob('*.pth'))
 

@@ -1,4 +1,5 @@
 """Accuracy of every iterate against scikit-learn, mmpretrain and hand-made cases."""
+
 import math
 
 import pytest
@@ -15,21 +16,24 @@ def evaluate(scores, labels, field='iterate_scores', **kwargs):
     metric = METRICS.build(dict(type='IterateAccuracy', **kwargs))
     data = [{field: score, 'gt_label': torch.tensor([label])} for score, label in zip(scores, labels)]
     for start in range(0, len(data), 7):
-        metric.process(None, data[start:start + 7])
+        metric.process(None, data[start : start + 7])
     return metric.evaluate(len(data))
 
 
 def random_scores(*shape):
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(*shape, generator=generator).softmax(dim=-1), torch.randint(shape[-1], shape[:1], generator=generator)
+    return torch.rand(*shape, generator=generator).softmax(dim=-1), torch.randint(
+        shape[-1], shape[:1], generator=generator
+    )
 
 
 def test_against_scikit_learn_and_mmpretrain():
     scores, labels = random_scores(60, 3, 9)
     values = evaluate(scores, labels.tolist(), topk=(1, 2, 5))
     names = {'top1', 'top2', 'top5'}
-    assert values.keys() == {f'accuracy/{prefix}{name}' for name in names
-                             for prefix in ('', 'iterate_1/', 'iterate_2/', 'iterate_3/')}
+    assert values.keys() == {
+        f'accuracy/{prefix}{name}' for name in names for prefix in ('', 'iterate_1/', 'iterate_2/', 'iterate_3/')
+    }
     for i in range(3):
         stock = Accuracy.calculate(scores[:, i], labels, topk=(1, 2, 5))
         for k, theirs in zip((1, 2, 5), stock):
@@ -60,7 +64,7 @@ def test_it_reads_what_the_heads_predict(iterates):
     values = metric.evaluate(40)
     for i, feat in enumerate(feats, start=1):
         prefix = f'accuracy/iterate_{i}/' if iterates > 1 else 'accuracy/'
-        scores = getattr(head, 'wrapped', head)((feat, )).softmax(dim=1)
+        scores = getattr(head, 'wrapped', head)((feat,)).softmax(dim=1)
         for k, theirs in zip((1, 3), Accuracy.calculate(scores, labels, topk=(1, 3))):
             assert values[f'{prefix}top{k}'] == pytest.approx(theirs[0].item(), rel=1e-5)
 
@@ -73,7 +77,8 @@ def test_equal_scores_are_no_hit_by_chance():
 def test_ranks_that_mean_nothing_are_left_out():
     scores, labels = random_scores(8, 2, 5)
     assert set(evaluate(scores, labels.tolist(), topk=(1, 4, 5))) == {
-        f'accuracy/{prefix}top{k}' for prefix in ('', 'iterate_1/', 'iterate_2/') for k in (1, 4)}
+        f'accuracy/{prefix}top{k}' for prefix in ('', 'iterate_1/', 'iterate_2/') for k in (1, 4)
+    }
     assert evaluate(torch.ones(3, 1, 1), [0, 0, 0]) == {'accuracy/top1': 100}
 
 
@@ -91,7 +96,7 @@ def test_a_network_that_has_blown_up_is_an_error_not_a_result(value):
 
 
 def test_bad_arguments_and_labels():
-    for topk in ((), (0, ), (1, 2.5), ('1', )):
+    for topk in ((), (0,), (1, 2.5), ('1',)):
         with pytest.raises(ValueError, match='topk must be positive ints, got '):
             evaluate([], [], topk=topk)
     metric = METRICS.build(dict(type='IterateAccuracy'))

@@ -1,4 +1,5 @@
 """The newest whole checkpoint of a folder is what counts; damaged ones are refused by name on every way in."""
+
 import shutil
 from pathlib import Path
 
@@ -46,12 +47,18 @@ def test_the_newest_is_the_one_saved_last_in_a_copy_too(folder, tmp_path):
     assert newest_whole_checkpoint(copy) == copy / 'epoch_1.pth'
 
 
-@pytest.mark.parametrize('damage', [
-    lambda path: flip(path, path.read_bytes().index(torch.arange(50.).add(10).numpy().tobytes()) + 9),
-    lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    lambda path: path.write_bytes(b''),
-    lambda path: torch.save(dict(state(10, '20260102_030410'), state_dict=dict(weight=torch.tensor(float('nan')))), path),
-    lambda path: torch.save(dict(state_dict=state()['state_dict']), path)])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda path: flip(path, path.read_bytes().index(torch.arange(50.0).add(10).numpy().tobytes()) + 9),
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path: path.write_bytes(b''),
+        lambda path: torch.save(
+            dict(state(10, '20260102_030410'), state_dict=dict(weight=torch.tensor(float('nan')))), path
+        ),
+        lambda path: torch.save(dict(state_dict=state()['state_dict']), path),
+    ],
+)
 def test_a_damaged_one_is_passed_over_by_name(folder, damage):
     said = []
     damage(folder / 'epoch_10.pth')
@@ -62,7 +69,9 @@ def test_a_damaged_one_is_passed_over_by_name(folder, damage):
 def test_none_whole_is_an_error_and_no_fresh_start(folder):
     for path in folder.glob('*.pth'):
         path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match='(?s)can be resumed from: .*epoch_10.pth.*epoch_2.pth.*epoch_9.pth.*move these away'):
+    with pytest.raises(
+        ValueError, match='(?s)can be resumed from: .*epoch_10.pth.*epoch_2.pth.*epoch_9.pth.*move these away'
+    ):
         newest_whole_checkpoint(folder)
     for path in folder.glob('*.pth'):
         path.unlink()
@@ -91,8 +100,11 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, way):
     path = tmp_path / 'one' / 'epoch_1.pth'
     weight = torch.load(path, weights_only=False)['state_dict']['line.weight']
     flip(path, path.read_bytes().index(weight.numpy().tobytes()))
-    given = dict(model=dict(init_cfg=dict(type='Pretrained', checkpoint=str(path)))) if way == 'init_cfg' else dict(
-        load_from=str(path), resume=way == 'resume')
+    given = (
+        dict(model=dict(init_cfg=dict(type='Pretrained', checkpoint=str(path))))
+        if way == 'init_cfg'
+        else dict(load_from=str(path), resume=way == 'resume')
+    )
     runner = toy_runner(tmp_path / 'two', **given)
     with pytest.raises(ValueError, match=f'checkpoint {path} is damaged: archive/data/.* is not what was written'):
         runner.train()

@@ -1,4 +1,5 @@
 """Runs that are the same with any number of data workers, and files that are named."""
+
 import os
 import signal
 import uuid
@@ -16,13 +17,11 @@ from tests.data.test_sample_seeds import numbers
 
 
 class FakeLoader:
-
     def __init__(self, **kwargs):
         self.__dict__.update(dict(num_workers=2, persistent_workers=False, worker_init_fn=None), **kwargs)
 
 
 class FakeRunner:
-
     def __init__(self, epoch=0, seed=0, **loader):
         self.epoch, self.seed, self.train_dataloader = epoch, seed, FakeLoader(**loader)
 
@@ -63,7 +62,6 @@ class Noise(Dataset):
 
 
 class Numbers(IterableDataset):
-
     def __len__(self):
         return 8
 
@@ -89,14 +87,25 @@ def trained(folder, num_workers=0, dataset=None, by_epoch=True, **kwargs):
     """The network after two epochs, or eight iterations, of four batches."""
     torch.manual_seed(0)
     runner = Runner(
-        model=Linear(), work_dir=str(folder / uuid.uuid4().hex), experiment_name=uuid.uuid4().hex,
-        train_dataloader=dict(batch_size=2, num_workers=num_workers, dataset=dataset or Noise(),
-                              sampler=dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True)
-                              if not isinstance(dataset, IterableDataset) else None,
-                              collate_fn=dict(type='pseudo_collate'), **kwargs),
+        model=Linear(),
+        work_dir=str(folder / uuid.uuid4().hex),
+        experiment_name=uuid.uuid4().hex,
+        train_dataloader=dict(
+            batch_size=2,
+            num_workers=num_workers,
+            dataset=dataset or Noise(),
+            sampler=dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True)
+            if not isinstance(dataset, IterableDataset)
+            else None,
+            collate_fn=dict(type='pseudo_collate'),
+            **kwargs,
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=2) if by_epoch else dict(by_epoch=False, max_iters=8),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), default_hooks=dict(checkpoint=None),
-        custom_hooks=[dict(type='EpochSeedHook'), dict(type='ReadingHook')], randomness=dict(seed=0))
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=None),
+        custom_hooks=[dict(type='EpochSeedHook'), dict(type='ReadingHook')],
+        randomness=dict(seed=0),
+    )
     runner.train()
     return runner.model
 
@@ -120,8 +129,11 @@ def test_workers_that_live_on_are_refused_for_streams(tmp_path):
 def test_workers_change_no_weight_of_a_video_network(phase_two_config):
     """With what draws in the recipe for lists: the clip's place, crop and flip."""
     augmented = phase_two_config.train_dataloader.dataset.pipeline
-    augmented[3:3] = [dict(type='RandomResizedCrop', area_range=(0.5, 1.0)), dict(type='Resize', scale=(32, 32), keep_ratio=False),
-                      dict(type='Flip', flip_ratio=0.5)]
+    augmented[3:3] = [
+        dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
+        dict(type='Resize', scale=(32, 32), keep_ratio=False),
+        dict(type='Flip', flip_ratio=0.5),
+    ]
     assert [step.type for step in augmented[:3]] == ['VideoInit', 'SampleFrames', 'DecordDecode']
     states = []
     for num_workers in (0, 1, 2):
@@ -142,7 +154,6 @@ def test_what_a_dead_worker_was_reading_is_named(tmp_path):
 def test_what_a_hanging_worker_is_reading_is_named(tmp_path):
 
     class Slow(Noise):
-
         def __getitem__(self, index):
             if index == 5:
                 signal.pause()
@@ -155,7 +166,6 @@ def test_what_a_hanging_worker_is_reading_is_named(tmp_path):
 def test_skipped_files_are_listed_at_the_end(tmp_path):
 
     class Skipping(Noise):
-
         def unreadable_files(self):
             return ['b.avi', 'a.avi']
 

@@ -1,4 +1,5 @@
 """A training that diverges stops at once, by name, and leaves no checkpoint that counts."""
+
 import pytest
 import torch
 
@@ -9,7 +10,9 @@ from tests.openmmlab.toy import toy_runner
 
 def test_a_loss_that_is_not_finite_stops_the_run_in_its_iteration(tmp_path):
     runner = toy_runner(tmp_path, model=dict(nan_at=6), epochs=4)
-    with pytest.raises(FloatingPointError, match=r'the loss is not finite in iteration 6 \(epoch 3\): loss nan.*the rate is 0.1'):
+    with pytest.raises(
+        FloatingPointError, match=r'the loss is not finite in iteration 6 \(epoch 3\): loss nan.*the rate is 0.1'
+    ):
         runner.train()
     assert runner.model.calls == 6
     assert newest_whole_checkpoint(tmp_path) == tmp_path / 'epoch_2.pth'
@@ -35,7 +38,9 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
             return dict(losses, loss=torch.zeros(()))
 
     runner.model.train_step = train_step
-    with pytest.raises(FloatingPointError, match=r'weights are not finite after iteration 2 \(epoch 1\), \[.*line.bias.\]'):
+    with pytest.raises(
+        FloatingPointError, match=r'weights are not finite after iteration 2 \(epoch 1\), \[.*line.bias.\]'
+    ):
         runner.train()
     assert not list(tmp_path.glob('*.pth'))
 
@@ -48,6 +53,8 @@ def test_weights_that_are_not_finite_are_not_loaded(tmp_path, resume):
     checkpoint['state_dict']['line.bias'].fill_(float('nan'))
     torch.save(checkpoint, path)
     runner = toy_runner(tmp_path / 'two', load_from=str(path), resume=resume)
-    with pytest.raises(ValueError, match=f"checkpoint {path} is of a training that diverged: .'line.bias'. are not finite"):
+    with pytest.raises(
+        ValueError, match=f"checkpoint {path} is of a training that diverged: .'line.bias'. are not finite"
+    ):
         runner.load_or_resume()
     assert runner.model.line.bias.isfinite()

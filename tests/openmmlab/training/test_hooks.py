@@ -1,4 +1,5 @@
 """Hooks on small runners."""
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,11 @@ def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
     block, scores = runner.model.backbone.recurrent_block, runner.model.cls_head.last_scores
-    expected = dict(weight_change=block.weight_change().mean(dim=(1, 2)), logit_change=logit_changes(scores).mean(dim=1),
-                    prediction_change=prediction_changes(scores).float().mean(dim=1))
+    expected = dict(
+        weight_change=block.weight_change().mean(dim=(1, 2)),
+        logit_change=logit_changes(scores).mean(dim=1),
+        prediction_change=prediction_changes(scores).float().mean(dim=1),
+    )
     for name, values in expected.items():
         for i, value in enumerate(values, start=2):
             logged = runner.message_hub.get_scalar(f'train/iterate_{i}_{name}').current()
@@ -25,8 +29,10 @@ def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
             assert logged > 0 or name == 'prediction_change'
 
 
-@pytest.mark.parametrize('alpha, interval, message', [
-    (1e-9, 1, 'Raise the rate of h'), (0.1, 1, ''), (1e-9, 1000, 'Raise the rate of h'), (0., 1000, 'h reads zeros')])
+@pytest.mark.parametrize(
+    'alpha, interval, message',
+    [(1e-9, 1, 'Raise the rate of h'), (0.1, 1, ''), (1e-9, 1000, 'Raise the rate of h'), (0.0, 1000, 'h reads zeros')],
+)
 def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, interval, message):
     phase_two_config.default_hooks.recurrence.interval = interval  # a thousand is more than there are iterations
     phase_two_config.model.backbone.alpha = alpha
@@ -56,7 +62,7 @@ def test_trainings_without_epochs_are_looked_at(phase_two_config, max_iters, loo
     runner = Runner.from_cfg(phase_two_config)
     runner.train()
     assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) >= looks
-    log, = Path(runner.work_dir).rglob('*.log')
+    (log,) = Path(runner.work_dir).rglob('*.log')
     assert f'[5/{max_iters}]' in log.read_text(), 'iterations of the whole training'
 
 
@@ -68,6 +74,7 @@ def test_an_interval_that_is_none_is_refused(interval):
 
 def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_path):
     from mmaction.registry import MODELS
+
     other = phase_two_config.model.to_dict()
     other['backbone'].update(variant='mfnet3d', num_iterations=1)
     other['cls_head']['head'].update(in_channels=768)
@@ -86,6 +93,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_p
 
 def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_config, tmp_path):
     from mmaction.registry import MODELS
+
     for iterations in (1, 2, 3, 5):
         model = phase_two_config.model.to_dict()
         model['backbone'].update(num_iterations=iterations)
@@ -94,9 +102,14 @@ def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_co
         runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))
 
 
-@pytest.mark.parametrize('iterations, warning', [
-    (1, 'trained with 1 iterations, the network that is tested has num_iterations=3; its h is not trained'),
-    (2, 'trained with 2 iterations, the network that is tested has num_iterations=3'), (3, None)])
+@pytest.mark.parametrize(
+    'iterations, warning',
+    [
+        (1, 'trained with 1 iterations, the network that is tested has num_iterations=3; its h is not trained'),
+        (2, 'trained with 2 iterations, the network that is tested has num_iterations=3'),
+        (3, None),
+    ],
+)
 def test_a_test_with_other_iterations_than_were_trained_warns(config, iterations, warning):
     config.model.backbone.num_iterations = iterations
     checkpoint = dict(state_dict=MODELS.build(config.model).state_dict())
@@ -111,7 +124,9 @@ class Log(list):
     info = warning = list.append
 
 
-@pytest.mark.parametrize('classes, message', [(400, ['The checkpoint is of 400 classes: its classifier is left out']), (8, [])])
+@pytest.mark.parametrize(
+    'classes, message', [(400, ['The checkpoint is of 400 classes: its classifier is left out']), (8, [])]
+)
 def test_a_classifier_of_other_classes_is_left_out_by_name_where_that_is_asked_for(config, classes, message):
     config.model.backbone.num_iterations = 1
     model = MODELS.build(config.model)
@@ -123,7 +138,7 @@ def test_a_classifier_of_other_classes_is_left_out_by_name_where_that_is_asked_f
         with pytest.raises(ValueError, match=r'\(400, 192\) for \(8, 192\).*phase_one.load_from'):
             CheckpointCheckHook().after_load_checkpoint(runner, checkpoint)
     CheckpointCheckHook(new_classifier=True).after_load_checkpoint(runner, checkpoint)
-    assert [line[:len(text)] for line, text in zip(runner.logger, message)] == message
+    assert [line[: len(text)] for line, text in zip(runner.logger, message)] == message
     left_out = names - set(checkpoint['state_dict'])
     assert left_out == ({'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'} if message else set())
     assert all(name in runner.logger[0] for name in left_out)
@@ -136,4 +151,5 @@ def test_only_the_classifier_may_be_left_out(config):
     config.model.cls_head.head.in_channels = 200
     with pytest.raises(ValueError, match='of another architecture'):
         CheckpointCheckHook(new_classifier=True).after_load_checkpoint(
-            runner, dict(state_dict=MODELS.build(config.model).state_dict()))
+            runner, dict(state_dict=MODELS.build(config.model).state_dict())
+        )

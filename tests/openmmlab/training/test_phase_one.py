@@ -1,4 +1,5 @@
 """Two phases in one run: when phase one is trained, what phase two starts from."""
+
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_both_phases_then_neither(config):
 
 def test_load_from_skips_phase_one(config, tmp_path):
     from mmaction.registry import MODELS
+
     model = config.model.to_dict()
     model['backbone']['num_iterations'] = 1
     plain = MODELS.build(model).state_dict()
@@ -76,7 +78,9 @@ def test_a_child_config_that_replaces_the_hooks_has_phase_one_all_the_same(confi
 def test_phase_two_starts_from_wherever_phase_one_ended(config, loop):
     if loop == 'epochs':  # it is stopped after the first of three epochs
         config.phase_one.train_cfg.update(max_epochs=3, val_interval=1)
-        config.custom_hooks.append(dict(type='EarlyStoppingHook', monitor='acc/video_top1', rule='greater', stopping_threshold=-1))
+        config.custom_hooks.append(
+            dict(type='EarlyStoppingHook', monitor='acc/video_top1', rule='greater', stopping_threshold=-1)
+        )
     else:
         config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
         config.phase_one.train_cfg = dict(type='IterBasedTrainLoop', max_iters=3, val_interval=3)
@@ -85,7 +89,9 @@ def test_phase_two_starts_from_wherever_phase_one_ended(config, loop):
             schedule.param_scheduler = [dict(type='LinearLR', by_epoch=False, end=2)]
     Runner.from_cfg(config).train()
     one, two = (record_of(Path(config.work_dir, folder)) for folder in ('phase_one', ''))
-    assert (one.checkpoint, two.checkpoint) == (('epoch_1.pth', 'epoch_1.pth') if loop == 'epochs' else ('net_3.pth', 'net_2.pth'))
+    assert (one.checkpoint, two.checkpoint) == (
+        ('epoch_1.pth', 'epoch_1.pth') if loop == 'epochs' else ('net_3.pth', 'net_2.pth')
+    )
     one, two = (state(Path(config.work_dir, path)) for path in (f'phase_one/{one.checkpoint}', two.checkpoint))
     assert all(torch.equal(one[key], two[key]) for key in W_1)
     assert two['backbone.conv1.conv.weight'].equal(one['backbone.conv1.conv.weight']) is False
@@ -102,7 +108,9 @@ def test_phase_one_of_another_config_is_not_taken(config):
     one = Path(config.work_dir, 'phase_one')
     Runner.from_cfg(phase_one_config(config, config.work_dir)).train()
     config.phase_one.optim_wrapper.optimizer.lr = 0.5
-    with pytest.raises(ValueError, match=f'{one} holds a training of another config:\n  optim_wrapper.optimizer.lr: 0.001 there, 0.5'):
+    with pytest.raises(
+        ValueError, match=f'{one} holds a training of another config:\n  optim_wrapper.optimizer.lr: 0.001 there, 0.5'
+    ):
         Runner.from_cfg(config).train()
     assert not Path(config.work_dir, 'epoch_1.pth').exists()
 

@@ -1,4 +1,5 @@
 """What a work folder says of its training: whether it has ended, of which config it is, what may be resumed."""
+
 import json
 import shutil
 from pathlib import Path
@@ -19,8 +20,14 @@ def mnist(mnist_data, monkeypatch, tmp_path):
     monkeypatch.setenv('KAIZEN_DATA', str(mnist_data))
     init_default_scope('mmpretrain')
     cfg = Config.fromfile(Path(__file__).resolve().parents[3] / 'configs' / 'mnist.py')
-    cfg.merge_from_dict({'train_dataloader.batch_size': 16, 'train_dataloader.dataset.max_images': 64,
-                         'train_cfg.max_epochs': 1, 'work_dir': str(tmp_path / 'work')})
+    cfg.merge_from_dict(
+        {
+            'train_dataloader.batch_size': 16,
+            'train_dataloader.dataset.max_images': 64,
+            'train_cfg.max_epochs': 1,
+            'work_dir': str(tmp_path / 'work'),
+        }
+    )
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
 
@@ -49,19 +56,34 @@ def test_a_training_has_ended_when_its_record_says_so(mnist):
         finished_checkpoint(mnist)
 
 
-@pytest.mark.parametrize('changes, checkpoint', [
-    ({'default_hooks.checkpoint.filename_tmpl': 'net-{}.pth'}, 'net-2.pth'),
-    ({'default_hooks.checkpoint.interval': 5, 'default_hooks.checkpoint.save_last': False}, 'final.pth'),
-    ({'default_hooks.checkpoint.out_dir': '{work}/elsewhere'}, 'elsewhere/work/epoch_2.pth'),
-    ({'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=6), 'default_hooks.checkpoint.by_epoch': False,
-      'default_hooks.checkpoint.interval': 4, 'param_scheduler': []}, 'iter_6.pth')])
+@pytest.mark.parametrize(
+    'changes, checkpoint',
+    [
+        ({'default_hooks.checkpoint.filename_tmpl': 'net-{}.pth'}, 'net-2.pth'),
+        ({'default_hooks.checkpoint.interval': 5, 'default_hooks.checkpoint.save_last': False}, 'final.pth'),
+        ({'default_hooks.checkpoint.out_dir': '{work}/elsewhere'}, 'elsewhere/work/epoch_2.pth'),
+        (
+            {
+                'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=6),
+                'default_hooks.checkpoint.by_epoch': False,
+                'default_hooks.checkpoint.interval': 4,
+                'param_scheduler': [],
+            },
+            'iter_6.pth',
+        ),
+    ],
+)
 def test_whatever_the_name_the_folder_and_the_loop(mnist, changes, checkpoint):
     changes = {'train_cfg.max_epochs': 2, **changes}
     if 'train_cfg' in changes:
         del changes['train_cfg.max_epochs']
         mnist.default_hooks.pop('epoch_seed')
-    mnist.merge_from_dict({key: value.format('{}', work=mnist.work_dir) if isinstance(value, str) else value
-                           for key, value in changes.items()})
+    mnist.merge_from_dict(
+        {
+            key: value.format('{}', work=mnist.work_dir) if isinstance(value, str) else value
+            for key, value in changes.items()
+        }
+    )
     runner = train(mnist)
     assert finished_checkpoint(mnist) == str(Path(mnist.work_dir, checkpoint))
     assert weights(finished_checkpoint(mnist)).equal(runner.model.backbone.fc1.weight)
@@ -75,8 +97,10 @@ def test_a_folder_of_another_config_is_refused_with_the_difference(mnist):
     before = weights(Path(mnist.work_dir, 'epoch_1.pth'))
     other = Config(mnist.to_dict())
     other.optim_wrapper.optimizer.lr = 0.25
-    message = (f'{mnist.work_dir} holds a training of another config:\n'
-               r'  optim_wrapper.optimizer.lr: 0.008 there, 0.25 here\n')
+    message = (
+        f'{mnist.work_dir} holds a training of another config:\n'
+        r'  optim_wrapper.optimizer.lr: 0.008 there, 0.25 here\n'
+    )
     with pytest.raises(ValueError, match=message):
         finished_checkpoint(other)
     for resume in (False, True):
@@ -104,7 +128,9 @@ def test_an_exchanged_checkpoint_does_not_count_as_the_end(mnist):
     mnist.train_cfg.max_epochs, folder = 2, Path(mnist.work_dir)
     record, last = (folder / NAME).read_text(), (folder / 'epoch_2.pth').read_bytes()
     (folder / NAME).write_text(record.replace('epoch_2.pth', 'epoch_1.pth'))
-    with pytest.raises(ValueError, match='epoch_1.pth is not the checkpoint that the training in its folder ended with, after 8'):
+    with pytest.raises(
+        ValueError, match='epoch_1.pth is not the checkpoint that the training in its folder ended with, after 8'
+    ):
         finished_checkpoint(mnist)
     (folder / NAME).write_text(record)
     checkpoint = torch.load(folder / 'epoch_2.pth', weights_only=False)
@@ -168,7 +194,9 @@ def test_a_folder_without_a_record_says_how_to_go_on(mnist):
     torch.save(checkpoint, path)
     Path(mnist.work_dir, NAME).unlink()
     for ask in (lambda: finished_checkpoint(mnist), lambda: train(mnist, resume=True)):
-        with pytest.raises(ValueError, match=f'holds epoch_1.pth but no {NAME}.* --resume CHECKPOINT.* load_from=CHECKPOINT'):
+        with pytest.raises(
+            ValueError, match=f'holds epoch_1.pth but no {NAME}.* --resume CHECKPOINT.* load_from=CHECKPOINT'
+        ):
             ask()
     train(mnist, resume=True, load_from=str(path))
     assert finished_checkpoint(mnist) == str(path)
@@ -181,9 +209,17 @@ def test_from_a_checkpoint_without_a_name_it_goes_on_even_where_it_is_killed_at_
     assert finished_checkpoint(mnist).endswith('epoch_2.pth')
 
 
-@pytest.mark.parametrize('damage', [
-    lambda text: text[:-20], lambda text: text.replace('0.008', '0.5'), lambda text: '[]', lambda text: '',
-    lambda text: text.replace('"iterations": null', '"iterations": "4"'), lambda text: '\x00' * 40])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace('0.008', '0.5'),
+        lambda text: '[]',
+        lambda text: '',
+        lambda text: text.replace('"iterations": null', '"iterations": "4"'),
+        lambda text: '\x00' * 40,
+    ],
+)
 def test_a_damaged_record_is_named(mnist, damage):
     folder = Path(mnist.work_dir)
     write_record(folder, new_record(training_settings(mnist)))

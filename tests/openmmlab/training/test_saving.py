@@ -1,4 +1,5 @@
 """What a later run relies on is written whole, whenever the process dies."""
+
 import os
 import resource
 from pathlib import Path
@@ -44,15 +45,24 @@ def test_the_oldest_goes_when_the_new_one_is_there(monkeypatch, tmp_path):
     seen = events(monkeypatch)
     toy_runner(tmp_path, epochs=3, checkpoint=dict(max_keep_ckpts=1)).train()
     assert [event for event in seen if 'training.json' not in event] == [
-        'replace epoch_1.pth', 'replace last_checkpoint',
-        'replace epoch_2.pth', 'replace last_checkpoint', 'remove epoch_1.pth',
-        'replace epoch_3.pth', 'replace last_checkpoint', 'remove epoch_2.pth']
+        'replace epoch_1.pth',
+        'replace last_checkpoint',
+        'replace epoch_2.pth',
+        'replace last_checkpoint',
+        'remove epoch_1.pth',
+        'replace epoch_3.pth',
+        'replace last_checkpoint',
+        'remove epoch_2.pth',
+    ]
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['epoch_3.pth']
 
 
 def test_killed_at_any_step_it_goes_on_to_the_same_end(tmp_path):
-    settings = dict(epochs=3, checkpoint=dict(max_keep_ckpts=1), optim_wrapper=dict(
-        optimizer=dict(type='SGD', lr=0.1, momentum=0.9)))
+    settings = dict(
+        epochs=3,
+        checkpoint=dict(max_keep_ckpts=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+    )
     with pytest.MonkeyPatch.context() as patch:
         steps = events(patch)
         toy_runner(tmp_path / 'whole', **settings).train()
@@ -75,7 +85,6 @@ def test_killed_at_any_step_it_goes_on_to_the_same_end(tmp_path):
 
 @HOOKS.register_module()
 class Stop(Hook):
-
     def before_train_epoch(self, runner):
         runner.checkpoint_hook = next(h for h in runner.hooks if type(h).__name__ == 'CheckpointHook')
         runner.train_loop.stop_training = True
@@ -89,15 +98,21 @@ def test_a_checkpoint_says_what_to_remove_in_this_folder_only(tmp_path):
         victim.parent.mkdir(exist_ok=True)
         victim.write_text('')
     checkpoint['message_hub']['runtime_info'].update(
-        keep_ckpt_ids=['../victim'] * 5, best_ckpt=str(victims[1]), best_score=0.)
+        keep_ckpt_ids=['../victim'] * 5, best_ckpt=str(victims[1]), best_score=0.0
+    )
     torch.save(checkpoint, tmp_path / 'bad.pth')
-    runner = toy_runner(tmp_path / 'two', resume=True, load_from=str(tmp_path / 'bad.pth'), hooks=[dict(type='Stop')], checkpoint=dict(
-        max_keep_ckpts=1, save_best='acc', filename_tmpl='{}.pth'))
+    runner = toy_runner(
+        tmp_path / 'two',
+        resume=True,
+        load_from=str(tmp_path / 'bad.pth'),
+        hooks=[dict(type='Stop')],
+        checkpoint=dict(max_keep_ckpts=1, save_best='acc', filename_tmpl='{}.pth'),
+    )
     runner.train()
     hook = runner.checkpoint_hook
     assert hook.best_ckpt_path == str(tmp_path / 'two' / 'best_acc.pth')
-    runner.message_hub.update_info('best_score', 0.)
-    hook._save_best_checkpoint(runner, dict(acc=1.))
+    runner.message_hub.update_info('best_score', 0.0)
+    hook._save_best_checkpoint(runner, dict(acc=1.0))
     assert all(victim.exists() for victim in victims)
 
 

@@ -1,4 +1,5 @@
 """MFNet as mmaction2's backbone: registry, starting weights, memory format."""
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -24,24 +25,34 @@ def save(network, path, prefix=''):
 def test_plain_gives_a_map_and_recurrent_a_tuple():
     x = torch.randn(1, 3, 10, 96, 96)
     assert build()(x).shape == (1, 192, 5, 3, 3)
-    recurrent = MODELS.build(dict(type='RecurrentMFNet3d', variant='mfnet3d_n9', num_iterations=3, input_size=(10, 96, 96)))
+    recurrent = MODELS.build(
+        dict(type='RecurrentMFNet3d', variant='mfnet3d_n9', num_iterations=3, input_size=(10, 96, 96))
+    )
     assert [y.shape for y in recurrent(x)] == [(1, 192, 5, 3, 3)] * 3
     assert not any('classifier' in name for name in recurrent.state_dict())
 
 
 def test_the_block_is_in_the_registry():
-    block = MODELS.build(dict(
-        type='AdaptiveRecurrentBlock', block=dict(type='ConvModule', in_channels=4, out_channels=4, kernel_size=3, padding=1),
-        dynamic=['conv'], feedback_shape=(4, 5, 5)))
+    block = MODELS.build(
+        dict(
+            type='AdaptiveRecurrentBlock',
+            block=dict(type='ConvModule', in_channels=4, out_channels=4, kernel_size=3, padding=1),
+            dynamic=['conv'],
+            feedback_shape=(4, 5, 5),
+        )
+    )
     assert len(block(torch.randn(2, 4, 5, 5))) == 2
-    assert MODELS.build(dict(type='KaizenLoss', kaizen_weight=0.)).kaizen_weight == 0
+    assert MODELS.build(dict(type='KaizenLoss', kaizen_weight=0.0)).kaizen_weight == 0
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_3d_weights_of_the_original_names_load(tmp_path, prefix):
     source = mfnet3d_n9(num_classes=7)
     path = save(source, tmp_path / 'net.pth', prefix)
-    for backbone in (build(init_cfg=dict(type='Pretrained', checkpoint=path)), build(pretrained=path, pretrained2d=False)):
+    for backbone in (
+        build(init_cfg=dict(type='Pretrained', checkpoint=path)),
+        build(pretrained=path, pretrained2d=False),
+    ):
         backbone.init_weights()
         for name, value in backbone.state_dict().items():
             assert torch.equal(value, source.state_dict()[name]), name

@@ -1,4 +1,5 @@
 """The comparison networks for videos as mmaction2's backbones."""
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -29,10 +30,15 @@ def test_stc_stands_in_every_residual_block(depth, features, blocks):
     for block in stc:
         for branch in (block.spatial, block.temporal):
             torch.nn.init.zeros_(branch[2].weight)
-            torch.nn.init.constant_(branch[2].bias, 50.)
+            torch.nn.init.constant_(branch[2].bias, 50.0)
     convolution = 'conv2' if depth < 50 else 'conv3'
-    plain.load_state_dict({key.replace(f'{convolution}.0.', f'{convolution}.'): value for key, value in backbone.state_dict().items()
-                           if f'{convolution}.1.' not in key})
+    plain.load_state_dict(
+        {
+            key.replace(f'{convolution}.0.', f'{convolution}.'): value
+            for key, value in backbone.state_dict().items()
+            if f'{convolution}.1.' not in key
+        }
+    )
     x = torch.randn(1, 3, 8, 32, 32)
     torch.testing.assert_close(backbone(x), plain(x))
 

@@ -1,4 +1,5 @@
 """Lists with faults are refused before training, broken videos are named."""
+
 import os
 from unittest import mock
 
@@ -10,8 +11,13 @@ from torch.utils.data import DataLoader
 from kaizen_mm.openmmlab import class_names
 from tests.data.clips import cut, make_video
 
-PIPELINE = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=4), dict(type='DecordDecode'),
-            dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
+PIPELINE = [
+    dict(type='DecordInit'),
+    dict(type='SampleFrames', clip_len=4),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
 
 
 @pytest.fixture
@@ -21,8 +27,18 @@ def build(digits, tmp_path):
     def build(text=None, **kwargs):
         ann_file = tmp_path / 'list.txt'
         ann_file.write_text((digits / 'train.txt').read_text() if text is None else text)
-        return DATASETS.build({**dict(type='VideoListDataset', ann_file=str(ann_file), num_classes=8,
-                                      data_prefix=dict(video=str(digits / 'videos')), pipeline=PIPELINE), **kwargs})
+        return DATASETS.build(
+            {
+                **dict(
+                    type='VideoListDataset',
+                    ann_file=str(ann_file),
+                    num_classes=8,
+                    data_prefix=dict(video=str(digits / 'videos')),
+                    pipeline=PIPELINE,
+                ),
+                **kwargs,
+            }
+        )
 
     return build
 
@@ -43,22 +59,27 @@ def test_blank_lines_are_passed_over_and_names_may_hold_spaces(build, digits, tm
     assert len(dataset) == 1 and int(dataset[0]['data_samples'].gt_label) == 3
 
 
-@pytest.mark.parametrize('text, message', [
-    ('train_00000.mp4 0\ntrain_00001.mp4 8\n', r'list.txt:2: label 8 .* from 0 to 7'),
-    ('train_00000.mp4 -1\n', r'list.txt:1: expected "file label"'),
-    ('train_00000.mp4 cat\n', r'list.txt:1: expected "file label"'),
-    ('train_00000.mp4\n', r'list.txt:1: expected "file label"'),
-    ('\n', 'list.txt is empty'),
-    ('train_00000.mp4 0\n./train_00000.mp4 1\n', r'list.txt:1: label 0 .*label 1 in line 2.*list.txt:2: '),
-    ('train_00000.mp4 1\ntrain_00001.mp4 1\n', r'list.txt: all 2 training samples have label 1'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('train_00000.mp4 0\ntrain_00001.mp4 8\n', r'list.txt:2: label 8 .* from 0 to 7'),
+        ('train_00000.mp4 -1\n', r'list.txt:1: expected "file label"'),
+        ('train_00000.mp4 cat\n', r'list.txt:1: expected "file label"'),
+        ('train_00000.mp4\n', r'list.txt:1: expected "file label"'),
+        ('\n', 'list.txt is empty'),
+        ('train_00000.mp4 0\n./train_00000.mp4 1\n', r'list.txt:1: label 0 .*label 1 in line 2.*list.txt:2: '),
+        ('train_00000.mp4 1\ntrain_00001.mp4 1\n', r'list.txt: all 2 training samples have label 1'),
+    ],
+)
 def test_faulty_lists(build, text, message):
     with pytest.raises(ValueError, match=message):
         build(text)
 
 
 def test_missing_files(build, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'1 of 2 files .*list.txt:2: .*none.mp4: missing\. .*prepare_data.py list'):
+    with pytest.raises(
+        FileNotFoundError, match=r'1 of 2 files .*list.txt:2: .*none.mp4: missing\. .*prepare_data.py list'
+    ):
         build('train_00000.mp4 1\nnone.mp4 0\n')
     with pytest.raises(FileNotFoundError, match='ann_file: no file nowhere.txt'):
         build(ann_file='nowhere.txt')
@@ -69,7 +90,11 @@ def test_missing_files(build, tmp_path):
 
 
 def test_one_class_is_enough_where_it_is_asked_for(build):
-    assert len(build('train_00000.mp4 1\n', allow_one_class=True)) == len(build('train_00000.mp4 1\n', test_mode=True)) == 1
+    assert (
+        len(build('train_00000.mp4 1\n', allow_one_class=True))
+        == len(build('train_00000.mp4 1\n', test_mode=True))
+        == 1
+    )
 
 
 @pytest.mark.parametrize('name, codec', [('a.avi', 'mpeg4'), ('a.mp4', 'libx264'), ('a.mkv', 'libx264')])
@@ -87,8 +112,14 @@ def test_stock_data_sets_open_videos_by_path(digits, tmp_path):
     (tmp_path / 'b.mp4').write_bytes((digits / 'videos' / 'train_00000.mp4').read_bytes())
     (tmp_path / 'list.txt').write_text('a.avi 0\nb 1\n')
     init_default_scope('mmaction')
-    dataset = DATASETS.build(dict(type='VideoDataset', ann_file=str(tmp_path / 'list.txt'), pipeline=PIPELINE,
-                                  data_prefix=dict(video=str(tmp_path))))
+    dataset = DATASETS.build(
+        dict(
+            type='VideoDataset',
+            ann_file=str(tmp_path / 'list.txt'),
+            pipeline=PIPELINE,
+            data_prefix=dict(video=str(tmp_path)),
+        )
+    )
     with pytest.raises(ValueError, match='a.avi: truncated: '):
         dataset[0]
     assert dataset[1]['inputs'].shape == (1, 3, 4, 32, 32)  # names without an ending are those of .mp4
@@ -125,8 +156,11 @@ def test_unreadable_files_can_be_skipped(spoilt):
 
     dataset = spoilt(max_unreadable=0.2)
     dataset[2]
-    with pytest.raises(RuntimeError, match='cannot load .*5.mp4.* 2 of 8 files cannot be loaded, more than '
-                       'max_unreadable=0.2 allows: .*2.mp4, .*5.mp4'):
+    with pytest.raises(
+        RuntimeError,
+        match='cannot load .*5.mp4.* 2 of 8 files cannot be loaded, more than '
+        'max_unreadable=0.2 allows: .*2.mp4, .*5.mp4',
+    ):
         dataset[5]
     for options in (dict(), dict(max_unreadable=0.9, test_mode=True)):
         with pytest.raises(RuntimeError, match='cannot load .*2.mp4'):

@@ -1,4 +1,5 @@
 """The head over iterates against the stock head."""
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -77,7 +78,7 @@ def test_soft_labels_of_mixup_reach_every_iterate():
 
 def test_a_single_sample_with_as_many_classes_as_labels():
     head = build()
-    log = head.loss(features(2, 1), samples(labels=(3, ), soft_classes=4))
+    log = head.loss(features(2, 1), samples(labels=(3,), soft_classes=4))
     assert torch.isfinite(log['loss_cls'])
 
 
@@ -106,13 +107,14 @@ def test_max_testing_views_changes_nothing():
         type='Recognizer3D',
         backbone=dict(type='RecurrentMFNet3d', variant='mfnet3d_n9', num_iterations=2, input_size=(10, 96, 96)),
         cls_head=dict(type='AdaptiveRecurrentHead', head={**I3D, 'in_channels': 192}),
-        data_preprocessor=dict(type='ActionDataPreprocessor', format_shape='NCTHW'))
+        data_preprocessor=dict(type='ActionDataPreprocessor', format_shape='NCTHW'),
+    )
     net = MODELS.build(model).eval()
-    data = batch(4, labels=(1, ))
+    data = batch(4, labels=(1,))
     with torch.no_grad():
         whole = net.test_step(data)[0].iterate_clip_scores
         net.test_cfg = dict(max_testing_views=3)
-        parts = net.test_step(batch(4, labels=(1, )))[0].iterate_clip_scores
+        parts = net.test_step(batch(4, labels=(1,)))[0].iterate_clip_scores
     assert whole.shape == (2, 4, 4) and torch.allclose(whole, parts, atol=1e-5)
 
 
@@ -127,7 +129,6 @@ def test_batch_norm_in_the_head_keeps_statistics_per_iterate():
 
     @MODELS.register_module(force=True)
     class NormHead(type(MODELS.build(I3D))):
-
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             self.norm = torch.nn.BatchNorm3d(8)
@@ -151,13 +152,17 @@ def pair(samples=2, frames=None, channels=8):
     return tuple(torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
 
 
-@pytest.mark.parametrize('head, feats, kwargs', [
-    (dict(type='TSNHead', spatial_type='avg'), pair(frames=3), dict(num_segs=3)),
-    (dict(type='TSMHead', num_segments=3), pair(frames=3), dict(num_segs=3)),
-    (dict(type='X3DHead'), pair(), {}),
-    (dict(type='SlowFastHead'), tuple(zip(pair(channels=6), pair(channels=2))), {}),
-    (dict(type='TimeSformerHead'), tuple(f.mean(dim=(2, 3, 4)) for f in pair()), {}),
-], ids=lambda value: value['type'] if isinstance(value, dict) and 'type' in value else '')
+@pytest.mark.parametrize(
+    'head, feats, kwargs',
+    [
+        (dict(type='TSNHead', spatial_type='avg'), pair(frames=3), dict(num_segs=3)),
+        (dict(type='TSMHead', num_segments=3), pair(frames=3), dict(num_segs=3)),
+        (dict(type='X3DHead'), pair(), {}),
+        (dict(type='SlowFastHead'), tuple(zip(pair(channels=6), pair(channels=2))), {}),
+        (dict(type='TimeSformerHead'), tuple(f.mean(dim=(2, 3, 4)) for f in pair()), {}),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) and 'type' in value else '',
+)
 def test_other_heads_give_on_each_iterate_what_they_give_alone(head, feats, kwargs):
     settings = {**head, 'num_classes': 4, 'in_channels': 8, 'average_clips': 'prob', 'topk': (1, 2)}
     if 'dropout_ratio' not in settings and head['type'] != 'TimeSformerHead':

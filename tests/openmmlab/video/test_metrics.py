@@ -1,4 +1,5 @@
 """Clip and video accuracy against scikit-learn and hand-made cases."""
+
 import numpy as np
 import pytest
 import torch
@@ -35,8 +36,12 @@ def test_probabilities_are_summed_over_clips():
     # two clips lean to class 1, one is sure of class 0: the vote of sums goes to class 0
     scores = torch.tensor([[[[0.9, 0.1], [0.45, 0.55], [0.45, 0.55]]]])
     values = evaluate(scores, [0])
-    assert values == {'acc/video_top1': 1, 'acc/video_mean_class': 1,
-                      'acc/clip_top1': pytest.approx(1 / 3), 'acc/clip_mean_class': pytest.approx(1 / 3)}
+    assert values == {
+        'acc/video_top1': 1,
+        'acc/video_mean_class': 1,
+        'acc/clip_top1': pytest.approx(1 / 3),
+        'acc/clip_mean_class': pytest.approx(1 / 3),
+    }
 
 
 def test_equal_scores_are_no_hit_by_chance():
@@ -51,6 +56,6 @@ def test_nan_is_an_error_not_a_result():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match='topk must be positive'):
-        IterateAccuracy(topk=(0, ))
+        IterateAccuracy(topk=(0,))
     with pytest.raises(KeyError, match='AdaptiveRecurrentHead'):
         IterateAccuracy().process(None, [dict(gt_label=torch.tensor([0]))])

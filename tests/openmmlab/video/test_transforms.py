@@ -1,4 +1,5 @@
 """Positions of test clips, and frames that are decoded once."""
+
 from pathlib import Path
 from unittest import mock
 
@@ -63,8 +64,17 @@ def test_bad_positions():
         SampleTestClips(16, positions='dense')
 
 
-@pytest.mark.parametrize('name', ['kaizen_mfnet_list.py', 'kaizen_mfnet_ucf101.py', 'kaizen_mfnet_digits.py', 'kaizen_tsn_r18_list.py',
-                                  'kaizen_slowonly_r18_list.py', 'kaizen_slowonly_r50_list.py'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'kaizen_mfnet_list.py',
+        'kaizen_mfnet_ucf101.py',
+        'kaizen_mfnet_digits.py',
+        'kaizen_tsn_r18_list.py',
+        'kaizen_slowonly_r18_list.py',
+        'kaizen_slowonly_r50_list.py',
+    ],
+)
 def test_frames_that_clips_share_are_decoded_once_and_nothing_else_changes(name, digits):
     init_default_scope('mmaction')
     cfg = Config.fromfile(CONFIGS / name)
@@ -72,10 +82,16 @@ def test_frames_that_clips_share_are_decoded_once_and_nothing_else_changes(name,
     shared = [step for step in steps if step.type == 'OnDistinctFrames']
     assert len(shared) == 1
     plainly = [inner for step in steps for inner in (step.transforms if step.type == 'OnDistinctFrames' else [step])]
-    video = dict(filename=str(next((digits / 'videos').glob('val_*'))), label=0, start_index=0, modality='RGB', sample_idx=3)
+    video = dict(
+        filename=str(next((digits / 'videos').glob('val_*'))), label=0, start_index=0, modality='RGB', sample_idx=3
+    )
     decoded = []
-    with mock.patch.object(DecordDecode, '_decord_load_frames', autospec=True,
-                           side_effect=lambda self, reader, frames: decoded.append(frames) or list(reader.get_batch(frames).asnumpy())):
+    with mock.patch.object(
+        DecordDecode,
+        '_decord_load_frames',
+        autospec=True,
+        side_effect=lambda self, reader, frames: decoded.append(frames) or list(reader.get_batch(frames).asnumpy()),
+    ):
         once, again = (Compose(pipeline)(dict(video)) for pipeline in (steps, plainly))
     side = next((step.crop_size for step in plainly if 'crop_size' in step), 32)
     assert once['inputs'].shape[-2:] == (side, side)
