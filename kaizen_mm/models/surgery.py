@@ -7,26 +7,24 @@ final iterate of the one before, and the last one gives its iterates to what fol
 import inspect
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Sequence, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kaizen_mm.arguments import check_text
-from kaizen_mm.layers import WeightAdapter, add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers import add_iterate_statistics, iterate_statistics
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
-from kaizen_mm.layers.dynamic_conv import dynamic_kind
 from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
-from kaizen_mm.layers.foreign_call import block_output
 from kaizen_mm.layers.iterate_statistics import restore_iterate_statistics
-from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations, dynamic_names, nearest
+from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from kaizen_mm.models.inputs import arguments, constant, is_flag, most_arguments
 from kaizen_mm.models.replay import CallRecord, EmbeddedRecurrentBlock, Replay, ancestors, tensors
 from kaizen_mm.models.samples import check_samples
 from kaizen_mm.models.span import Span
+from kaizen_mm.models.surgery_arguments import block_parts, block_settings, check_adapter, feedback_shape_of
 
 
 class RecurrentNetwork(DelegatingWrapper):
@@ -89,7 +87,7 @@ class RecurrentNetwork(DelegatingWrapper):
         own = dict(num_iterations=num_iterations, norm_statistics=norm_statistics, freeze_dynamic=freeze_dynamic)
         self.span = None  # of a block that is a sequence of submodules
         if not isinstance(block, (list, tuple)):
-            self._make_recurrent(_settings(block, common), args, kwargs, own)
+            self._make_recurrent(block_settings(block, common), args, kwargs, own)
             return
         span = Span(network, block, args, kwargs)
         try:
@@ -102,14 +100,14 @@ class RecurrentNetwork(DelegatingWrapper):
 
     def _make_recurrent(self, settings, args, kwargs, own):
         network, num_iterations = self.wrapped, own['num_iterations']
-        parts = {name: _block_parts(network, name, **options) for name, options in settings.items()}
+        parts = {name: block_parts(network, name, **options) for name, options in settings.items()}
         record = CallRecord(network, {path for paths in parts.values() for path in paths})
         with record.recording(), evaluation(network):
             network(*args, **kwargs)
         for name, options in settings.items():
-            options['feedback_shape'] = _feedback_shape(record, name, parts[name], options)
+            options['feedback_shape'] = feedback_shape_of(record, name, parts[name], options)
             if num_iterations > 1:
-                _check_adapter(network, name, **options)
+                check_adapter(network, name, **options)
         order = record.in_order(list(settings))
         upstream, downstream, later = record.around(order[-1])
         with evaluation(network):
@@ -218,84 +216,6 @@ class RecurrentNetwork(DelegatingWrapper):
                 return value(*args, **kwargs)
 
         return method
-
-
-def _settings(block, common: dict) -> Dict[str, dict]:
-    """The arguments of each block."""
-    if not isinstance(block, (str, Mapping)) or not block:
-        raise ValueError(
-            'block must be the name of a submodule, or a mapping of names to arguments, or a sequence of names, got '
-            f'{block!r}'
-        )
-    if isinstance(block, Mapping) and not all(
-        isinstance(n, str) and isinstance(own, Mapping) for n, own in block.items()
-    ):
-        raise ValueError(f'block must map names of submodules to their arguments, got {block!r}')
-    settings = {block: common} if isinstance(block, str) else {name: {**common, **own} for name, own in block.items()}
-    for name in settings:
-        for other in settings:
-            if name.startswith(f'{other}.'):
-                raise ValueError(f'block: {name!r} lies within {other!r}; recurrent blocks must follow one another')
-    return settings
-
-
-def _block_parts(network: nn.Module, name: str, dynamic, feedback: str, **adapter) -> List[str]:
-    """Names in ``network`` of a block, its dynamic layers and what ``h`` reads, in this order."""
-    known = dict(network.named_modules())
-    if not name or name not in known:
-        raise ValueError(f'block: {type(network).__name__} has no submodule {name!r}; {nearest(name, known)}')
-    layers = dynamic_names(dynamic, f'block {name!r}')
-    check_text('feedback', feedback, "the name of a submodule of the block, '' for its output")
-    inside = dict(known[name].named_modules())
-    for argument, part in [('dynamic', layer) for layer in layers] + [('feedback', feedback)]:
-        if part not in inside:
-            raise ValueError(f'{argument}: block {name!r} has no submodule {part!r}; {nearest(part, inside)}')
-    for layer in layers:
-        dynamic_kind(inside[layer], f'dynamic layer {layer!r} of block {name!r}')
-    return [f'{name}.{part}' if part else name for part in ('', *layers, feedback)]
-
-
-def _feedback_shape(record: CallRecord, name: str, parts: List[str], options: dict) -> Tuple[int, ...]:
-    """The shape ``(C, *spatial)`` of one sample's feedback map; raises what is wrong with the calls."""
-    block, *layers, feedback = (record.calls[part] for part in parts)
-    if len(block) != 1:
-        raise ValueError(
-            f'block: {name!r} must run once in a forward pass, it runs {len(block)} times; take a block that runs once'
-        )
-    for part, calls in zip(parts[1:], [*layers, feedback]):
-        if len(calls) != 1:
-            argument = 'feedback' if part == parts[-1] else 'dynamic'
-            raise ValueError(
-                f'{argument}: block {name!r} must call {part!r} once, it does so {len(calls)} times; take one '
-                'that it calls once'
-            )
-    if not block[0][0] or not isinstance(block[0][0][0], Tensor):
-        raise ValueError(
-            f'block: {name!r} must get a tensor as its first positional argument, it gets '
-            f'{[type(value).__name__ for value in block[0][0]]}'
-        )
-    samples, z = len(block[0][0][0]), block_output(feedback[0][1])
-    for part, calls in zip(parts[1:], layers):
-        if len(calls[0][0][0]) % samples:
-            raise ValueError(
-                f'dynamic: {part!r} gets a batch of {len(calls[0][0][0])} for {samples} samples of the block; '
-                'take a layer that gets one entry, or as many entries, per sample'
-            )
-    if len(z) != samples:
-        raise ValueError(
-            f'feedback: {parts[-1]!r} gives a batch of {len(z)} for {samples} samples of the block; take a '
-            'module that gives one entry per sample'
-        )
-    return tuple((z.movedim(-1, 1) if options.get('feedback_layout') == 'channels_last' else z).shape[1:])
-
-
-def _check_adapter(network: nn.Module, name: str, dynamic, feedback: str, feedback_shape: tuple, **adapter) -> None:
-    """Raises what is wrong with the arguments of an adapter, before anything of the network is changed."""
-    with torch.device('meta'):
-        layers: Dict[str, Any] = {
-            layer: network.get_submodule(f'{name}.{layer}' if layer else name) for layer in dynamic_names(dynamic)
-        }
-        WeightAdapter(feedback_shape, {layer: module.weight.shape for layer, module in layers.items()}, **adapter)
 
 
 def _copied(network: nn.Module, blocks: List[str], upstream: List[str], args: tuple, kwargs: dict) -> List[str]:
