@@ -154,5 +154,11 @@ def table(records: Path) -> list[str]:
 def _verdict(row: Row) -> str:
     if row['found'] is None:
         return '-'
-    value, wanted = round(row['found'][0], 2), row['wanted']
-    return 'reached' if (value >= wanted if row['sign'] == '>=' else value <= wanted) else '**not reached**'
+    measured, counted, _ = row['found']
+    if _good(row, measured):
+        return 'reached'
+    return '**not reached**' + ('; the count does not allow it' if counted and not _good(row, counted) else '')
+
+
+def _good(row: Row, value: float) -> bool:
+    return round(value, 2) >= row['wanted'] if row['sign'] == '>=' else round(value, 2) <= row['wanted']

@@ -39,7 +39,7 @@ NETWORKS: dict[str, NetworkCase] = dict(
     mfnet3d_n9_112=NetworkCase('kaizen_mfnet3d_n9, 16x112x112', 'mfnet3d_n9', (16, 112, 112), 8),
     mfnet3d_n9_224=NetworkCase('kaizen_mfnet3d_n9, 16x224x224', 'mfnet3d_n9', (16, 224, 224), 4),
     mfnet2d=NetworkCase('kaizen_mfnet2d, 224x224', 'mfnet2d', (224, 224), 8, 4),
-    resnet18=NetworkCase('RecurrentNetwork of resnet18, 112x112', 'resnet18', (112, 112), 8),
+    resnet18=NetworkCase('RecurrentNetwork of resnet18, layer4.1.conv1, 112x112', 'resnet18', (112, 112), 8),
     mfnet3d_original=NetworkCase('mfnet3d, plain, 16x112x112', 'mfnet3d', (16, 112, 112), 2, None),
 )
 QUICK_NETWORKS: dict[str, NetworkCase] = dict(

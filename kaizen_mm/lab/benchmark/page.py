@@ -1,5 +1,6 @@
 """Draws the tables and plots of docs/benchmarks.md and docs/scaling.md from the records of measurements."""
 
+import statistics
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from kaizen_mm.files import write_lines
 from . import goals, tables
 from .growth_plot import plot_growth
 from .plans import cluster, cores_for_gpus, plan
-from .records import Row, markdown, read_record
+from .records import Row, markdown, number, read_record
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORDS = ROOT / 'results' / 'benchmarks'
@@ -113,16 +114,20 @@ def _table(name: str, records: Path, page: Path) -> list[str]:
     for path in (records / f'{record}.json', records / f'{record}_cuda.json'):
         if path.exists():
             content = read_record(path)
-            lines += [*([''] if lines else []), *drawn(content['rows']), '', *_about(content['about'], path.name)]
+            lines += [*([''] if lines else []), *drawn(content['rows']), '', *_about(content, path.name)]
     return lines or ['Not measured.']
 
 
-def _about(about: dict[str, Any], name: str) -> list[str]:
+def _about(content: dict[str, Any], name: str) -> list[str]:
     """How a record came about, in lines of at most a hundred columns."""
+    about, rates = content['about'], [row['product_rates'] for row in content['rows'] if 'product_rates' in row]
     busy = max(about['load_before'] or 0, about['load_after'] or 0)
     load = f'load of the machine {about["load_before"]} before and {about["load_after"]} after'
     if about['load_before'] is not None and busy > 1.5 * about['cores']:
         load += ': **it was busy with other work**'
     machine = f'{about.get("gpu") or about["processor"]}, {about["cores"]} cores, {about["threads"]} threads'
     text = f'`{about["command"]}`; {machine}, torch {about["torch"]}, {load}; results/benchmarks/{name}.'
+    if rates:
+        found = [f'{number(statistics.median(row[kind] for row in rates))} by {kind}' for kind in rates[0]]
+        text += f' Matrix products, 10^9 multiply-adds a second: {", ".join(found)}.'
     return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
