@@ -50,6 +50,7 @@ FAMILIES = {
 _DATA = {
     'tiny_imagenet': ('20 classes of Tiny ImageNet', 'Image Classification'),
     'cifar10': ('CIFAR-10', 'Image Classification'),
+    'mnist_held_out': ('MNIST, the last 10,000 training images held out', 'Image Classification'),
     'mnist': ('MNIST', 'Image Classification'),
     'digits': ('Moving digits', 'Action Recognition'),
 }
