@@ -46,7 +46,9 @@ def plot_growth(rows: Sequence[Row], path: Path) -> None:
             place.set_xscale('log', base=2)
         place.set_xticks(ticks, [str(tick) for tick in ticks])
         place.minorticks_off()
-        place.set(xlabel=_TITLES[name], ylim=(0, None))
+        place.set(
+            xlabel=_TITLES[name], ylim=(0, 1.08 * max(row['ratio']['high'] for row in rows if row['axis'] == name))
+        )
         place.grid(alpha=0.3)
     axes[0, 0].set_ylabel('recurrent / plain')
     handles, labels = axes[0, 0].get_legend_handles_labels()
