@@ -35,6 +35,9 @@ _TRANSFORMER_LAYERS = (
     nn.TransformerDecoder,
 )
 
+# torch 2.6 cannot tell a graph for export from one of torch.compile
+_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+
 
 class AdaptiveRecurrentBlock(TransparentWrapper):
     """Runs a block K times and rewrites some of its weights, per sample, in between.
@@ -199,7 +202,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     def _remember(self, increments):
         """Keeps what :meth:`weight_change` needs; not while a graph for export is made, which can keep nothing."""
-        if not torch.compiler.is_exporting():
+        if not _is_exporting():
             self._increments_seen.append([increment.snapshot() for increment in increments])
 
     @torch.no_grad()

@@ -2,13 +2,14 @@
 
 import copy
 import pickle
+import runpy
 from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock, recurrent_blocks
+from kaizen_mm.layers import AdaptiveRecurrentBlock, recurrent_block, recurrent_blocks
 
 DYNAMIC = ('first', 'inner.second')
 
@@ -35,6 +36,15 @@ def recurrent(num_iterations=3, **options):
 def u():
     torch.manual_seed(1)
     return torch.randn(2, 4, 5, 5)
+
+
+def test_the_oldest_torch_cannot_tell_that_it_exports(u, monkeypatch):
+    monkeypatch.delattr(torch.compiler, 'is_exporting')  # as in torch 2.6
+    block_of = runpy.run_path(recurrent_block.__file__)['AdaptiveRecurrentBlock']
+    block = block_of(
+        plain_block(), num_iterations=3, dynamic=DYNAMIC, feedback_shape=(8, 3, 3), feedback='inner', alpha=0.5
+    )
+    assert len(block(u)) == 3 and block.weight_change().shape[0] == 2
 
 
 def test_a_pass_that_fails_leaves_the_block_as_it_was(u):
