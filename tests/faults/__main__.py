@@ -10,14 +10,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List
 
-import mmaction.models  # noqa: F401
-import mmpretrain.models  # noqa: F401
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import kaizen_mm  # noqa: F401
+import kaizen_mm  # noqa: F401  first: it mends what keeps mmaction2 from being imported
+
+# isort: split
+import mmaction.models  # noqa: F401
+import mmpretrain.models  # noqa: F401
+
+# isort: split
 from tests.faults import arguments, files, foreign_code, full_disk, kills, trainings
 from tests.faults.case import Outcome, try_all
 from tests.faults.kills import forked
