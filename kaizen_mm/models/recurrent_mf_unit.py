@@ -6,7 +6,7 @@ TorchScript, which takes the number of iterations at the time of scripting.
 """
 
 import math
-from typing import TYPE_CHECKING, List, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         make_norms_indexed(unit)
         for part in unit.children():
             part.__class__ = IndexedNormActConv
+        if 'adapter' in self._modules:
+            unit.conv_i2.__class__ = IndexedNormActDynamicConv
         self._forms_weights = self._cheaper_formed()
 
     def _cheaper_formed(self) -> List[bool]:
@@ -69,7 +71,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         """What all iterates share. The first convolution always sees the same input."""
         u, shortcut, activated = self.wrapped.prepare(u)
         conv = self.wrapped.conv_i1.conv
-        return [u, shortcut, conv(activated), self._seen(0, activated)]
+        seen = activated if self._takes_input(0) else conv.project(activated, self.adapter.linears[0].basis())
+        return [u, shortcut, conv(activated), seen]
 
     def _initial(self) -> List[Tensor]:
         none: List[Tensor] = []
@@ -83,22 +86,21 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         scale = self.adapter.alpha if self.adapter.low_rank else 1.0
         if index > 0:
             y = unit.conv_i1.conv.mix(y, self._rows(0, increments[0]), seen, scale)
-        narrow = unit.conv_i2.activated(y, index)
-        y = unit.conv_i2.conv(narrow)
-        if index > 0:
-            y = unit.conv_i2.conv.mix(y, self._rows(1, increments[1]), self._seen(1, narrow), scale)
+            y = unit.conv_i2(y, index, self._rows(1, increments[1]), self._basis(), scale)
+        else:
+            y = unit.conv_i2(y, index)
         z = unit.conv_m2(unit.conv_m1(u + y, index=index), index=index)
         return z + shortcut, z
 
     # The convolutions are of points, so that without low rank dW is P and the convolution's input A^T x.
 
-    def _seen(self, layer: int, x: Tensor) -> Tensor:
-        """What the rows of :meth:`_rows` are multiplied with: ``A^T x``, or ``x``."""
-        if not self.adapter.low_rank or self._forms_weights[layer]:
-            return x
-        if layer == 0:
-            return self.wrapped.conv_i1.conv.project(x, self.adapter.linears[0].basis())
-        return self.wrapped.conv_i2.conv.project(x, self.adapter.linears[1].basis())
+    def _takes_input(self, layer: int) -> bool:
+        """Whether the rows of :meth:`_rows` are multiplied with the layer's input ``x``, not with ``A^T x``."""
+        return not self.adapter.low_rank or self._forms_weights[layer]
+
+    def _basis(self) -> Optional[Tensor]:
+        """``A`` of the second layer, where its rows are multiplied with ``A^T x``."""
+        return None if self._takes_input(1) else self.adapter.linears[1].basis()
 
     def _rows(self, layer: int, increment: Tensor) -> Tensor:
         """``P_n``, or ``dW_n`` before ``alpha`` where that is cheaper."""
@@ -163,6 +165,24 @@ class IndexedNormActConv(NormActConv):
             return self.relu(self.bn(x, index=index))
         else:
             return self.relu(normalized(self.bn, x, index))
+
+
+class IndexedNormActDynamicConv(IndexedNormActConv):
+    """The same with a dynamic convolution, called with the increment of an iterate as well."""
+
+    def forward(
+        self,
+        x: Tensor,
+        index: int = 0,
+        rows: Optional[Tensor] = None,
+        basis: Optional[Tensor] = None,
+        scale: float = 1.0,
+    ) -> Tensor:
+        x = self.activated(x, index)
+        y = self.conv(x)
+        if rows is not None:
+            y = self.conv.mix(y, rows, x if basis is None else self.conv.project(x, basis), scale)
+        return y
 
 
 class IndexedNormAct(nn.Sequential):

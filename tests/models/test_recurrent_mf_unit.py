@@ -149,12 +149,15 @@ def test_one_graph_and_no_compilation_after_the_first(backend, training):
 
 
 def test_hooks_see_every_iterate():
-    ours, _ = both()
-    seen = []
-    for name in ('conv_m2', 'conv_m1.bn', 'conv_i2.bn'):
-        ours.wrapped.get_submodule(name).register_forward_hook(lambda m, inputs, y, name=name: seen.append(name))
-    ours(maps())
-    assert seen == ['conv_i2.bn', 'conv_m1.bn', 'conv_m2'] * 3
+    blocks = both()
+    seen, maps_of_i2 = [], {block: [] for block in blocks}
+    for name in ('conv_m2', 'conv_m1.bn', 'conv_i2', 'conv_i2.bn'):
+        blocks[0].wrapped.get_submodule(name).register_forward_hook(lambda m, inputs, y, name=name: seen.append(name))
+    for block in blocks:
+        block.wrapped.conv_i2.register_forward_hook(lambda m, inputs, y, kept=maps_of_i2[block]: kept.append(y))
+        block(maps())
+    assert seen == ['conv_i2.bn', 'conv_i2', 'conv_m1.bn', 'conv_m2'] * 3
+    torch.testing.assert_close(*maps_of_i2.values())  # with the increments in them
 
 
 def test_conversion_to_sync_batch_norm():
