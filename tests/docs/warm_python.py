@@ -46,6 +46,7 @@ def _run(connection: socket.socket) -> int:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.executable = str(Path(words[0]).with_name('python'))  # what the program starts is warm, too
     try:
         run(Path(words[0]).name, words[1:])
     except SystemExit as end:
