@@ -27,13 +27,17 @@ def fewer_seeds(words: List[str]) -> List[str]:
 
 
 def quick_benchmarks(words: List[str]) -> List[str]:
-    """Benchmarks on tiny sizes, each call timed once, and against no earlier commit, which an archive does not have."""
+    """Benchmarks on tiny sizes with one thread, each call timed once.
+
+    There is no earlier commit to compare with: an archive does not have any.
+    """
     if words[:1] == ['page']:
         return words
-    if '--before' in words:
-        place = words.index('--before')
-        words = [*words[:place], *words[place + 2 :]]
-    return [*words, '--quick', '--seconds', '0']
+    for option in ('--before', '--threads'):
+        if option in words:
+            place = words.index(option)
+            words = [*words[:place], *words[place + 2 :]]
+    return [*words, '--threads', '1', '--quick', '--seconds', '0']
 
 
 def without_gpu(words: List[str]) -> List[str]:
