@@ -61,8 +61,11 @@ def python(words: List[str]) -> None:
 
 
 def torchrun(words: List[str]) -> None:
-    from torch.distributed.run import get_args_parser
+    from torch.distributed.run import get_args_parser, main
 
+    if '--standalone' in words:  # what a tool starts, and not a page
+        main(words)
+        return
     args = get_args_parser().parse_args(words)
     assert int(args.nproc_per_node) >= 1 and int(args.nnodes) >= 1
     first_process([args.training_script, *args.training_script_args])
