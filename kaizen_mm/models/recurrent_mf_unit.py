@@ -100,7 +100,11 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
 
     def _basis(self) -> Optional[Tensor]:
         """``A`` of the second layer, where its rows are multiplied with ``A^T x``."""
-        return None if self._takes_input(1) else self.adapter.linears[1].basis()
+        if self._takes_input(1):
+            return None
+        basis = self.adapter.linears[1].basis()
+        # PyTorch's module tracker, and so its counter of operations, takes no parameter as an input without gradients
+        return basis if torch.is_grad_enabled() else basis.detach()
 
     def _rows(self, layer: int, increment: Tensor) -> Tensor:
         """``P_n``, or ``dW_n`` before ``alpha`` where that is cheaper."""

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.flop_counter import FlopCounterMode
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
 from kaizen_mm.layers.iterate_statistics import (
@@ -216,3 +217,11 @@ def test_a_norm_with_an_index_is_one_with_the_statistics_in_place(make, shape, m
             torch.testing.assert_close(indexed.state_dict(), norm.state_dict(), rtol=0, atol=0)
     with pytest.raises(ValueError, match='expected'):
         indexed(torch.randn(3).double())
+
+
+@pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
+def test_operations_are_counted_without_gradients(mode):
+    net = kaizen_mfnet2d_n9(num_iterations=2, num_classes=3, input_shape=(3, 64, 64)).eval()
+    with mode(), FlopCounterMode(display=False) as counter:
+        net(torch.randn(2, 3, 64, 64))
+    assert counter.get_total_flops() > 0
