@@ -221,7 +221,7 @@ def test_a_norm_with_an_index_is_one_with_the_statistics_in_place(make, shape, m
 
 @pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
 def test_operations_are_counted_without_gradients(mode):
-    net = kaizen_mfnet2d_n9(num_iterations=2, num_classes=3, input_shape=(3, 64, 64)).eval()
+    net = kaizen_mfnet2d_n9(num_classes=3, input_size=(64, 64), pool_kernel=2).eval()
     with mode(), FlopCounterMode(display=False) as counter:
         net(torch.randn(2, 3, 64, 64))
     assert counter.get_total_flops() > 0
