@@ -10,9 +10,9 @@ own scripts train and test them; ``forward_iterates`` gives those of all iterate
                             pretrained_cfg_overlay=dict(file='phase_one.pth', num_classes=200))
     loss = KaizenLoss()(net.forward_iterates(images), labels)
 
-timm's train.py sets the size of the images alone; a recurrent network, whose ``h`` is built for one
-size, is told by ``--img-size 64 --model-kwargs img_size=64 pool_padding=1``. With ``adapter='global'`` it takes any
-size and needs ``--img-size 64 --model-kwargs adapter=global`` alone.
+timm's train.py sets the size of the images alone; a recurrent network, whose ``h`` is built for one size, is told by
+``--img-size 64 --model-kwargs img_size=64 pool_padding=1``. With ``adapter='global'`` it takes any size and needs
+``--img-size 64 --model-kwargs adapter=global`` alone.
 
 There are no published weights. A checkpoint file of the plain network fills all of a recurrent one
 but ``h``, as above. ``freeze_dynamic`` is False by default here, where a network may well start from

@@ -53,9 +53,9 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     Args:
         block: The block; changed in place.
-        dynamic: Names of the submodules of ``block`` that make up ``f``: convolutions (1d, 2d,
-            3d) or linear layers. Each must be called once in the block's forward. A layer may get several
-            entries of its batch per sample, one sample's after the other's (windows, frames).
+        dynamic: Names of the submodules of ``block`` that make up ``f``: convolutions (1d, 2d, 3d) or linear layers.
+            Each must be called once in the block's forward. A layer may get several entries of its batch per sample,
+            one sample's after the other's (windows, frames).
         feedback_shape: Shape ``(C, *spatial)`` of one sample's ``z``, the input of ``h``.
         feedback: Name of the submodule of ``block`` whose output is ``z``; ``''`` (default)
             is the block's own output, or the first of its outputs where it has several.

@@ -69,9 +69,9 @@ class WeightAdapter(nn.Module):
     """``h`` of eq. 2: predicts the weight increments of a block's dynamic layers.
 
     Args:
-        feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for
-            a vector. Maps of another shape are refused; with ``adapter='global'`` those of other channels alone,
-            and ``spatial`` may be left out.
+        feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for a vector. Maps of
+            another shape are refused; with ``adapter='global'`` those of other channels alone, and ``spatial`` may be
+            left out.
         weight_shapes: Shape of each dynamic layer's weight, by layer name.
         adapter: ``'paper'`` (default), or ``'global'``: ``z`` is pooled over all positions, average and maximum, a
             bottleneck turns the ``2 C`` values into the rows ``P_n`` of each layer, and the increment is

@@ -52,8 +52,8 @@ class MFNet(TimmMethods, nn.Module):
         drop_rate: Dropout before the classifier. Default 0.
         num_iterations: None (default) for the plain network; ``K`` for one whose last unit
             runs K times. With 1 the last unit is the plain one.
-        input_size: ``(H, W)`` or ``(T, H, W)`` that the recurrent network will get; the plain
-            one, and a recurrent one with ``adapter='global'``, take any. Default 224x224, with 16 frames.
+        input_size: ``(H, W)`` or ``(T, H, W)`` that the recurrent network will get; the plain one, and a recurrent one
+            with ``adapter='global'``, take any. Default 224x224, with 16 frames.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'``, see
             :class:`~kaizen_mm.layers.AdaptiveRecurrentBlock`; holds for the tail as well.
         freeze_dynamic: Whether ``W_1``, the dynamic layers' own weights, keeps the values that the

@@ -1,9 +1,9 @@
 """The small networks of the MNIST experiment.
 
-Battash & Wolf, arXiv:1910.11105, section 4.1: two 5x5 convolutions, a fully connected layer that
-is made recurrent as a whole (``f`` is the layer, ``g`` the identity, ``h`` one full layer
-10 -> 480), and a fully connected classifier; no biases. The enlarged baseline has five
-convolutions and two fully connected layers and as many parameters as the recurrent network.
+Battash & Wolf, arXiv:1910.11105, section 4.1: two 5x5 convolutions, a fully connected layer that is made recurrent as a
+whole (``f`` is the layer, ``g`` the identity, ``h`` one full layer 10 -> 480), and a fully connected classifier; no
+biases. The enlarged baseline has five convolutions and two fully connected layers and as many parameters as the
+recurrent network.
 """
 
 from typing import Optional, Sequence, Tuple

@@ -251,10 +251,9 @@ def infer_with_classifiers_of_configs() -> None:
 def distribute_without_gpu() -> None:
     """Distributed training on CPUs: gloo where there is no accelerator.
 
-    mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend, and
-    passes ``device_ids`` to the model wrapper (``dist/utils.py``, ``runner/runner.py``). It never ends the
-    process group, and gloo's threads now and then abort a process that ends with it
-    (https://github.com/pytorch/pytorch/pull/179291).
+    mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend, and passes ``device_ids`` to
+    the model wrapper (``dist/utils.py``, ``runner/runner.py``). It never ends the process group, and gloo's threads now
+    and then abort a process that ends with it (https://github.com/pytorch/pytorch/pull/179291).
     """
     import mmengine.dist.utils as dist_utils
     from mmengine.device import get_device

@@ -13,9 +13,8 @@ _aten = torch.ops.aten
 
 
 def multiply_adds(call: Callable[[], object]) -> int:
-    """Multiply-adds of the convolutions and matrix products that a call makes, from the shapes of their operands,
-    those of
-    a backward pass included."""
+    """Multiply-adds of the convolutions and matrix products that a call makes, from the shapes of their operands, those
+    of a backward pass included."""
     counter = FlopCounterMode(display=False, custom_mapping={_aten.convolution_backward: _convolution_backward})
     with counter:
         call()
@@ -51,9 +50,8 @@ def peak_memory(call: Callable[[], object], device: str = 'cpu', after: Callable
     """Bytes that torch's allocator holds at most during a call, above what it held before.
 
     On a CPU all allocations of the call are looked at, with those inside of operations but without what oneDNN takes
-    past
-    the allocator. The call, and what comes ``after`` it, run before: nothing is counted that stays from the first run
-    alone.
+    past the allocator. The call, and what comes ``after`` it, run before: nothing is counted that stays from the first
+    run alone.
     """
     call()
     after()

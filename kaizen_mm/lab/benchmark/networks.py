@@ -92,8 +92,7 @@ def build(
     case: NetworkCase, now: Version, before: Version | None = None, num_classes: int = 101
 ) -> dict[str, nn.Module]:
     """The sides of a case, with the same weights: ``plain``, ``authors``, ``ours``, ``before``; of a plain network
-    ``original``,
-    ``ours`` and ``before``."""
+    ``original``, ``ours`` and ``before``."""
     torch.manual_seed(0)
     if case.network == 'resnet18':
         return _resnets(case, now, before, num_classes)

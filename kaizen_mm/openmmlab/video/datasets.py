@@ -16,10 +16,10 @@ from kaizen_mm.openmmlab.file_dataset import FileDataset
 class VideoListDataset(FileDataset, VideoDataset):
     """Videos from a list of ``file label`` lines.
 
-    As mmaction2's ``VideoDataset``, but the whole list is checked when the data set is built, and
-    a video that cannot be decoded is named when it comes up. The names of the classes, which checkpoints keep, are
-    those of ``metainfo``, or of a ``classes.txt`` beside the list with one name a line; one with more or
-    fewer names than classes is passed over with a warning.
+    As mmaction2's ``VideoDataset``, but the whole list is checked when the data set is built, and a video that cannot
+    be decoded is named when it comes up. The names of the classes, which checkpoints keep, are those of ``metainfo``,
+    or of a ``classes.txt`` beside the list with one name a line; one with more or fewer names than classes is passed
+    over with a warning.
 
     Args:
         ann_file: The list, one ``file label`` line per video, labels from 0, see :mod:`kaizen_mm.data.lists`. File
