@@ -106,7 +106,7 @@ def _model(name: str, results: List[Tuple[str, dict, dict]]) -> dict:
         'In Collection': FAMILIES[_family(name)].title,
     }
     if not results:
-        return {**model, 'Metadata': {'Training Resources': 'not run'}}
+        return {**model, 'Metadata': {'Training Resources': 'no record'}}
     _, row, record = results[0]
     data, task = next(found for part, found in _DATA.items() if part in name)
     model['Metadata'] = {

@@ -1,4 +1,4 @@
-# what kaizen_mm.data.MovingDigits writes; a flip or a crop would change the motion, so there is none
+# what kaizen_mm.data.moving_digits.MovingDigits writes; a flip or a crop would change the motion, so there is none
 _base_ = 'video_list.py'
 
 train_pipeline = [
