@@ -12,7 +12,7 @@ iterations), whose 3x3 convolution is depthwise as in MobileNet, with shortcuts 
 with batch norms of their own for each iteration.
 """
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -128,6 +128,9 @@ class IamNN(ImageNetwork):
         )
         self.apply(init_weights)
         self.ponder_cost: Optional[Tensor] = None
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, 'ponder_cost': None}  # it is of one pass, and with its gradient it cannot be copied
 
     @property
     def num_iterations(self) -> int:

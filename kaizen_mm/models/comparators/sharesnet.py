@@ -10,6 +10,7 @@ from typing import Sequence, Tuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kaizen_mm.arguments import is_int
 from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -65,7 +66,7 @@ class ShaResNet(ImageNetwork):
     num_iterations = 1
 
     def __init__(self, depth: int = 34, width: float = 1.0, **kwargs):
-        if isinstance(depth, bool) or depth not in BLOCKS:
+        if not is_int(depth) or depth not in BLOCKS:
             raise ValueError(f'depth must be one of {tuple(BLOCKS)}, got {depth!r}')
         widths: Sequence[int] = scaled((64, 128, 256, 512), width)
         super().__init__(widths[-1], smallest=32, **kwargs)

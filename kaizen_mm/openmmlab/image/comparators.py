@@ -48,10 +48,10 @@ class TorchvisionBackbone(BaseModule):
     Args:
         model_name: As for :func:`torchvision.models.get_model`. The network must be a sequence of layers that ends in
             ``avgpool``, ``dropout`` and ``fc``, or have ``features``.
-        kwargs: Those of the network.
+        kwargs: Those of the network; ``aux_logits=False`` where it has auxiliary classifiers.
 
     Raises:
-        ValueError: torchvision has no such network.
+        ValueError: torchvision has no such network, it is of another kind, or it has auxiliary classifiers.
     """
 
     def __init__(self, model_name: str, init_cfg: Optional[dict] = None, **kwargs):
@@ -59,6 +59,10 @@ class TorchvisionBackbone(BaseModule):
         if model_name not in torchvision.models.list_models(module=torchvision.models):
             raise ValueError(f'model_name must be one of torchvision.models.list_models(), got {model_name!r}')
         network = torchvision.models.get_model(model_name, weights=None, **kwargs)
+        if not hasattr(network, 'features') and not hasattr(network, 'fc'):
+            raise ValueError(f"model_name must be a network with 'features' or 'fc', got {model_name!r}")
+        if getattr(network, 'aux_logits', False):
+            raise ValueError(f'aux_logits must be False for {model_name}, whose layers are taken one after another')
         self.features = (
             network.features
             if hasattr(network, 'features')

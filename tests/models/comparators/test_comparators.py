@@ -131,6 +131,7 @@ def test_the_methods_that_timm_asks_of_a_network(kind):
         (CORnetRT, dict(times=3), r'times must be an int >= 4, .* got 3'),
         (ShaResNet, dict(depth=50), r'depth must be one of \(18, 34\), got 50'),
         (ShaResNet, dict(depth=True), r'depth must be one of \(18, 34\), got True'),
+        (ShaResNet, dict(depth=[34]), r'depth must be one of \(18, 34\), got \[34\]'),
         (ShaResNet, dict(num_classes=-1), r'num_classes must be an int >= 0, got -1'),
         (IamNN, dict(num_iterations=0), r'num_iterations must be an int >= 1, got 0'),
         (IamNN, dict(num_iterations=(3, 4)), r'num_iterations must be 4 positive ints, one per stage'),

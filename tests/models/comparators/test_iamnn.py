@@ -1,5 +1,7 @@
 """Adaptive computation time in IamNN: halting, remainders, ponder cost."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -99,3 +101,12 @@ def test_the_ponder_cost_trains_the_halting_units_towards_fewer_iterations():
         net.ponder_cost.backward()
         optimizer.step()
     assert float(net.ponder_cost) < before - 0.1
+
+
+def test_a_network_can_be_copied_after_a_training_pass():
+    net, x = network(), images()
+    net(x)
+    assert net.ponder_cost.requires_grad
+    again = copy.deepcopy(net)
+    assert again.ponder_cost is None and net.ponder_cost is not None
+    torch.testing.assert_close(again.eval()(x), net.eval()(x))

@@ -93,6 +93,10 @@ def test_wrong_arguments_are_named():
         classifier(dict(type='CORnetZ', width=0.125), 'PonderingClassifier')
     with pytest.raises(ValueError, match="model_name must be one of torchvision.models.list_models.*, got 'googlenot'"):
         MODELS.build(dict(type='TorchvisionBackbone', model_name='googlenot'))
+    with pytest.raises(ValueError, match="model_name must be a network with 'features' or 'fc', got 'maxvit_t'"):
+        MODELS.build(dict(type='TorchvisionBackbone', model_name='maxvit_t'))
+    with pytest.raises(ValueError, match='aux_logits must be False for googlenet'):
+        MODELS.build(dict(type='TorchvisionBackbone', model_name='googlenet', init_weights=False))
     with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got 0'):
         MODELS.build(dict(type='ConvRNN', num_iterations=0))
 
