@@ -88,12 +88,18 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
         title: Names the data set and the number of seeds.
     """
     figure, axis = plt.subplots(figsize=(9, 6), layout='constrained')
+    points = {name: (row['multiply_adds'], row['top1']['mean']) for name, row in rows.items()}
     for name, row in rows.items():
+        count, top1 = points[name]
+        # a name stands above its point, or below where it would run into the next point to the right
+        crowded = any(
+            other != name and 1 <= x / count < 1.8 and -0.5 <= y - top1 < 1.5 for other, (x, y) in points.items()
+        )
         short = name.split('/')[-1].replace('_tiny_imagenet', '')
         kind = 'kaizen' if short.startswith('kaizen_') else 'recurrent' if len(row['per_iterate'][0]) > 1 else ''
         axis.errorbar(
-            row['multiply_adds'],
-            row['top1']['mean'],
+            count,
+            top1,
             yerr=row['top1']['std'],
             marker='o',
             capsize=3,
@@ -103,8 +109,8 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
         )
         axis.annotate(
             short,
-            (row['multiply_adds'], row['top1']['mean']),
-            xytext=(5, 3),
+            (count, top1),
+            xytext=(5, -9 if crowded else 3),
             textcoords='offset points',
             fontsize='x-small',
         )

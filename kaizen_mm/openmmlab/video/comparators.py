@@ -32,12 +32,14 @@ class STCResNet3d(ResNet3d):
             get zeros.
 
     Raises:
-        ValueError: ``pretrained`` or ``zero_init_residual`` is given another value.
+        ValueError: ``depth`` is none that there is, or ``pretrained`` or ``zero_init_residual`` is given another value.
     """
 
     def __init__(
         self, depth: int = 101, reduction: int = 8, zero_init_residual: bool = False, pretrained: None = None, **kwargs
     ):
+        if depth not in self.arch_settings:
+            raise ValueError(f'depth must be one of {tuple(self.arch_settings)}, got {depth!r}')
         for name, value, wanted in (
             ('zero_init_residual', zero_init_residual, False),
             ('pretrained', pretrained, None),

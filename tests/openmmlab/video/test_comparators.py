@@ -44,6 +44,8 @@ def test_stc_stands_in_every_residual_block(depth, features, blocks):
 
 
 def test_what_stc_cannot_take_is_named():
+    with pytest.raises(ValueError, match=r'depth must be one of \(18, 34, 50, 101, 152\), got 77'):
+        MODELS.build(dict(type='STCResNet3d', depth=77))
     with pytest.raises(ValueError, match='zero_init_residual must be False for STCResNet3d, got True'):
         MODELS.build(dict(type='STCResNet3d', zero_init_residual=True))
     with pytest.raises(ValueError, match="pretrained must be None for STCResNet3d, got 'a.pth'"):
