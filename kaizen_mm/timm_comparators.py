@@ -10,6 +10,7 @@ from typing import Sequence, Type, Union
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
+from kaizen_mm.arguments import check_shape, is_int
 from kaizen_mm.models.comparators import (
     ConvRNN,
     CORnetRT,
@@ -87,7 +88,12 @@ def _create(
             'gives the last map of every iterate'
         )
     if img_size is not None:
-        kwargs['input_size'] = img_size
+        if kwargs.get('input_size') is not None:
+            raise ValueError(
+                f'input_size and img_size exclude each other, got {kwargs["input_size"]!r} and {img_size!r}'
+            )
+        sides = (img_size, img_size) if is_int(img_size) else img_size
+        kwargs['input_size'] = check_shape('img_size', sides, 'or one for both sides', length=2)
     return build_model_with_cfg(network, variant, pretrained, **kwargs)
 
 

@@ -47,5 +47,11 @@ def test_wrong_arguments_are_named():
         timm.create_model('cornet_s', features_only=True)
     with pytest.raises(ValueError, match='input_size must be at least 32 pixels'):
         timm.create_model('conv_rnn', img_size=16)
+    with pytest.raises(ValueError, match='input_size and img_size exclude each other, got 64 and 96'):
+        timm.create_model('cornet_z', img_size=96, input_size=64)
+    with pytest.raises(ValueError, match=r'img_size must be 2 positive ints, or one for both sides, got \(0, 96\)'):
+        timm.create_model('cornet_z', img_size=(0, 96))
+    with pytest.raises(RuntimeError, match='pretrained'):
+        timm.create_model('cornet_z', pretrained=True)
     with pytest.raises(ValueError, match='num_iterations must be an int >= 1, got 0'):
         timm.create_model('feedback_net', num_iterations=0)
