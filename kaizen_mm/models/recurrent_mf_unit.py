@@ -86,7 +86,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         scale = self.adapter.alpha if self.adapter.low_rank else 1.0
         if index > 0:
             y = unit.conv_i1.conv.mix(y, self._rows(0, increments[0]), seen, scale)
-            y = unit.conv_i2(y, index, self._rows(1, increments[1]), self._basis(), scale)
+            # by name: torch's module tracker, and so its counter, fails on parameters among the inputs without gradients
+            y = unit.conv_i2(y, index, self._rows(1, increments[1]), basis=self._basis(), scale=scale)
         else:
             y = unit.conv_i2(y, index)
         z = unit.conv_m2(unit.conv_m1(u + y, index=index), index=index)
@@ -100,11 +101,7 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
 
     def _basis(self) -> Optional[Tensor]:
         """``A`` of the second layer, where its rows are multiplied with ``A^T x``."""
-        if self._takes_input(1):
-            return None
-        basis = self.adapter.linears[1].basis()
-        # PyTorch's module tracker, and so its counter of operations, takes no parameter as an input without gradients
-        return basis if torch.is_grad_enabled() else basis.detach()
+        return None if self._takes_input(1) else self.adapter.linears[1].basis()
 
     def _rows(self, layer: int, increment: Tensor) -> Tensor:
         """``P_n``, or ``dW_n`` before ``alpha`` where that is cheaper."""

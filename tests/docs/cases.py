@@ -259,7 +259,7 @@ CASES: List[Case] = [
     ),
     Case('docs/choosing.md', "'layer4.1'", _resnet18, check=_iterates),
     Case('docs/choosing.md', "['layer3', 'layer4']", _resnet18, check=_iterates),
-    Case('docs/any_network.md', 'recurrence_report(classifier', _classifier_and_recognizer),
+    Case('docs/any_network.md', 'iterate_scores(classifier', _classifier_and_recognizer),
     Case(
         'docs/any_network.md',
         'the stock model.pth',

@@ -39,8 +39,9 @@ def u():
 
 
 def test_the_oldest_torch_cannot_tell_that_it_exports(u, monkeypatch):
-    monkeypatch.delattr(torch.compiler, 'is_exporting')  # as in torch 2.6
-    block_of = runpy.run_path(recurrent_block.__file__)['AdaptiveRecurrentBlock']
+    with monkeypatch.context() as patch:
+        patch.delattr(torch.compiler, 'is_exporting')  # as in torch 2.6
+        block_of = runpy.run_path(recurrent_block.__file__)['AdaptiveRecurrentBlock']
     block = block_of(
         plain_block(), num_iterations=3, dynamic=DYNAMIC, feedback_shape=(8, 3, 3), feedback='inner', alpha=0.5
     )
