@@ -86,7 +86,7 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         scale = self.adapter.alpha if self.adapter.low_rank else 1.0
         if index > 0:
             y = unit.conv_i1.conv.mix(y, self._rows(0, increments[0]), seen, scale)
-            # by name: torch's module tracker, and so its counter, fails on parameters among the inputs without gradients
+            # by name: torch's module tracker, and so its counter, fails on parameters as inputs without gradients
             y = unit.conv_i2(y, index, self._rows(1, increments[1]), basis=self._basis(), scale=scale)
         else:
             y = unit.conv_i2(y, index)
