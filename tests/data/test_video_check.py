@@ -128,9 +128,9 @@ def test_flipped_bytes(tmp_path, name, codec):
     for position in range(len(content) // 4, 3 * len(content) // 4, len(content) // 16):
         content[position] ^= 255
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(
-        ValueError, match='damaged: .* frames do not decode whole|decoding fails|decord cannot decode it'
-    ):
+    # which of them depends on how a decoder's threads take turns
+    found = 'frames do not decode whole|decoding fails|decord cannot decode it|decord gives|are not those of PyAV'
+    with pytest.raises(ValueError, match=found):
         check_video(tmp_path / name)
 
 
