@@ -1,5 +1,6 @@
 """Plots of results."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -88,18 +89,13 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
         title: Names the data set and the number of seeds.
     """
     figure, axis = plt.subplots(figsize=(9, 6), layout='constrained')
-    points = {name: (row['multiply_adds'], row['top1']['mean']) for name, row in rows.items()}
+    names = []
     for name, row in rows.items():
-        count, top1 = points[name]
-        # a name stands above its point, or below where it would run into the next point to the right
-        crowded = any(
-            other != name and 1 <= x / count < 1.8 and -0.5 <= y - top1 < 1.5 for other, (x, y) in points.items()
-        )
         short = name.split('/')[-1].replace('_tiny_imagenet', '')
         kind = 'kaizen' if short.startswith('kaizen_') else 'recurrent' if len(row['per_iterate'][0]) > 1 else ''
+        place = row['multiply_adds'], row['top1']['mean']
         axis.errorbar(
-            count,
-            top1,
+            *place,
             yerr=row['top1']['std'],
             marker='o',
             capsize=3,
@@ -107,21 +103,32 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
             color=_COLOURS[kind],
             label=_KINDS[kind],
         )
-        axis.annotate(
-            short,
-            (count, top1),
-            xytext=(5, -9 if crowded else 3),
-            textcoords='offset points',
-            fontsize='x-small',
+        names.append(
+            axis.annotate(short, place, (0, 0), textcoords='offset points', fontsize='x-small', color=_COLOURS[kind])
         )
     handles = dict(zip(*axis.get_legend_handles_labels()[::-1]))
     axis.legend(handles.values(), handles, loc='lower right')
     axis.margins(x=0.15)
     axis.set(xscale='log', xlabel='multiply-adds of one image', ylabel='top-1 [%]', title=title)
     axis.grid(alpha=0.3)
+    _spread(names)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _spread(names: list) -> None:
+    """Puts each name beside its point, where it covers no name before it and stays within the axis if that can be."""
+    names[0].figure.canvas.draw()
+    inside = names[0].axes.get_window_extent()
+    taken: list = []
+    for name in names:
+        for up, right in itertools.product((3, -9, 13, -19, 23, -29), (5, -5)):
+            name.set(position=(right, up), ha='left' if right > 0 else 'right')
+            box = name.get_window_extent()
+            if box.x1 < inside.x1 and box.x0 > inside.x0 and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 _COLOURS = {'kaizen': 'tab:blue', 'recurrent': 'tab:orange', '': '0.3'}
