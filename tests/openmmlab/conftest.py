@@ -21,8 +21,10 @@ def config(tiny_configs, environment, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def phase_two_config(config):
+def phase_two_config(config, tmp_path):
     """The same for phase two alone, from untrained weights, without validation."""
+    # two runners of one name in the same second of a process share a log file
+    config.experiment_name = tmp_path.name
     config.custom_hooks = [dict(type='PhaseOneHook', allow_untrained=True)]
     config.phase_one = config.val_cfg = config.val_dataloader = config.val_evaluator = None
     return config
