@@ -23,7 +23,8 @@ from kaizen_mm.models.comparators import (
 )
 
 
-def _cfg(first_conv: str, paper_ids: str, paper_name: str, **kwargs):
+def image_cfg(**kwargs) -> dict:
+    """What timm is told of a network for photos of ImageNet, and ``kwargs``."""
     return (
         dict(
             url='',
@@ -34,13 +35,14 @@ def _cfg(first_conv: str, paper_ids: str, paper_name: str, **kwargs):
             interpolation='bicubic',
             mean=IMAGENET_DEFAULT_MEAN,
             std=IMAGENET_DEFAULT_STD,
-            first_conv=first_conv,
             classifier='classifier',
-            paper_ids=paper_ids,
-            paper_name=paper_name,
         )
         | kwargs
     )
+
+
+def _cfg(first_conv: str, paper_ids: str, paper_name: str, **kwargs) -> dict:
+    return image_cfg(first_conv=first_conv, paper_ids=paper_ids, paper_name=paper_name) | kwargs
 
 
 _CORNET = 'CORnet: Modeling the Neural Mechanisms of Core Object Recognition'

@@ -29,7 +29,6 @@ from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet, check_input_size
 
 with naming_extras():
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     from timm.models import (
         build_model_with_cfg,
         generate_default_cfgs,
@@ -38,7 +37,7 @@ with naming_extras():
         resolve_pretrained_cfg,
     )
 
-    from kaizen_mm import timm_comparators  # noqa: F401  registers its names
+    from kaizen_mm.timm_comparators import image_cfg  # its names are registered as well
 
 register_notrace_module(AdaptiveRecurrentBlock)
 register_notrace_module(PerIterate)
@@ -46,17 +45,8 @@ register_notrace_module(PerIterate)
 
 def _cfg(**kwargs):
     return (
-        dict(
-            url='',
-            num_classes=1000,
-            input_size=(3, 224, 224),
-            pool_size=(7, 7),
-            crop_pct=0.875,
-            interpolation='bicubic',
-            mean=IMAGENET_DEFAULT_MEAN,
-            std=IMAGENET_DEFAULT_STD,
+        image_cfg(
             first_conv='conv1.conv',
-            classifier='classifier',
             license='apache-2.0',
             paper_ids='arXiv:1807.11195',
             paper_name='Multi-Fiber Networks for Video Recognition',

@@ -110,8 +110,8 @@ _SMALL_CHOSEN = {
 }
 
 
-# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for K =
-# 4
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
+# K = 4
 _FIT = {
     'train_dataloader.dataset.split': 'fit',
     'val_dataloader.dataset.split': 'val',
