@@ -4,14 +4,8 @@ A dynamic layer is the plain layer with an *increment*: its weight for sample
 ``n`` is ``W_1 + dW_n`` (Battash & Wolf, arXiv:1910.11105, eq. 2). Without an
 increment it is the plain layer to the bit.
 
-An increment whose rows share one linear map ``A`` has low rank,
-``dW_n = alpha * P_n A^T``, and by linearity
-
-    dW_n * x = alpha * P_n (A^T * x):
-
-one convolution with ``A^T`` that all samples share, then a small matrix product
-per sample. No tensor of the size of N weights is formed. This holds for every
-kernel size, stride, padding, dilation and number of groups.
+Increments are either of low rank, which no tensor of the size of N weights stands for, or any
+(:mod:`kaizen_mm.layers.increments`).
 """
 
 import warnings
@@ -22,106 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
+
 if TYPE_CHECKING:
     _Layer = nn.Module
     _Conv = _ConvNd
 else:
     _Layer = _Conv = object  # mixins
-
-
-def version(tensor: Tensor) -> Optional[int]:
-    """How often a tensor has been changed in place; None where that cannot be known, as in inference mode and while
-    ``torch.compile`` makes a graph."""
-    if torch.compiler.is_dynamo_compiling() or tensor.is_inference():
-        return None
-    return tensor._version
-
-
-class LowRankIncrement:
-    """``dW_n = scale * rows_n @ basis^T``, with what repeated passes can reuse.
-
-    Args:
-        rows: ``P``, shape ``[N, R, F]``; R is the number of rows of the weight (output
-            channels). None stands for no increment, as in the first iterate.
-        basis: ``A``, shape ``[fan_in, F]``, ``fan_in`` being the size of one row of the weight.
-        scale: ``alpha`` of eq. 2.
-        cache: Dictionary shared by the iterates of one forward pass. When a layer sees the
-            very same input tensor again, ``W_1 * x`` and ``A^T * x`` are taken from it.
-    """
-
-    def __init__(self, rows: Optional[Tensor], basis: Tensor, scale: float, cache: Optional[dict] = None):
-        self.rows, self.basis, self.scale = rows, basis, scale
-        self.cache = {} if cache is None else cache
-
-    def plus(self, rows: Tensor) -> 'LowRankIncrement':
-        """The increment of the next iterate: the same basis, rows added."""
-        total = rows if self.rows is None else self.rows + rows
-        return LowRankIncrement(total, self.basis, self.scale, self.cache)
-
-    def fresh(self) -> 'LowRankIncrement':
-        """The same increment with nothing to reuse."""
-        return LowRankIncrement(self.rows, self.basis, self.scale)
-
-    def snapshot(self) -> 'LowRankIncrement':
-        """What :meth:`norm` needs, as it is now and without gradients."""
-        assert self.rows is not None
-        return LowRankIncrement(self.rows.detach(), self.basis.detach().clone(), self.scale)
-
-    def norm(self) -> Tensor:
-        """Frobenius norm of ``dW_n``, shape ``[N]``, from the factors alone."""
-        assert self.rows is not None
-        rows, basis = self.rows.float(), self.basis.float()
-        squared = ((rows @ (basis.t() @ basis)) * rows).sum(dim=(1, 2))
-        return self.scale * squared.clamp(min=0).sqrt()
-
-    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
-        """The layer's output with this increment added to its weight."""
-        now = version(x)
-        if self.cache.get('input') is not x or self.cache['version'] != now:
-            self.cache.clear()
-            self.cache.update(input=x, version=now, base=layer.plain_forward(x))
-        base = self.cache['base']
-        if self.rows is None:
-            return base.clone()  # what follows may work in place
-        rows = layer.per_input(x, self.rows)
-        if 'projected' not in self.cache:
-            self.cache['projected'] = layer.project(x, self.basis)
-        return layer.mix(base, rows, self.cache['projected'], self.scale)
-
-
-class DenseIncrement:
-    """``dW_n`` itself, for updates that are not of low rank (a bound, or a full ``h``).
-
-    Args:
-        weight: ``dW``, shape ``[N, *layer.weight.shape]``, already scaled. None stands for
-            no increment, as in the first iterate.
-    """
-
-    def __init__(self, weight: Optional[Tensor]):
-        self.weight = weight
-
-    def plus(self, weight: Tensor) -> 'DenseIncrement':
-        """The increment of the next iterate."""
-        return DenseIncrement(weight if self.weight is None else self.weight + weight)
-
-    def fresh(self) -> 'DenseIncrement':
-        """The same increment."""
-        return self
-
-    def snapshot(self) -> 'DenseIncrement':
-        """What :meth:`norm` needs, as it is now and without gradients: the norm, in the place of N weights."""
-        return DenseIncrement(self.norm().detach()[:, None])
-
-    def norm(self) -> Tensor:
-        """Frobenius norm of ``dW_n``, shape ``[N]``."""
-        assert self.weight is not None
-        return self.weight.float().flatten(1).norm(dim=1)
-
-    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
-        """The layer's output with this increment added to its weight."""
-        if self.weight is None:
-            return layer.plain_forward(x)
-        return layer.per_sample_forward(x, layer.per_input(x, layer.weight + self.weight))
 
 
 class DynamicLayer(_Layer):
@@ -138,11 +39,13 @@ class DynamicLayer(_Layer):
 
     if TYPE_CHECKING:
         weight: Tensor
+        bias: Optional[Tensor]
+        groups: int
 
         def plain_forward(self, x: Tensor) -> Tensor: ...
         def project(self, x: Tensor, basis: Tensor) -> Tensor: ...
         def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor: ...
-        def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor: ...
+        def per_sample_forward(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor: ...
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.jit.is_scripting():
@@ -215,7 +118,7 @@ class _DynamicConv(DynamicLayer, _Conv):
         )
         return mixed.reshape(base.shape)
 
-    def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
+    def per_sample_forward(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
         """One grouped convolution with ``weight`` of shape ``[N, *self.weight.shape]``."""
         padding: Any = self.padding
         if self.padding_mode != 'zeros':
@@ -232,7 +135,7 @@ class _DynamicConv(DynamicLayer, _Conv):
             x.shape[0] * self.groups,
         )
         y = y.reshape(x.shape[0], -1, *y.shape[2:])
-        return y if self.bias is None else y + self.bias.view(-1, *[1] * (y.dim() - 2))
+        return y if bias is None else y + bias.view(-1, *[1] * (y.dim() - 2))
 
 
 class DynamicConv1d(_DynamicConv, nn.Conv1d):
@@ -249,6 +152,8 @@ class DynamicConv3d(_DynamicConv, nn.Conv3d):
 
 class DynamicLinear(DynamicLayer, nn.Linear):
     """:class:`torch.nn.Linear` that takes a weight increment per sample; input ``[N, ..., C]``."""
+
+    groups = 1
 
     def plain_forward(self, x: Tensor) -> Tensor:
         """The layer with ``W_1``."""
@@ -270,11 +175,11 @@ class DynamicLinear(DynamicLayer, nn.Linear):
         )
         return mixed.reshape(base.shape)
 
-    def per_sample_forward(self, x: Tensor, weight: Tensor) -> Tensor:
+    def per_sample_forward(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
         """One batched product with ``weight`` of shape ``[N, out, in]``."""
         y = x.reshape(x.shape[0], -1, x.shape[-1]) @ weight.transpose(1, 2)
         y = y.reshape(*x.shape[:-1], weight.shape[1])
-        return y if self.bias is None else y + self.bias
+        return y if bias is None else y + bias
 
 
 _DYNAMIC = {

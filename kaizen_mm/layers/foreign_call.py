@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
-from kaizen_mm.layers.dynamic_conv import version
+from kaizen_mm.layers.increments import version
 from kaizen_mm.layers.iterate_statistics import norms_with_iterates, statistics_in_place
 from kaizen_mm.layers.transparent import call_replaced
 

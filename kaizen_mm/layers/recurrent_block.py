@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from kaizen_mm.arguments import check_choice, check_flag, check_int, check_text
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
 from kaizen_mm.layers.foreign_call import ForeignCall
+from kaizen_mm.layers.increments import is_exporting
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics
 from kaizen_mm.layers.transparent import TransparentWrapper
 from kaizen_mm.layers.weight_adapter import WeightAdapter
@@ -34,9 +35,6 @@ _TRANSFORMER_LAYERS = (
     nn.TransformerEncoder,
     nn.TransformerDecoder,
 )
-
-# torch 2.6 cannot tell a graph for export from one of torch.compile
-_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
 
 
 class AdaptiveRecurrentBlock(TransparentWrapper):
@@ -187,7 +185,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     def _initial(self):
         """The increments of the first iterate."""
-        return self.adapter.initial()
+        return self.adapter.initial(self._num_iterations)
 
     def _iterate(self, index, increments, more, call):
         """One iterate's output and, if there are more to come, ``z``."""
@@ -202,7 +200,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     def _remember(self, increments):
         """Keeps what :meth:`weight_change` needs; not while a graph for export is made, which can keep nothing."""
-        if not _is_exporting():
+        if not is_exporting():
             self._increments_seen.append([increment.snapshot() for increment in increments])
 
     @torch.no_grad()

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_number, check_shape, is_int
-from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.global_adapter import GlobalRows
+from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.pooling import average_windows, channels_last_on_cpu, maximum_windows
 
 _BOUNDS = (None, 'tanh')
@@ -233,10 +233,11 @@ class WeightAdapter(nn.Module):
             )
         return size
 
-    def initial(self) -> List[Union[LowRankIncrement, DenseIncrement]]:
-        """The increments of the first iterate (none yet), one per dynamic layer."""
+    def initial(self, num_iterations: int = 2) -> List[Union[LowRankIncrement, DenseIncrement]]:
+        """The increments of the first of ``num_iterations`` iterates (none yet), one per dynamic layer."""
         if self.low_rank:
-            return [LowRankIncrement(None, linear.basis(), self.alpha) for linear in self.linears]
+            later = num_iterations - 1
+            return [LowRankIncrement(None, linear.basis(), self.alpha, later) for linear in self.linears]
         return [DenseIncrement(None) for _ in self.linears]
 
     def update(self, increments: Sequence, z: Tensor) -> List:
@@ -259,7 +260,7 @@ class WeightAdapter(nn.Module):
                 ``feedback_layout='channels_last'``.
 
         Returns:
-            For each layer the rows ``P`` of :class:`~kaizen_mm.layers.dynamic_conv.LowRankIncrement`, or ``alpha * dW``
+            For each layer the rows ``P`` of :class:`~kaizen_mm.layers.increments.LowRankIncrement`, or ``alpha * dW``
             where the update is not of low rank.
 
         Raises:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
+from kaizen_mm.layers.increments import forming_is_cheaper
 from kaizen_mm.layers.iterate_statistics import make_norms_indexed, normalized, restore_iterate_statistics
 from kaizen_mm.models.mf_unit import MFUnit, NormActConv
 
@@ -46,9 +47,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         positions, later = math.prod(self.adapter.feedback_shape[1:]), self.num_iterations - 1
         cheaper = []
         for linear, times in zip(self.adapter.linears, (later, 1)):
-            rows, inputs, columns = linear.rows, linear.out_features, linear.in_features
-            formed = times * rows * inputs * (columns + positions)
-            cheaper.append(formed < inputs * columns * positions + times * rows * columns * positions)
+            sizes = linear.rows, linear.out_features, linear.in_features, positions
+            cheaper.append(forming_is_cheaper(*sizes, iterates=times))
         return cheaper
 
     def __prepare_scriptable__(self):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
-from kaizen_mm.layers.dynamic_conv import version
+from kaizen_mm.layers.increments import version
 from kaizen_mm.layers.transparent import DelegatingWrapper, call_replaced
 
 

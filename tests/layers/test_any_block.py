@@ -16,8 +16,8 @@ from kaizen_mm.layers import (
     make_dynamic,
 )
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
-from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.foreign_call import block_output
+from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
 from kaizen_mm.layers.transparent import DelegatingWrapper, forward_replaced
 from tests.layers.reference import pooled_rows
 

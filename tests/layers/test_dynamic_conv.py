@@ -3,9 +3,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kaizen_mm.layers import DynamicConv1d, DynamicConv2d, DynamicConv3d, DynamicLinear, make_dynamic
-from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
+from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement, forming_is_cheaper
 
 # a maker of the layer, and the shape of its input
 LAYERS = {
@@ -164,6 +165,85 @@ def test_iterates_share_what_does_not_depend_on_the_increment(kind, monkeypatch)
     assert calls == ['plain_forward', 'project']
     for i, y in enumerate(outputs):
         torch.testing.assert_close(y, sample_by_sample(plain, x, i * 0.7 * rows @ basis.t()))
+
+
+FORMED = 'the weight of each sample'
+
+
+def forms(monkeypatch, layer):
+    """The calls of a layer by which an increment of low rank is added, as they come."""
+    calls = []
+    for name, form in (('per_sample_forward', FORMED), ('mix', 'low rank')):
+        method = getattr(layer, name)
+        monkeypatch.setattr(layer, name, lambda *args, m=method, f=form: (calls.append(f), m(*args))[1])
+    return calls
+
+
+def multiply_adds(layer, x, columns, iterates):
+    """Of an increment in both forms, by the shapes of what torch multiplies."""
+    basis = torch.randn(layer.weight[0].numel(), columns, dtype=x.dtype)
+    rows = torch.randn(len(x), len(layer.weight), columns, dtype=x.dtype)
+    base = layer.plain_forward(x)
+    with FlopCounterMode(display=False) as low:
+        projected = layer.project(x, basis)
+        for _ in range(iterates):
+            layer.mix(base, rows, projected, 1.0)
+    with FlopCounterMode(display=False) as formed:
+        for _ in range(iterates):
+            layer.per_sample_forward(x, (rows @ basis.t()).reshape(-1, *layer.weight.shape), None)
+    return low.get_total_flops(), formed.get_total_flops()
+
+
+@pytest.mark.parametrize('iterates', [1, 3])
+@pytest.mark.parametrize('columns', [1, 4, 20])
+@pytest.mark.parametrize('kind', ['conv1d', 'conv2d, dilation, groups', 'conv3d', 'linear', 'linear, tokens'])
+def test_the_form_is_the_one_of_fewer_multiply_adds(kind, columns, iterates):
+    layer, x = plain_layer(kind)
+    dynamic = make_dynamic(layer)
+    low, formed = multiply_adds(dynamic, x.detach(), columns, iterates)
+    positions = dynamic.plain_forward(x)[0].numel() // len(layer.weight)
+    sizes = len(layer.weight), layer.weight[0].numel(), columns, positions, getattr(layer, 'groups', 1), iterates
+    assert forming_is_cheaper(*sizes) == (formed < low)
+
+
+@each_dtype
+@each_layer
+def test_an_increment_of_many_columns_equals_the_per_sample_loop(kind, dtype, monkeypatch):
+    layer, x = plain_layer(kind, dtype)
+    rows, basis = factors(layer, len(x), rank=64)
+    inputs = [x, rows, basis, *layer.parameters()]
+    expected = [sample_by_sample(layer, x, 0.07 * i * rows @ basis.t()) for i in range(3)]
+    expected_gradients = gradients(torch.stack(expected), inputs)
+    dynamic, outputs = make_dynamic(layer), []
+    calls = forms(monkeypatch, dynamic)
+    increment = LowRankIncrement(None, basis, 0.07, later=2)
+    for _ in range(3):
+        dynamic.increment = increment
+        outputs.append(dynamic(x))
+        increment = increment.plus(rows)
+    torch.testing.assert_close(outputs, expected, **TOLERANCE[dtype])
+    torch.testing.assert_close(
+        gradients(torch.stack(outputs), inputs),
+        expected_gradients,
+        **{**TOLERANCE[dtype], 'atol': TOLERANCE[dtype]['atol'] * 100},
+    )
+    assert calls == ['low rank' if kind == 'linear' else FORMED] * 2
+
+
+def test_a_trace_takes_batches_of_any_size():
+    layer, x = plain_layer('conv2d', torch.float32)
+    rows, basis = (factor.detach() for factor in factors(layer, len(x), rank=64))
+    x, dynamic = x.detach(), make_dynamic(layer)
+
+    def increased(x, rows):
+        dynamic.increment = LowRankIncrement(rows, basis, 0.07)
+        return dynamic(x)
+
+    for parameter in layer.parameters():
+        parameter.requires_grad_(False)
+    traced = torch.jit.trace(increased, (x, rows))
+    more = torch.cat([x, x]), torch.cat([rows, 2 * rows])
+    torch.testing.assert_close(traced(*more), increased(*more))
 
 
 @pytest.mark.parametrize('change', ['another tensor', 'changed in place'])

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
-from kaizen_mm.layers.dynamic_conv import LowRankIncrement
+from kaizen_mm.layers.increments import LowRankIncrement
 
 SHAPES = {'first': (5, 3, 3, 3), 'second': (7, 5)}  # rows that divide nothing
 

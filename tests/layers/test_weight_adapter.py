@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from kaizen_mm.layers import WeightAdapter
-from kaizen_mm.layers.dynamic_conv import DenseIncrement, LowRankIncrement
+from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
 from tests.layers.reference import pooled_rows, pooled_windows
 
 SHAPES = {'first': (4, 3, 3, 3), 'second': (8, 4, 1, 1)}
