@@ -39,7 +39,7 @@ class DynamicLayer(_Layer):
 
     if TYPE_CHECKING:
         weight: Tensor
-        bias: Optional[Tensor]
+        bias: Any
         groups: int
 
         def plain_forward(self, x: Tensor) -> Tensor: ...
