@@ -37,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         ('block', "one recurrent block: the plain one, the authors' formulation, ours"),
         ('network', 'whole networks in inference'),
         ('train', 'whole networks in a step of training, and its memory'),
+        ('memory', 'what a step of training holds, counted from the sizes of its tensors, on no device'),
         ('test', 'ten clips of a video against one, from the file to the scores'),
         ('data', 'loading of clips and photos'),
         ('scaling', 'one and two processes, and how cost grows with K, N, channels and recurrent blocks'),
@@ -55,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
                 '--device', choices=['cpu', 'cuda'], default='cpu', help='default cpu; records of a GPU are named so'
             )
             command.add_argument('--before', metavar='REV', help='one more side, see the sub-commands')
-        elif name != 'data':
+        elif name not in ('data', 'memory'):
             add_arguments(command)
         if name not in ('block', 'network', 'train'):
             continue
@@ -81,10 +82,20 @@ def run_network(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any
     found = tables.comparison(rows)
     print_table('Recurrent networks', tables.NETWORK, [row for row in found if 'plain' in row['sides']])
     print_table('The original implementation', tables.ORIGINAL, [row for row in found if 'original' in row['sides']])
-    if train:
+    if train and not how.compile:
         held = [dict(row, side='memory') for row in network.memory(how)]
-        print_table('Peak memory of a step of training, MiB', tables.memory_columns(held), tables.memory(held))
+        columns = [*tables.memory_columns(held), tables.GPU]
+        print_table('Peak memory of a step of training, MiB', columns, tables.memory(held))
         rows += held
+    return rows
+
+
+def run_memory(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any]]:
+    from kaizen_mm.lab.benchmark import counted_memory
+
+    rows = list(counted_memory.measure(how))
+    columns = tables.counted_memory_columns(rows)
+    print_table('Memory of a step of training, counted, MiB', columns, tables.memory(rows))
     return rows
 
 
@@ -116,7 +127,13 @@ def run_scaling(args: argparse.Namespace, how: Conditions) -> list[dict[str, Any
 
 
 RUNS: dict[str, Callable] = dict(
-    block=run_block, network=run_network, train=run_network, test=run_test, data=run_data, scaling=run_scaling
+    block=run_block,
+    network=run_network,
+    train=run_network,
+    memory=run_memory,
+    test=run_test,
+    data=run_data,
+    scaling=run_scaling,
 )
 # of "all": what is measured, by the name of its record, with the options that it has beside those given
 ALL = dict(
@@ -137,6 +154,9 @@ ALL = dict(
         'mfnet3d_n9_224',
     ],
     compiled=['block', '--seconds', '2', '--compile', '--iterations', '3', '--cases', 'mfnet2d'],
+    compiled_network=['network', '--seconds', '6', '--compile', '--cases', 'resnet18', 'mfnet2d_original'],
+    compiled_train=['train', '--seconds', '6', '--compile', '--cases', 'mfnet2d_original'],
+    memory=['memory'],
     test=['test', '--seconds', '12'],
     data=['data', '--seconds', '20'],
     scaling=['scaling', '--seconds', '1'],
@@ -157,7 +177,7 @@ def run_all(args: argparse.Namespace) -> None:
             ('rounds', RUNS),
             ('before', ('block', 'network', 'train')),
             ('videos', ('test', 'data')),
-            ('device', [name for name in RUNS if name != 'data']),
+            ('device', [name for name in RUNS if name not in ('data', 'memory')]),
         ):
             if getattr(args, option) and kind in kinds:
                 given += [f'--{option}', str(getattr(args, option))]

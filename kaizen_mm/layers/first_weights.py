@@ -23,8 +23,9 @@ def untrained_first_weights(network: nn.Module) -> List[str]:
         '.'.join(part for part in name.split('.') if part != 'wrapped')
         for name, module in network.named_modules()
         if isinstance(module, DynamicLayer) and not module.loaded and not module.weight.requires_grad
+        if not module.weight.is_meta  # no values, so that nothing can be said of them
     ]
-    return [] if any(_is_trained(module) for module in network.modules()) else names
+    return [] if not names or any(_is_trained(module) for module in network.modules()) else names
 
 
 def _is_trained(norm: nn.Module) -> bool:

@@ -81,6 +81,13 @@ def test_nothing_is_said_where_the_weights_are_trained_or_will_be(make):
     assert untrained_first_weights(network) == [] == step(network)
 
 
+def test_a_network_without_values_runs():
+    network = recurrent().to('meta')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        network(torch.empty(2, 3, 8, 8, device='meta'))
+
+
 def test_nothing_is_said_once_weights_are_loaded():
     network = recurrent()
     state = trained(plain()).state_dict()

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Optional
 
 from . import tables
+from .counted_memory import CASES
 from .records import Column, Row, markdown, number, read_record
 from .units import UNITS
 
 _N9 = (UNITS['mfnet3d_n9_112'].title, UNITS['mfnet3d_n9_224'].title)
+COUNTED = CASES[-1]
 # measured value, what the count says, and a note
 Found = Optional[tuple[float, float | None, str]]
 
@@ -50,15 +52,17 @@ def _network(records: Path, record: str, start: str) -> Found:
     return None
 
 
-def _original(records: Path, record: str) -> Found:
+def _original(
+    records: Path, record: str, start: str, side: str = 'ours', where: str = 'contiguous input, nothing set by the user'
+) -> Found:
     for row in _rows(records, record):
-        if 'original' in row['sides']:
-            return (
-                row['sides']['original']['ratios']['ours']['median'],
-                None,
-                'contiguous input, nothing set by the user',
-            )
+        if row['case'].startswith(start) and side in row['sides']:
+            return row['sides']['original']['ratios'][side]['median'], None, where
     return None
+
+
+def _compiled(records: Path, record: str) -> Found:
+    return _original(records, record, 'mfnet2d', 'ours, compiled', '`torch.compile(network)`')
 
 
 def _ten_clips(records: Path, size: str) -> Found:
@@ -70,11 +74,17 @@ def _ten_clips(records: Path, size: str) -> Found:
     )
     if (size, 'both', 'ten') not in rows:
         return None
-    decoding = rows[size, 'decoding', 'ten']['ratio_to_one']['median']
+    counts = [rows[size, 'network', clips].get('multiply_adds') for clips in ('one', 'ten')]
+    times = counts[1] / counts[0] if all(counts) else 10
+    (decoding, one, both) = (
+        rows[size, stage, clips]['ms_per_video']['median']
+        for stage, clips in (('decoding', 'ten'), ('network', 'one'), ('both', 'one'))
+    )
     return (
         rows[size, 'both', 'ten']['ratio_to_one']['median'],
-        None,
-        f'decoding {number(decoding)}; the network, by its count, 10',
+        (decoding + times * one) / both,
+        f'decoding {number(rows[size, "decoding", "ten"]["ratio_to_one"]["median"])}; '
+        f'the network, by its count, {number(times)}',
     )
 
 
@@ -87,6 +97,15 @@ def _memory(records: Path) -> Found:
     )
     peaks = {row['K']: row['peak_mib'] for row in held}
     return (peaks[3] / peaks[1], None, held[0]['case']) if 3 in peaks else None
+
+
+def _fits(records: Path) -> Found:
+    path = records / 'memory.json'
+    for row in read_record(path)['rows'] if path.exists() else []:
+        if row['case'] == COUNTED.title and row['K'] == 3 and row['checkpointing']:
+            held = (row['peak_mib'] + row['weights_mib']) / 1024
+            return held, None, 'counted, with weights and optimizer'
+    return None
 
 
 Goal = tuple[str, str, float, Callable[[Path], Found]]
@@ -124,12 +143,17 @@ GOALS: Sequence[Goal] = (
         'MFNet-3D as a user builds it: faster than the original implementation, train step',
         '>=',
         1.5,
-        lambda records: _original(records, 'train'),
+        lambda records: _original(records, 'train', 'mfnet3d'),
     ),
-    ('the same, inference', '>=', 1.5, lambda records: _original(records, 'network')),
+    ('the same, inference', '>=', 1.5, lambda records: _original(records, 'network', 'mfnet3d')),
+    ('MFNet-2D, the same, train step', '>=', 1.5, lambda records: _original(records, 'train', 'mfnet2d')),
+    ('MFNet-2D, the same, inference', '>=', 1.5, lambda records: _original(records, 'network', 'mfnet2d')),
+    ('MFNet-2D with one line, train step', '>=', 1.5, lambda records: _compiled(records, 'compiled_train')),
+    ('the same, inference', '>=', 1.5, lambda records: _compiled(records, 'compiled_network')),
     ('ten clips of a video over one, 224 px', '<=', 5.0, lambda records: _ten_clips(records, '224 px')),
     ('the same, 112 px', '<=', 5.0, lambda records: _ten_clips(records, '112 px')),
     ('peak memory of a train step over plain, K = 3', '<=', 1.10, _memory),
+    ('`mfnet3d`, K = 3, 32 clips of 16x224x224, bf16, checkpointing: GiB of a GPU', '<=', 24.0, _fits),
 )
 
 

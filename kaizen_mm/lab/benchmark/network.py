@@ -43,6 +43,8 @@ def measure(
         plain_layout = case.iterations is None
         conditions = Conditions(**{**vars(how), 'layout': 'contiguous'}) if plain_layout else how
         sides = [passes(key, module, x, train, conditions, loss=loss) for key, module in modules.items()]
+        if not train and case.iterations is not None:
+            sides.append(passes('ours, all iterates', modules['ours'], x, train, conditions, forward=_all_iterates))
         if how.compile:
             sides.append(passes('ours, compiled', modules['ours'], x, train, conditions, compiled=True, loss=loss))
         for record in compare(sides, conditions, case.batch):
@@ -54,6 +56,10 @@ def measure(
                 **conditions.describe(),
                 **record,
             )
+
+
+def _all_iterates(side: Any, x: Tensor):
+    return side.network.forward_iterates(x)
 
 
 def _loss(batch: int, how: Conditions):

@@ -34,18 +34,19 @@ class NetworkCase:
     kwargs: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
-_NARROW = dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)
+NARROW = dict(widths=(16, 32, 32, 64), units=(1, 1, 1, 2), groups=4)
 NETWORKS: dict[str, NetworkCase] = dict(
     mfnet3d_n9_112=NetworkCase('kaizen_mfnet3d_n9, 16x112x112', 'mfnet3d_n9', (16, 112, 112), 8),
     mfnet3d_n9_224=NetworkCase('kaizen_mfnet3d_n9, 16x224x224', 'mfnet3d_n9', (16, 224, 224), 4),
     mfnet2d=NetworkCase('kaizen_mfnet2d, 224x224', 'mfnet2d', (224, 224), 8, 4),
     resnet18=NetworkCase('RecurrentNetwork of resnet18, layer4.1.conv1, 112x112', 'resnet18', (112, 112), 8),
     mfnet3d_original=NetworkCase('mfnet3d, plain, 16x112x112', 'mfnet3d', (16, 112, 112), 2, None),
+    mfnet2d_original=NetworkCase('mfnet2d, plain, 224x224', 'mfnet2d', (224, 224), 8, None),
 )
 QUICK_NETWORKS: dict[str, NetworkCase] = dict(
-    mfnet3d_narrow=NetworkCase('kaizen_mfnet3d, narrow', 'mfnet3d', (16, 96, 96), 2, 2, _NARROW),
+    mfnet3d_narrow=NetworkCase('kaizen_mfnet3d, narrow', 'mfnet3d', (16, 96, 96), 2, 2, NARROW),
     resnet18=NetworkCase('RecurrentNetwork of resnet18, 64x64', 'resnet18', (64, 64), 2, 2),
-    mfnet3d_original=NetworkCase('mfnet3d, narrow, plain', 'mfnet3d', (16, 64, 64), 2, None, _NARROW),
+    mfnet3d_original=NetworkCase('mfnet3d, narrow, plain', 'mfnet3d', (16, 64, 64), 2, None, NARROW),
 )
 
 

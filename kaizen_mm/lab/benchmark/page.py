@@ -27,13 +27,17 @@ def _networks(rows: list[Row]) -> list[str]:
     return markdown(tables.NETWORK, [row for row in tables.comparison(rows) if 'plain' in row['sides']])
 
 
+def _compiled(rows: list[Row]) -> list[str]:
+    return markdown(tables.COMPILED, [row for row in tables.comparison(rows) if 'plain' in row['sides']])
+
+
 def _original(rows: list[Row]) -> list[str]:
     return markdown(tables.ORIGINAL, [row for row in tables.comparison(rows) if 'original' in row['sides']])
 
 
 def _memory(rows: list[Row]) -> list[str]:
     held = [row for row in rows if row['side'] == 'memory']
-    return markdown(tables.memory_columns(held), tables.memory(held))
+    return markdown([*tables.memory_columns(held), tables.GPU], tables.memory(held))
 
 
 def _part(name: str, columns, prepare=lambda rows: rows) -> Callable[[list[Row]], list[str]]:
@@ -54,7 +58,14 @@ TABLES: dict[str, Any] = {
     'train': ('train', lambda rows: _networks([row for row in rows if row['side'] != 'memory'])),
     'network original': ('network', _original),
     'train original': ('train', lambda rows: _original([row for row in rows if row['side'] != 'memory'])),
+    'compiled network': ('compiled_network', _compiled),
+    'network compiled original': ('compiled_network', _original),
+    'train compiled original': ('compiled_train', _original),
     'memory': ('train', _memory),
+    'memory counted': (
+        'memory',
+        lambda rows: markdown(tables.counted_memory_columns(rows), tables.memory(rows)),
+    ),
     'test': ('test', lambda rows: markdown(tables.TEN_CLIPS, tables.ten_clips(rows))),
     'clips': ('data', lambda rows: markdown(tables.CLIPS, tables.clips(rows))),
     'photos': ('data', lambda rows: markdown(tables.PHOTOS, tables.photos(rows))),

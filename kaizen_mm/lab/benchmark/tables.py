@@ -12,6 +12,9 @@ def _gpu(row: Row) -> str:
     return NOT_MEASURED if row.get('device', 'cpu') == 'cpu' else 'this row'
 
 
+GPU: Column = ('GPU', _gpu)
+
+
 def grouped(rows: Sequence[Row], *keys: str) -> list[Row]:
     """One row for each value of ``keys``, with the record of each side by its name."""
     groups: dict[tuple, Row] = {}
@@ -93,7 +96,7 @@ BLOCK: list[Column] = [
             of_side(side, lambda record: record.get('peak_mib'))(row) for side in ('plain', 'authors', 'ours')
         ),
     ),
-    ('GPU', _gpu),
+    GPU,
 ]
 
 NETWORK: list[Column] = [
@@ -103,8 +106,9 @@ NETWORK: list[Column] = [
     ('the same, counted', _counted('ours', 'plain')),
     ('before / plain', ratio_of('before', 'plain')),
     ('authors / plain', ratio_of('authors', 'plain')),
+    ('all iterates asked for / the last', ratio_of('ours, all iterates', 'ours')),
     ('peak memory, ours / plain', lambda row: _memory(row)),
-    ('GPU', _gpu),
+    GPU,
 ]
 
 ORIGINAL: list[Column] = [
@@ -112,14 +116,15 @@ ORIGINAL: list[Column] = [
     ('ours, ms per clip', of_side('ours', _item)),
     ('original / ours', ratio_of('original', 'ours')),
     ('original / before', ratio_of('original', 'before')),
-    ('GPU', _gpu),
+    ('original / ours, compiled', ratio_of('original', 'ours, compiled')),
+    GPU,
 ]
 
 COMPILED: list[Column] = [
     *_HEAD,
     ('ours, compiled / ours', ratio_of('ours, compiled', 'ours')),
     ('ours, compiled / authors', ratio_of('ours, compiled', 'authors')),
-    ('GPU', _gpu),
+    GPU,
 ]
 
 
@@ -146,8 +151,13 @@ def memory_columns(rows: Sequence[Row]) -> list[Column]:
         ('N', lambda row: str(row['batch'])),
         ('gradient checkpointing', lambda row: 'yes' if row['checkpointing'] else 'no'),
         *((f'K = {k}' if k > 1 else 'plain', cell(k)) for k in counts),
-        ('GPU', _gpu),
     ]
+
+
+def counted_memory_columns(rows: Sequence[Row]) -> list[Column]:
+    """The same of what was counted, for any device."""
+    weights = ('weights and optimizer, K = 3', lambda row: number(row['sides'][3]['weights_mib']))
+    return [*memory_columns(rows), ('precision', lambda row: row['precision']), weights]
 
 
 def memory(rows: Sequence[Row]) -> list[Row]:
@@ -175,7 +185,7 @@ TEN_CLIPS: list[Column] = [
     ('ten clips, ms a video', _video('ten')),
     ('ten / one', _to_one('ten')),
     ('ten, each decoded alone / one', _to_one('ten, each alone')),
-    ('GPU', _gpu),
+    GPU,
 ]
 
 
@@ -243,7 +253,7 @@ PROCESSES: list[Column] = [
     ('gradients reduced a step, MiB', lambda row: number(row['gradient_bytes'] / 2**20)),
     ('else, bytes', lambda row: f'{row["other_bytes"]:,}'),
     ('weights after a step, difference to one process', lambda row: f'{row["difference_to_one_process"]:.0e}'),
-    ('GPU', _gpu),
+    GPU,
 ]
 
 GROWTH: list[Column] = [
@@ -254,5 +264,5 @@ GROWTH: list[Column] = [
     ('recurrent, ms a sample', lambda row: number(row['ours_ms'])),
     ('recurrent / plain', lambda row: spread(row['ratio'])),
     ('the same, counted', lambda row: number(row['counted'])),
-    ('GPU', _gpu),
+    GPU,
 ]

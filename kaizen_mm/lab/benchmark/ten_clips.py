@@ -11,6 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, DefaultScope
 
 from .conditions import Conditions
+from .counting import multiply_adds
 from .data import package_config
 from .media import videos
 from .timing import Side, interleaved, ratio, summary
@@ -71,6 +72,7 @@ def _config(how: Conditions, config: str, size: str, name: str, files: list[Path
             rounds=len(own),
             ms_per_video={key: round(1e3 * value / len(files), 2) for key, value in summary(own).items()},
             ratio_to_one={key: round(value, 4) for key, value in ratio(own, one).items()},
+            multiply_adds=multiply_adds(side.call) if stage == 'network' else None,
         )
 
 

@@ -40,7 +40,15 @@ def test_network_and_train(capsys, tmp_path):
     assert peaks[True, 3] < peaks[False, 3] and peaks[False, 1] <= peaks[False, 4]
     assert 'Peak memory of a step of training' in text
     text, rows = run(capsys, tmp_path, 'network', '--cases', 'mfnet3d_narrow')
-    assert {row['side'] for row in rows} == {'plain', 'authors', 'ours'}
+    assert {row['side'] for row in rows} == {'plain', 'authors', 'ours', 'ours, all iterates'}
+
+
+def test_memory_is_counted(capsys, tmp_path):
+    text, rows = run(capsys, tmp_path, 'memory')
+    assert [(row['checkpointing'], row['K']) for row in rows] == [(c, k) for c in (False, True) for k in (1, 2, 3, 4)]
+    peaks = {(row['checkpointing'], row['K']): row['peak_mib'] for row in rows}
+    assert peaks[True, 3] < peaks[False, 1] < peaks[False, 2] < peaks[False, 3] < peaks[False, 4]
+    assert '| mfnet3d, narrow | 2 | no |' in text
 
 
 @pytest.mark.slow
@@ -96,7 +104,7 @@ def test_all_is_each_in_a_process_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark.subprocess, 'run', lambda command, check: ran.append(command[5:]))
     benchmark.main(['all', '--out', str(tmp_path), '--before', 'abc', '--threads', '2', '--videos', 'films'])
     assert [command[0] for command in ran] == [options[0] for options in benchmark.ALL.values()]
-    assert {command[0] for command in ran} == {'block', 'network', 'train', 'test', 'data', 'scaling'}
+    assert {command[0] for command in ran} == {'block', 'network', 'train', 'memory', 'test', 'data', 'scaling'}
     for name, command in zip(benchmark.ALL, ran):
         assert command[-2:] == ['--out', str(tmp_path / f'{name}.json')]
         assert ('--before' in command) == (command[0] in ('block', 'network', 'train'))

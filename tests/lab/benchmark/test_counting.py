@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kaizen_mm.lab.benchmark.counted_memory import peak_of_tensors
 from kaizen_mm.lab.benchmark.counting import multiply_adds, peak_memory
 
 
@@ -55,3 +56,31 @@ def test_gradients_of_a_step_count():
         linear(x).sum().backward()
 
     assert peak_memory(step, after=lambda: linear.zero_grad(set_to_none=True)) == pytest.approx(4e6, rel=0.1)
+
+
+def test_tensors_without_values_are_counted_while_they_live():
+    given = torch.empty(1000, 1000, device='meta')
+
+    def call():
+        first, second = given + 1, given + 2
+        del first
+        third = (second[:500].t() * 2).relu_()  # a view and a change in place take nothing
+        return given.view(-1), third
+
+    assert peak_of_tensors(call) == 8_000_000
+    assert peak_of_tensors(lambda: given.t()) == 0
+
+
+def test_memory_counted_is_that_of_a_step_on_a_cpu():
+    def step(device):
+        torch.manual_seed(0)
+        layers = [torch.nn.Conv2d(8, 32, 1), torch.nn.BatchNorm2d(32), torch.nn.ReLU(), torch.nn.Conv2d(32, 8, 1)]
+        network = torch.nn.Sequential(*layers).to(device)
+
+        def run():
+            network(torch.ones(8, 8, 32, 32, device=device)).sum().backward()
+
+        return run, lambda: network.zero_grad(set_to_none=True)
+
+    run, after = step('cpu')
+    assert peak_of_tensors(step('meta')[0]) == pytest.approx(peak_memory(run, after=after), rel=0.1)
