@@ -17,7 +17,7 @@ from kaizen_mm.layers.iterate_statistics import (
     make_norms_indexed,
     normalized,
 )
-from kaizen_mm.models import kaizen_mfnet2d_n9
+from kaizen_mm.models import kaizen_mfnet2d_n9, mfnet2d
 from kaizen_mm.models.mf_unit import MFUnit
 from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit
 
@@ -225,3 +225,15 @@ def test_operations_are_counted_without_gradients(mode):
     with mode(), FlopCounterMode(display=False) as counter:
         net(torch.randn(2, 3, 64, 64))
     assert counter.get_total_flops() > 0
+
+
+def test_tail_and_classifier_run_for_the_last_iterate_alone_in_evaluation():
+    narrow = dict(widths=(16, 16, 16, 16), units=(1, 1, 1, 2), groups=4, num_classes=3, input_size=(96, 96))
+    net, calls = mfnet2d(num_iterations=4, **narrow).eval(), []
+    for name in ('tail.wrapped.bn', 'classifier', 'conv5.B02.wrapped.conv_m2.conv', 'conv4.B01.conv_m2.conv'):
+        net.get_submodule(name).register_forward_hook(lambda m, x, y, name=name.split('.')[0]: calls.append(name))
+    net(torch.randn(1, 3, 96, 96))
+    assert calls == ['conv4', *['conv5'] * 4, 'tail', 'classifier']
+    calls.clear()
+    net.forward_iterates(torch.randn(1, 3, 96, 96))
+    assert calls == ['conv4', *['conv5'] * 4, *['tail'] * 4, *['classifier'] * 4]

@@ -1,6 +1,7 @@
 """Values, gradients, running statistics and state dicts of networks made recurrent."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -225,6 +226,26 @@ def test_what_comes_before_the_last_block_runs_once():
         'layer1.2.conv1': 3,
         'layer1.2.conv2': 3,
     }
+
+
+def test_what_follows_the_block_runs_for_the_last_iterate_alone_where_that_is_wanted():
+    class Net(nn.Sequential):
+        def __init__(self):
+            names = 'stem', 'block', 'norm', 'head'
+            super().__init__(
+                OrderedDict(zip(names, (nn.Linear(4, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))))
+            )
+
+    net, calls = RecurrentNetwork(Net(), 'block', torch.randn(2, 4), '', num_iterations=4), []
+    for name in ('stem', 'norm', 'head'):
+        module = net.wrapped.get_submodule(name)
+        module.forward = lambda x, name=name, forward=module.forward: (calls.append(name), forward(x))[1]
+    for training in (False, True):
+        net.train(training)(torch.randn(2, 4))
+        assert calls == ['stem', 'norm', 'head']
+        calls.clear()
+    net.forward_iterates(torch.randn(2, 4))
+    assert calls == ['stem'] + ['norm', 'head'] * 4
 
 
 @each_case

@@ -119,6 +119,7 @@ def chosen(known: Iterable[str], cases: Iterable[str] | None) -> list[str]:
 def hardware(device: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What a measurement was made on, how busy it was, and with what command."""
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
+    allocator = [f'{name}={value}' for name, value in sorted(os.environ.items()) if name.startswith('MALLOC_')]
     return dict(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
@@ -127,7 +128,7 @@ def hardware(device: str, arguments: Sequence[str]) -> dict[str, Any]:
         load_before=load and round(load, 2),
         torch=torch.__version__,
         python=platform.python_version(),
-        command=' '.join(['python tools/benchmark.py', *arguments]),
+        command=' '.join([*allocator, 'python tools/benchmark.py', *arguments]),
     )
 
 

@@ -40,6 +40,10 @@ def _memory(rows: list[Row]) -> list[str]:
     return markdown([*tables.memory_columns(held), tables.GPU], tables.memory(held))
 
 
+def _ten_clips(rows: list[Row]) -> list[str]:
+    return markdown(tables.TEN_CLIPS, tables.ten_clips(rows))
+
+
 def _part(name: str, columns, prepare=lambda rows: rows) -> Callable[[list[Row]], list[str]]:
     return lambda rows: markdown(columns, prepare([row for row in rows if row['part'] == name]))
 
@@ -66,7 +70,8 @@ TABLES: dict[str, Any] = {
         'memory',
         lambda rows: markdown(tables.counted_memory_columns(rows), tables.memory(rows)),
     ),
-    'test': ('test', lambda rows: markdown(tables.TEN_CLIPS, tables.ten_clips(rows))),
+    'test': ('test', _ten_clips),
+    'test kept': ('test_kept', _ten_clips),
     'clips': ('data', lambda rows: markdown(tables.CLIPS, tables.clips(rows))),
     'photos': ('data', lambda rows: markdown(tables.PHOTOS, tables.photos(rows))),
     'processes': ('scaling', _part('processes', tables.PROCESSES, tables.processes)),

@@ -1,6 +1,7 @@
 """The command at tiny sizes: what it prints and writes. Never how long anything takes."""
 
 import json
+import os
 import re
 
 import pytest
@@ -101,8 +102,11 @@ def test_two_processes_end_with_the_weights_of_one():
 
 def test_all_is_each_in_a_process_of_its_own(monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr(benchmark.subprocess, 'run', lambda command, check: ran.append(command[5:]))
+    monkeypatch.setattr(benchmark.subprocess, 'run', lambda command, check, env: ran.append((command[5:], env)))
     benchmark.main(['all', '--out', str(tmp_path), '--before', 'abc', '--threads', '2', '--videos', 'films'])
+    environments, ran = [env for _, env in ran], [command for command, _ in ran]
+    assert [name for name, env in zip(benchmark.ALL, environments) if env] == ['test_kept']
+    assert environments[list(benchmark.ALL).index('test_kept')].items() >= {**os.environ, **benchmark.KEPT}.items()
     assert [command[0] for command in ran] == [options[0] for options in benchmark.ALL.values()]
     assert {command[0] for command in ran} == {'block', 'network', 'train', 'memory', 'test', 'data', 'scaling'}
     for name, command in zip(benchmark.ALL, ran):
