@@ -99,8 +99,8 @@ class LowRankIncrement:
         if self.rows is None:
             return base.clone()  # what follows may work in place
         if self._is_formed(layer, x, base, self.later if seen else 1):
-            weight = (self.scale * self.rows) @ self.basis.t()
-            return base + layer.per_sample_forward(x, weight.reshape(-1, *layer.weight.shape), None)
+            weight = (self.rows @ self.basis.t()).reshape(-1, *layer.weight.shape)
+            return torch.add(base, layer.per_sample_forward(x, weight, None), alpha=self.scale)
         rows = layer.per_input(x, self.rows)
         if 'projected' not in self.cache:
             self.cache['projected'] = layer.project(x, self.basis)

@@ -14,8 +14,10 @@ from .conditions import Conditions
 from .networks import NARROW
 from .versions import this_version
 
-# of one parameter beside the activations: float32 weight, gradient and AdamW's two moments, and a copy in bfloat16
-WEIGHT_BYTES = {'float32': 16, 'bf16': 18}
+# bytes of one parameter that the step does not make: the float32 weight, with bf16 and its copy; and where it trains,
+# AdamW's two moments, with bf16 and the float32 gradient
+WEIGHT_BYTES = {'float32': 4, 'bf16': 6}
+TRAINED_BYTES = {'float32': 8, 'bf16': 12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ def measure(how: Conditions, most_iterations: int = 4) -> Iterable[dict[str, Any
     """The records of all cases for K = 1 .. ``most_iterations``, with and without gradient checkpointing.
 
     K = 1 is the plain network. With bfloat16 every map and gradient is of that type. Weights and the optimizer's
-    state are counted apart, by :data:`WEIGHT_BYTES`.
+    state are counted apart, by :data:`WEIGHT_BYTES` and :data:`TRAINED_BYTES`.
     """
     for case in QUICK_CASES if how.quick else CASES:
         for checkpointing in (False, True):
@@ -61,7 +63,8 @@ def _count(case: MemoryCase, checkpointing: bool, num_iterations: int) -> dict[s
         x = torch.empty(case.batch, 3, *case.size, device='meta', dtype=dtype)
         sum(y.sum() for y in network.forward_iterates(x)).backward()
 
-    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    weights, trained = WEIGHT_BYTES[case.precision], TRAINED_BYTES[case.precision]
+    held = sum(p.numel() * (weights + trained * p.requires_grad) for p in network.parameters())
     return dict(
         case=case.title,
         batch=case.batch,
@@ -69,7 +72,7 @@ def _count(case: MemoryCase, checkpointing: bool, num_iterations: int) -> dict[s
         K=num_iterations,
         checkpointing=checkpointing,
         peak_mib=round(peak_of_tensors(step) / 2**20, 2),
-        weights_mib=round(parameters * WEIGHT_BYTES[case.precision] / 2**20, 2),
+        weights_mib=round(held / 2**20, 2),
     )
 
 
