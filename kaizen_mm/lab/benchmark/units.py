@@ -37,6 +37,9 @@ UNITS: dict[str, UnitCase] = dict(
     mfnet3d_n9_112=UnitCase('MFNet-3D N = 9, C = 192, 8x4x4', 'mfnet3d_n9', (16, 112, 112), 8),
     mfnet3d_n9_224=UnitCase('MFNet-3D N = 9, C = 192, 8x7x7', 'mfnet3d_n9', (16, 224, 224), 4),
     resnet=UnitCase('ResNet, 3x3 convolution, C = 512, 7x7', None, (7, 7), 32),
+    resnet_early=UnitCase(
+        'ResNet, 3x3 convolution, C = 64, 28x28', None, (28, 28), 8, dict(channels=64, pool_kernel=2, pool_stride=2)
+    ),
 )
 QUICK_UNITS: dict[str, UnitCase] = dict(
     mfnet2d=UnitCase(
@@ -127,8 +130,8 @@ def _residual_block(case: UnitCase, num_iterations: int, version: Version):
         dynamic=('conv1',),
         feedback='bn2',
         feedback_shape=(channels, *case.size),
-        pool_kernel=4,
-        pool_stride=3,
+        pool_kernel=case.kwargs.get('pool_kernel', 4),
+        pool_stride=case.kwargs.get('pool_stride', 3),
         num_iterations=num_iterations,
     )
     return plain, block
