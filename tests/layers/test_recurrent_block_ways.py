@@ -139,6 +139,13 @@ def test_autocast_is_near_the_loop(form):
         assert (y - other).norm() < 0.03 * other.norm()
 
 
+def test_an_exported_block_takes_batches_of_any_size():
+    block, _ = blocks('formed for each sample')
+    u = inputs().detach()
+    exported = torch.export.export(block, (u,), dynamic_shapes=({0: torch.export.Dim('n', min=2, max=64)},)).module()
+    torch.testing.assert_close(exported(torch.cat([u, 2 * u])), block(torch.cat([u, 2 * u])))
+
+
 def _half_in_a_process(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
