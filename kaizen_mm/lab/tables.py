@@ -41,6 +41,9 @@ _MNIST_QUICK = {
 _CIFAR10_QUICK = {
     f'{loader}_dataloader.dataset.max_images': count for loader, count in (('train', 256), ('val', 100), ('test', 100))
 }
+_CLIPS_QUICK = {
+    f'{loader}_dataloader.dataset.max_clips': count for loader, count in (('train', 64), ('val', 24), ('test', 24))
+}
 # feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of
 # it
 _CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
@@ -109,6 +112,40 @@ _SMALL_CHOSEN = {
     'multiply_adds': (_SMALL, {**_widths(11, 23, 46), **_RATE4}),
 }
 
+
+# networks of a small receptive field; the static ones of as many parameters and of as many multiply-adds are wider
+_BAG, _BAG_K2 = 'bagnet_cifar10', 'kaizen_bagnet_cifar10_k2'
+_BAG3D, _BAG3D_K2 = 'bagnet3d_moving_camera', 'kaizen_bagnet3d_moving_camera_k2'
+
+
+def _bag(stem: int, *widths: int) -> dict:
+    return {
+        'model.backbone.backbone.stem': (stem, 4, 4),
+        'model.backbone.backbone.widths': widths,
+        'model.head.head.in_channels': widths[-1],
+    }
+
+
+def _bag3d(stem: int, *widths: int) -> dict:
+    return {
+        'model.backbone.backbone.stem': (stem, 5, 2),
+        'model.backbone.backbone.widths': widths,
+        'model.cls_head.head.in_channels': widths[-1],
+    }
+
+
+_BAG_CHOSEN = {
+    'static': (_BAG, {}),
+    'recurrent': (_BAG_K2, {}),
+    'parameters': (_BAG, _bag(38, 38, 38)),
+    'multiply_adds': (_BAG, _bag(42, 42, 42)),
+}
+_BAG3D_CHOSEN = {
+    'static': (_BAG3D, {}),
+    'recurrent': (_BAG3D_K2, {}),
+    'parameters': (_BAG3D, _bag3d(18, 28, 36, 36)),
+    'multiply_adds': (_BAG3D, _bag3d(22, 33, 44, 44)),
+}
 
 # MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
 # K = 4
@@ -293,6 +330,26 @@ TABLES = {
         control='static',
         rival='parameters',
         variants=_SMALL_CHOSEN,
+    ),
+    'bagnet_cifar10': Table(
+        title='BagNet, CIFAR-10',
+        phase_one=_BAG,
+        rows=dict.fromkeys(_BAG_CHOSEN),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='static',
+        rival='parameters',
+        variants=_BAG_CHOSEN,
+    ),
+    'bagnet3d_moving_camera': Table(
+        title='BagNet-3D, moving digits seen by a moving camera',
+        phase_one=_BAG3D,
+        rows=dict.fromkeys(_BAG3D_CHOSEN),
+        measure=MEASURES['video_top1'],
+        quick=_CLIPS_QUICK,
+        control='static',
+        rival='parameters',
+        variants=_BAG3D_CHOSEN,
     ),
     'cifar10_half_factors': Table(
         title='ResNet-8 of half the width, CIFAR-10, one factor at a time',

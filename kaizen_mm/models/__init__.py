@@ -1,5 +1,6 @@
 """Networks; needs torch alone."""
 
+from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import (
     MFNet,
@@ -15,6 +16,7 @@ from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
 from kaizen_mm.models.surgery import RecurrentNetwork
 
 __all__ = [
+    'BagNet',
     'CifarResNet',
     'MFNet',
     'MnistCNN',

@@ -1,4 +1,4 @@
-"""MFNet-2D and the MNIST networks in mmpretrain's registry.
+"""MFNet-2D and the small networks of the studies in mmpretrain's registry.
 
 Every backbone here yields a tuple, as mmpretrain expects: of one feature map or, of a recurrent
 network, of its iterates, the last one best.
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kaizen_mm.arguments import check_choice, check_flag
 from kaizen_mm.layers.recurrent_block import check_num_iterations
+from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
@@ -110,6 +111,24 @@ class CifarResNetBackbone(CifarResNet, BaseModule):
 
     def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
         super().__init__(**kwargs)
+        check_flag('channels_last', channels_last)
+        self.init_cfg = init_cfg
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        return (super().forward(x),)
+
+
+@MODELS.register_module()
+class BagNet2d(BagNet, BaseModule):
+    """:class:`kaizen_mm.models.BagNet` of images, without its classifier.
+
+    ``channels_last`` is that of :class:`MFNet2d`.
+    """
+
+    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
+        super().__init__(dims=2, num_classes=0, **kwargs)
         check_flag('channels_last', channels_last)
         self.init_cfg = init_cfg
         if channels_last:

@@ -7,4 +7,13 @@ with naming_extras():
     import mmaction  # noqa: F401
 
     compat.provide_drn()
-    from kaizen_mm.openmmlab.video import backbones, comparators, datasets, heads, metrics, reading, transforms  # noqa: F401
+    from kaizen_mm.openmmlab.video import (  # noqa: F401
+        backbones,
+        comparators,
+        datasets,
+        heads,
+        in_memory,
+        metrics,
+        reading,
+        transforms,
+    )

@@ -1,4 +1,4 @@
-"""MFNet in mmaction2's registry."""
+"""MFNet and a small network of the studies in mmaction2's registry."""
 
 from typing import Optional, Union
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kaizen_mm.arguments import check_choice, check_flag
 from kaizen_mm.layers.recurrent_block import check_num_iterations
+from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.inflate import inflate_state_dict
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 
@@ -92,3 +93,18 @@ class RecurrentMFNet3d(MFNet3d):
     def __init__(self, num_iterations: int, input_size=(16, 224, 224), **kwargs):
         check_num_iterations(num_iterations)  # for MFNet3d None is the plain network
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
+
+
+@MODELS.register_module()
+class BagNet3d(BagNet, BaseModule):
+    """:class:`kaizen_mm.models.BagNet` of clips, without its classifier.
+
+    ``channels_last`` is that of :class:`MFNet3d`.
+    """
+
+    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
+        super().__init__(dims=3, num_classes=0, **kwargs)
+        check_flag('channels_last', channels_last)
+        self.init_cfg = init_cfg
+        if channels_last:
+            self.to(memory_format=torch.channels_last_3d)
