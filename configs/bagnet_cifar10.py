@@ -6,4 +6,3 @@ _base_ = [
     '_base_/image_runtime.py',
 ]
 train_cfg = dict(max_epochs=20, val_interval=20)
-optim_wrapper = dict(optimizer=dict(lr=0.2))

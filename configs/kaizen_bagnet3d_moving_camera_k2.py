@@ -1,3 +1,3 @@
-# when it helps: the same network, whose global feedback rewrites its convolutions, from the start
+# when it helps: the same network, whose feedback from the whole clip rewrites its blocks, recurrent from the start
 _base_ = 'bagnet3d_moving_camera.py'
 model = dict(backbone=dict(num_iterations=2))

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from kaizen_mm.arguments import check_int
 from kaizen_mm.lab.benchmark.counting import multiply_adds
-from kaizen_mm.lab.tables import Table
+from kaizen_mm.lab.table import Table
 
 
 def cost(cfg: Config, batch_size: int = 64, repeats: int = 3) -> dict:

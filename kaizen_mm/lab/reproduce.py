@@ -20,7 +20,8 @@ from mmengine.config import Config
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.lab.experiment import train_and_test
-from kaizen_mm.lab.tables import TABLES, Table
+from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.tables import TABLES
 
 _QUICK_EPOCHS = 1
 _TABLE = '<!-- table '  # a line of a page that begins with it, and goes on with the table's name
@@ -155,10 +156,16 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
         )
         if row in table.variants:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
-    for key, other in (('difference', table.control), ('difference_to_rival', table.rival)):
-        for name, row in rows.items() if other else ():
+    for key, common, own in (
+        ('difference', table.control, table.controls),
+        ('difference_to_rival', table.rival, {}),
+    ):
+        for name, row in rows.items() if common else ():
+            other = own.get(name, common)
             if name != other:
                 row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'])
+                if other != common:
+                    row[key]['control'] = other
     return rows
 
 
@@ -220,7 +227,8 @@ def _difference(difference: Optional[dict]) -> str:
     if difference is None:
         return '-'
     error = difference['standard_error']
-    return f'{difference["mean"]:+.2f}' + ('' if error is None else f' ± {error:.2f}')
+    other = f' to `{difference["control"]}`' if 'control' in difference else ''
+    return f'{difference["mean"]:+.2f}' + ('' if error is None else f' ± {error:.2f}') + other
 
 
 def fill_page(page: Path, results: Path) -> None:

@@ -9,7 +9,7 @@ from kaizen_mm.lab.cost import add_costs, cost
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.plots import plot_costs
 from kaizen_mm.lab.reproduce import markdown
-from kaizen_mm.lab.tables import Table
+from kaizen_mm.lab.table import Table
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAME = 'comparators/cornet_z_tiny_imagenet'

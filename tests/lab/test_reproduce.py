@@ -17,7 +17,8 @@ from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.reproduce import Run, fill_page, markdown, measure, plan, summary
-from kaizen_mm.lab.tables import TABLES, Table
+from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.tables import TABLES
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from kaizen_mm.openmmlab.training.record import read_record, write_record
 
@@ -146,6 +147,18 @@ def test_differences_to_the_control_are_those_of_pairs():
     assert lines[0].endswith('| difference to the control ± standard error |')
     assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
     assert markdown(summary(table, results([2]))).splitlines()[3].endswith('| -5.00 |')
+
+
+def test_a_row_may_have_a_control_of_its_own():
+    measured = results([0, 2, 3])
+    for seed, top1 in ((0, 80.0), (2, 86.0), (3, 86.0)):
+        measured['wide', seed] = dict(metrics={'accuracy/top1': top1}, parameters=900, epochs=20, seconds=2.0)
+    rows = dict(TABLE.rows, wide=None)
+    rows = summary(TABLE._replace(rows=rows, control='plain', controls={'net_k3': 'wide'}), measured)
+    assert rows['net_k3']['difference']['control'] == 'wide' and 'control' not in rows['wide']['difference']
+    assert rows['net_k3']['difference']['per_seed'] == [3.0, 1.0, 3.0]  # 83, 87, 89
+    assert rows['wide']['difference']['per_seed'] == [-10.0, -6.0, -7.0]
+    assert markdown(rows).splitlines()[3].endswith('| +2.33 ± 0.67 to `wide` |')
 
 
 def test_differences_to_a_rival_are_a_column_of_their_own():

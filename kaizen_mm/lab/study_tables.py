@@ -1,0 +1,261 @@
+"""The tables of docs/when_it_helps.md, and the trials of MNIST's K = 4 on held-out images."""
+
+from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.table import MNIST_QUICK, Table
+
+_CIFAR10_QUICK = {
+    f'{loader}_dataloader.dataset.max_images': count for loader, count in (('train', 256), ('val', 100), ('test', 100))
+}
+_CLIPS_QUICK = {
+    f'{loader}_dataloader.dataset.max_clips': count for loader, count in (('train', 64), ('val', 24), ('test', 24))
+}
+# feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of
+# it
+_CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
+_LAST = {
+    f'model.backbone.{key}': value
+    for key, value in dict(block='layer3.0', dynamic='conv1', feedback='bn2', input_shape=(3, 32, 32)).items()
+}
+_FACTORS = {
+    'last_block': _LAST,
+    'last_block_rows_shared': {
+        **_LAST,
+        'model.backbone.adapter': 'paper',
+        'model.backbone.pool_kernel': 4,
+        'model.backbone.pool_stride': 4,
+        'model.backbone.alpha': 0.1,
+    },
+    'k3': {'model.backbone.num_iterations': 3},
+    'w1_frozen': {'model.backbone.freeze_dynamic': True},
+    'gammas_near_1': {'model.head.loss.gamma_first': 1.0, 'model.head.loss.gamma_others': 1.0},
+    'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.0},
+    'phase_two_short': {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2},
+}
+# looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
+_ON_VAL = {'test_dataloader.dataset.split': 'val'}
+_LATE = [f'layer{stage}.0.conv{conv}' for stage in (2, 3) for conv in (1, 2)]
+
+
+def _widths(*widths: int) -> dict:
+    return {'model.backbone.backbone.widths': widths}
+
+
+def _adapter(hidden: int, rank: int, **others) -> dict:
+    return {f'model.backbone.{key}': value for key, value in dict(hidden=hidden, rank=rank, **others).items()}
+
+
+_HALF, _HALF_K2 = 'resnet8_half_cifar10', 'kaizen_resnet8_half_cifar10_k2'
+_SMALL, _SMALL_K2 = 'resnet8_half_cifar10_16px', 'kaizen_resnet8_half_cifar10_16px_k2'
+_HALF_SCAN = {
+    'static': (_HALF, {}),
+    'static_24610': (_HALF, _widths(8, 18, 36)),
+    'h4_r1': (_HALF_K2, _adapter(4, 1)),
+    'h4_r1_alpha4': (_HALF_K2, _adapter(4, 1, alpha=4.0)),
+}
+_GAMMA1 = {'model.head.loss.gamma_first': 1.0}
+_RATE2, _RATE4 = ({'optim_wrapper.optimizer.lr': rate} for rate in (0.2, 0.4))
+_SMALL_SCAN = {
+    'static': (_SMALL, {}),
+    'static_24610': (_SMALL, _widths(8, 18, 36)),
+    'h4_r1': (_SMALL_K2, _adapter(4, 1)),
+    'late_h4_r2': (_SMALL_K2, _adapter(4, 2, block=['layer2', 'layer3'], dynamic=_LATE)),
+    'h8_r2': (_SMALL_K2, _adapter(8, 2)),
+    'h4_r1_gamma0.3': (_SMALL_K2, {**_adapter(4, 1), 'model.head.loss.gamma_first': 0.3}),
+    'h4_r1_gamma1': (_SMALL_K2, {**_adapter(4, 1), **_GAMMA1}),
+    'h8_r2_gamma1': (_SMALL_K2, {**_adapter(8, 2), **_GAMMA1}),
+    'static_rate2': (_SMALL, _RATE2),
+    'static_24610_rate2': (_SMALL, {**_widths(8, 18, 36), **_RATE2}),
+    'static_26781_rate2': (_SMALL, {**_widths(9, 19, 37), **_RATE2}),
+    'static_rate4': (_SMALL, _RATE4),
+    'h8_r2_rate4': (_SMALL_K2, {**_adapter(8, 2), **_RATE4}),
+}
+# what was chosen, for the photos that no choice has seen: 1.59 M multiply-adds, and 1.60 M in the last row
+_SMALL_CHOSEN = {
+    'static': (_SMALL, _RATE4),
+    'recurrent': (_SMALL_K2, {**_adapter(8, 2), **_RATE4}),
+    'parameters': (_SMALL, {**_widths(9, 19, 37), **_RATE4}),
+    'multiply_adds': (_SMALL, {**_widths(11, 23, 46), **_RATE4}),
+}
+
+
+# networks of a small receptive field; the static ones of as many parameters and of as many multiply-adds are wider
+_BAG, _BAG_K2 = 'bagnet_cifar10', 'kaizen_bagnet_cifar10_k2'
+_BAG3D, _BAG3D_K2 = 'bagnet3d_moving_camera', 'kaizen_bagnet3d_moving_camera_k2'
+
+
+def _bag(stem: int, *widths: int) -> dict:
+    return {
+        'model.backbone.backbone.stem': (stem, 4, 4),
+        'model.backbone.backbone.widths': widths,
+        'model.head.head.in_channels': widths[-1],
+    }
+
+
+def _bag3d(stem: int, *widths: int) -> dict:
+    return {
+        'model.backbone.backbone.stem': (stem, 5, 2),
+        'model.backbone.backbone.widths': widths,
+        'model.cls_head.head.in_channels': widths[-1],
+    }
+
+
+_BAG_CHOSEN = {
+    'static': (_BAG, {}),
+    'recurrent': (_BAG_K2, {}),
+    'parameters': (_BAG, _bag(38, 38, 38)),
+    'multiply_adds': (_BAG, _bag(42, 42, 42)),
+}
+_BAG3D_CHOSEN = {
+    'static': (_BAG3D, {}),
+    'recurrent': (_BAG3D_K2, {}),
+    'parameters': (_BAG3D, _bag3d(18, 28, 36, 36)),
+    'multiply_adds': (_BAG3D, _bag3d(22, 33, 44, 44)),
+}
+
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
+# K = 4
+_FIT = {
+    'train_dataloader.dataset.split': 'fit',
+    'val_dataloader.dataset.split': 'val',
+    'test_dataloader.dataset.split': 'val',
+}
+_H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
+_LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
+_EMA = {  # in phase two alone
+    'phase_one.custom_hooks': [],
+    'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
+}
+
+
+def _units(channels: tuple, units: int) -> dict:
+    return {**_LONG, 'model.backbone.channels': channels, 'model.backbone.units': units}
+
+
+_MNIST_CHEAP = {
+    'control': ('mnist_control', {}),
+    'static_1314': ('mnist', _units((4, 4), 11)),
+    'h8_r2_k2': ('kaizen_mnist_k2', {**_adapter(8, 2, adapter='global'), _H_RATE: 1.0}),
+    'h8_r2_k2_rate10': ('kaizen_mnist_k2', _adapter(8, 2, adapter='global')),
+}
+_MNIST_K4 = {
+    'control': ('mnist_control', {}),
+    'k4': ('kaizen_mnist_k4', {}),
+    'k4_ema': ('kaizen_mnist_k4', _EMA),
+    'k4_gammas_0.3': ('kaizen_mnist_k4', {'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3}),
+    'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
+}
+
+
+def _mnist_scan(variants: dict, **others) -> Table:
+    return Table(
+        title='MNIST, the last 10,000 training images held out',
+        phase_one='mnist_held_out',
+        rows=dict.fromkeys(['mnist_held_out', *variants]),
+        measure=MEASURES['top1'],
+        quick=MNIST_QUICK,
+        control='control',
+        variants={name: (config, {**options, **_FIT}) for name, (config, options) in variants.items()},
+        **others,
+    )
+
+
+def _scan(title: str, phase_one: str, variants: dict) -> Table:
+    return Table(
+        title=f'{title}, photos held out for choices',
+        phase_one=phase_one,
+        rows=dict.fromkeys(variants),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='static',
+        variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()},
+    )
+
+
+STUDY_TABLES = {
+    'cifar10_from_start': Table(
+        title='ResNet-8, CIFAR-10, from the start',
+        phase_one='resnet8_cifar10',
+        rows=dict.fromkeys(
+            [
+                'resnet8_cifar10',
+                'kaizen_resnet8_cifar10_k2',
+                'resnet8_cifar10_parameters',
+                'resnet8_cifar10_multiply_adds',
+            ]
+        ),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='resnet8_cifar10',
+    ),
+    'cifar10_half_from_start': Table(
+        title='ResNet-8 of half the width, CIFAR-10, from the start',
+        phase_one='resnet8_half_cifar10',
+        rows=dict.fromkeys(
+            [
+                'resnet8_half_cifar10',
+                'kaizen_resnet8_half_cifar10_k2',
+                'resnet8_half_cifar10_parameters',
+                'resnet8_half_cifar10_multiply_adds',
+            ]
+        ),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='resnet8_half_cifar10',
+    ),
+    'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
+    'mnist_k4': _mnist_scan(_MNIST_K4),
+    'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
+    'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
+    'cifar10_16px': Table(
+        title='ResNet-8 of half the width, CIFAR-10 at 16 px',
+        phase_one=_SMALL,
+        rows=dict.fromkeys(_SMALL_CHOSEN),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='static',
+        rival='parameters',
+        variants=_SMALL_CHOSEN,
+    ),
+    'bagnet_cifar10': Table(
+        title='BagNet, CIFAR-10',
+        phase_one=_BAG,
+        rows=dict.fromkeys(_BAG_CHOSEN),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='static',
+        rival='parameters',
+        variants=_BAG_CHOSEN,
+    ),
+    'bagnet3d_moving_camera': Table(
+        title='BagNet-3D, moving digits seen by a moving camera',
+        phase_one=_BAG3D,
+        rows=dict.fromkeys(_BAG3D_CHOSEN),
+        measure=MEASURES['video_top1'],
+        quick=_CLIPS_QUICK,
+        control='static',
+        rival='parameters',
+        variants=_BAG3D_CHOSEN,
+    ),
+    'cifar10_half_factors': Table(
+        title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
+        phase_one='resnet8_half_cifar10',
+        rows=dict.fromkeys(['resnet8_half_cifar10', _CENTRE, 'control', *_FACTORS]),
+        measure=MEASURES['top1'],
+        quick=_CIFAR10_QUICK,
+        control='control',
+        variants={
+            'control': (_CENTRE, {'model.backbone.num_iterations': 1}),
+            **{name: (_CENTRE, options) for name, options in _FACTORS.items()},
+        },
+    ),
+    'moving_digits_camera': Table(
+        title='MFNet-3D, moving digits',
+        phase_one='mfnet_digits',
+        rows=dict.fromkeys(
+            ['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']
+        ),
+        measure=MEASURES['video_top1'],
+        quick={f'{loader}_dataloader.dataset.indices': 8 for loader in ('train', 'val', 'test')},
+        control='mfnet_digits_control',
+    ),
+}

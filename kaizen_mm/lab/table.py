@@ -1,0 +1,37 @@
+"""What a table of measurements is."""
+
+from typing import Dict, NamedTuple, Optional, Tuple
+
+from kaizen_mm.lab.measures import Measure
+
+
+class Table(NamedTuple):
+    """A table to be measured.
+
+    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all
+    configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared
+    by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their difference
+    to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a static network of
+    as many parameters. A row that is in ``variants`` is no config but one with some of its options changed. With
+    ``costs``, multiply-adds and speed are measured as well.
+    """
+
+    title: str
+    phase_one: str
+    rows: Dict[str, Optional[float]]
+    measure: Measure
+    quick: dict
+    control: Optional[str] = None
+    controls: Dict[str, str] = {}
+    rival: Optional[str] = None
+    variants: Dict[str, Tuple[str, dict]] = {}
+    costs: bool = False
+
+
+# of a smoke test on MNIST
+MNIST_QUICK = {
+    'train_dataloader.batch_size': 64,
+    'train_dataloader.dataset.max_images': 512,
+    'val_dataloader.dataset.max_images': 200,
+    'test_dataloader.dataset.max_images': 200,
+}
