@@ -112,6 +112,71 @@ _BAG3D_CHOSEN = {
     'multiply_adds': (_BAG3D, _bag3d(22, 33, 44, 44)),
 }
 
+# each pair of a network and its static control: width, receptive field, number of photos (at as many steps)
+_BAG_NETWORKS = {
+    'w16': _bag(16, 16, 16),
+    'rf12': {'model.backbone.backbone.kernels': (3, 1)},
+    'rf20': {'model.backbone.backbone.kernels': (3, 3)},
+    'photos_10000': {
+        'train_dataloader.dataset.max_images': 10_000,
+        'train_cfg.max_epochs': 60,
+        'train_cfg.val_interval': 60,
+    },
+}
+_BAG3D_NETWORKS = {
+    **{
+        f'camera_{strength}': {f'{loader}_dataloader.dataset.camera': strength for loader in ('train', 'val', 'test')}
+        for strength in (0.0, 0.5, 2.0)
+    },
+    'rf17': {'model.backbone.backbone.kernels': (1, 3, 3)},
+    'rf25': {
+        **_bag3d(16, 24, 32, 32, 32),
+        'model.backbone.backbone.kernels': (1, 3, 3, 3),
+        'model.backbone.backbone.strides': (1, 2, 1, 1),
+        'model.backbone.block': [f'block{block}' for block in (1, 2, 3, 4)],
+        'model.backbone.dynamic': [f'block{block}.conv{conv}' for block in (1, 2, 3, 4) for conv in (1, 2)],
+    },
+}
+_BAG_TWO = 'kaizen_bagnet_cifar10_two_phases_k2'
+_BAG_STATIC_TWO = {'model.backbone.num_iterations': 1, 'optim_wrapper.optimizer.lr': 0.1}
+_SHORT = {'train_cfg.max_epochs': 5, 'train_cfg.val_interval': 5}
+_BAG_FACTORS = {
+    'static': (_BAG, {}),
+    'centre': (_BAG_K2, {}),
+    'rows_shared': (
+        _BAG_K2,
+        {
+            'model.backbone.adapter': 'paper',
+            'model.backbone.hidden': None,
+            'model.backbone.rank': None,
+            'model.backbone.input_shape': (3, 32, 32),
+            'model.backbone.pool_kernel': 4,
+            'model.backbone.pool_stride': 4,
+            'model.backbone.alpha': 0.1,
+        },
+    ),
+    'h8_r2': (_BAG_K2, _adapter(8, 2)),
+    'last_block': (_BAG_K2, {'model.backbone.block': 'block2', 'model.backbone.dynamic': ['conv1', 'conv2']}),
+    'k3': (_BAG_K2, {'model.backbone.num_iterations': 3}),
+    'gamma_0.3': (_BAG_K2, {'model.head.loss.gamma_first': 0.3}),
+    'gamma_0.003': (_BAG_K2, {'model.head.loss.gamma_first': 0.003}),
+    'no_kaizen_loss': (_BAG_K2, {'model.head.loss.kaizen_weight': 0.0}),
+    'control': (_BAG_TWO, _BAG_STATIC_TWO),
+    'two_phases': (_BAG_TWO, {}),
+    'two_phases_w1_frozen': (_BAG_TWO, {'model.backbone.freeze_dynamic': True}),
+    'control_short': (_BAG_TWO, {**_BAG_STATIC_TWO, **_SHORT}),
+    'two_phases_short': (_BAG_TWO, _SHORT),
+}
+
+
+def _pairs(static: str, recurrent: str, networks: dict) -> dict:
+    """``static``, ``recurrent``, and for each change of the network ``static_NAME`` and ``NAME``."""
+    rows = {'static': (static, {}), 'recurrent': (recurrent, {})}
+    for name, options in networks.items():
+        rows.update({f'static_{name}': (static, options), name: (recurrent, options)})
+    return rows
+
+
 # MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
 # K = 4
 _FIT = {
@@ -159,7 +224,7 @@ def _mnist_scan(variants: dict, **others) -> Table:
     )
 
 
-def _scan(title: str, phase_one: str, variants: dict) -> Table:
+def _scan(title: str, phase_one: str, variants: dict, **others) -> Table:
     return Table(
         title=f'{title}, photos held out for choices',
         phase_one=phase_one,
@@ -168,6 +233,7 @@ def _scan(title: str, phase_one: str, variants: dict) -> Table:
         quick=_CIFAR10_QUICK,
         control='static',
         variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()},
+        **others,
     )
 
 
@@ -215,6 +281,35 @@ STUDY_TABLES = {
         control='static',
         rival='parameters',
         variants=_SMALL_CHOSEN,
+    ),
+    'bagnet_cifar10_networks': _scan(
+        'BagNet, CIFAR-10',
+        'static',
+        _pairs(_BAG, _BAG_K2, _BAG_NETWORKS),
+        controls={name: f'static_{name}' for name in _BAG_NETWORKS},
+    ),
+    'bagnet_cifar10_factors': _scan(
+        'BagNet, CIFAR-10',
+        'static',
+        _BAG_FACTORS,
+        controls={
+            'two_phases': 'control',
+            'two_phases_w1_frozen': 'control',
+            'two_phases_short': 'control_short',
+        },
+    ),
+    'bagnet3d_networks': Table(
+        title='BagNet-3D, moving digits, clips held out for choices',
+        phase_one='static',
+        rows=dict.fromkeys(_pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS)),
+        measure=MEASURES['video_top1'],
+        quick=_CLIPS_QUICK,
+        control='static',
+        controls={name: f'static_{name}' for name in _BAG3D_NETWORKS},
+        variants={
+            name: (config, {**options, 'test_dataloader.dataset.seed': 0})
+            for name, (config, options) in _pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS).items()
+        },
     ),
     'bagnet_cifar10': Table(
         title='BagNet, CIFAR-10',

@@ -1,6 +1,6 @@
 """A network of small receptive field, which sees an image or a clip as a bag of patches.
 
-Brendel & Bethge, arXiv:1904.00760, replace most 3x3 convolutions of a residual network by those of points (1x1), so that
+Brendel & Bethge, arXiv:1904.00760, replace most 3x3 convolutions of a residual network by 1x1 convolutions, so that
 each position of the last map has seen a small patch of the input alone, and the scores of the classes are the mean of
 what the patches say. This is a small one, for images and for clips. What lies far apart meets nowhere in it, until a
 feedback map that is pooled over all positions changes its weights.

@@ -1,5 +1,5 @@
-# A small network that sees pieces of 9 x 9 pixels and 9 frames, of gray clips, 28,680 parameters. With more than one
-# iteration its three residual blocks are one recurrent block: h reads the last map and rewrites all of their convolutions
+# a network that sees pieces of 9 x 9 pixels and 9 frames, of gray clips, 28,680 parameters; with more than one
+# iteration its three residual blocks are one recurrent block: h reads the last map and rewrites all convolutions
 _base_ = 'recognizer3d.py'
 model = dict(
     backbone=dict(
