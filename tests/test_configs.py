@@ -44,6 +44,8 @@ PARAMETERS = {
     'kaizen_mfnet_hmdb51_k3.py': 528_071,
     'recurrent_mfnet_hmdb51_k2.py': 528_071,
     'recurrent_mfnet_hmdb51_k3.py': 528_071,
+    'bagnet3d_moving_camera.py': 28_680,
+    'kaizen_bagnet3d_moving_camera_k2.py': 36_536,
 }
 
 
@@ -80,6 +82,7 @@ def test_one_training_and_one_test_step(name):
     if 'input_size' in backbone or backbone.type == 'RecurrentMFNet3d':
         backbone.input_size = TINY
     iterations = backbone.get('num_iterations', 1)
+    channels = 1 if 'bagnet3d' in name else 3
     model = MODELS.build(cfg.model)
     for _, block in recurrent_blocks(model):
         if (
@@ -90,17 +93,17 @@ def test_one_training_and_one_test_step(name):
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
     before = {k: v.clone() for k, v in model.named_parameters()}
-    log = model.train_step(batch(3 if frames else 1, size), optimizer)
+    log = model.train_step(batch(3 if frames else 1, size, channels=channels), optimizer)
     assert math.isfinite(float(log['loss'])) and float(log['loss']) == pytest.approx(float(log['loss_cls']))
     assert len([k for k in log if k.endswith('_ce')]) == (iterations if iterations > 1 else 0)
     for key, value in model.named_parameters():
         moved = not torch.equal(before[key], value)
-        frozen = iterations > 1 and key.endswith(W_1)
+        frozen = iterations > 1 and key.endswith(W_1) and backbone.get('freeze_dynamic', True)
         assert moved != frozen, key
     model.eval()
     metric = METRICS.build(cfg.test_evaluator)
     with torch.no_grad():
-        samples = model.test_step(batch(10, size))
+        samples = model.test_step(batch(10, size, channels=channels))
     metric.process(None, [s.to_dict() for s in samples])
     values = metric.evaluate(2)
     assert ('acc/iterate_1/clip_top1' in values) == (iterations > 1)

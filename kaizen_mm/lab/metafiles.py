@@ -35,6 +35,12 @@ FAMILIES = {
     'mfnet2d': Family('MFNet-2D', ('mfnet2d',), *_MFNET),
     'mfnet3d': Family('MFNet-3D', ('mfnet',), *_MFNET),
     'cifar_resnet': Family('ResNet of CIFAR-10', ('resnet8', 'resnet20'), *_RESNET),
+    'bagnet': Family(
+        'BagNet',
+        ('bagnet',),
+        'https://arxiv.org/abs/1904.00760',
+        'Approximating CNNs with Bag-of-local-Features models works surprisingly well on ImageNet',
+    ),
     'resnet': Family('ResNet', ('resnet', 'timm_resnet'), *_RESNET),
     'slowonly': Family(
         'SlowOnly', ('slowonly',), 'https://arxiv.org/abs/1812.03982', 'SlowFast Networks for Video Recognition'
@@ -53,6 +59,7 @@ _DATA = {
     'mnist_held_out': ('MNIST, the last 10,000 training images held out', 'Image Classification'),
     'mnist': ('MNIST', 'Image Classification'),
     'digits': ('Moving digits', 'Action Recognition'),
+    'moving_camera': ('Moving digits seen by a moving camera', 'Action Recognition'),
 }
 FOLDER = 'configs/metafiles'
 

@@ -82,7 +82,8 @@ def enter() -> None:
 
 def _few_rows(table) -> dict:
     """Phase one, what the others are compared with, and the last row of a table."""
-    kept = {table.phase_one, table.control, table.rival, list(table.rows)[-1]}
+    last = list(table.rows)[-1]
+    kept = {table.phase_one, table.control, table.controls.get(last), table.rival, last}
     return {row: paper for row, paper in table.rows.items() if row in kept}
 
 

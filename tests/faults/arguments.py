@@ -19,7 +19,7 @@ from torch import nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate, WeightAdapter
 from kaizen_mm.losses import KaizenLoss
-from kaizen_mm.models import CifarResNet, MFNet, MnistCNN, MnistCNNBig, RecurrentNetwork
+from kaizen_mm.models import BagNet, CifarResNet, MFNet, MnistCNN, MnistCNNBig, RecurrentNetwork
 from tests.faults.case import Case
 
 NAN, INF, HUGE = math.nan, math.inf, 10**12
@@ -204,6 +204,7 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     ('MnistCNN', MnistCNN, {'num_classes': 'count', 'num_iterations': 'iterations or None'}),
     ('MnistCNN, recurrent', partial(MnistCNN, num_iterations=2), {'alpha': 'number or None', 'shared_rows': 'flag'}),
     ('MnistCNNBig', MnistCNNBig, {'num_classes': 'count'}),
+    ('BagNet', BagNet, {'in_chans': 'count', 'num_classes': 'count or 0'}),
     (
         'CifarResNet',
         CifarResNet,

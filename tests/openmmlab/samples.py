@@ -4,10 +4,10 @@ import torch
 from mmaction.structures import ActionDataSample
 
 
-def batch(clips: int, size=(10, 96, 96), labels=(0, 1), soft_classes: int = 0) -> dict:
-    """What a data loader gives: random uint8 clips ``[clips, 3, T, H, W]`` and labelled samples."""
+def batch(clips: int, size=(10, 96, 96), labels=(0, 1), soft_classes: int = 0, channels: int = 3) -> dict:
+    """What a data loader gives: random uint8 clips ``[clips, channels, T, H, W]`` and labelled samples."""
     generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randint(0, 256, (clips, 3, *size), dtype=torch.uint8, generator=generator) for _ in labels]
+    inputs = [torch.randint(0, 256, (clips, channels, *size), dtype=torch.uint8, generator=generator) for _ in labels]
     samples = []
     for label in labels:
         if soft_classes:

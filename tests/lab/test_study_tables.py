@@ -1,0 +1,64 @@
+"""The study: static networks of as many parameters and multiply-adds, and pairs that differ by the recurrence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from kaizen_mm.lab.benchmark.counting import multiply_adds
+from kaizen_mm.lab.study_tables import STUDY_TABLES
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+def loaded(table: str, row: str) -> Config:
+    name, options = STUDY_TABLES[table].variants[row]
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.merge_from_dict(options)
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def cost(table: str, row: str) -> tuple:
+    """Parameters of the whole network, and multiply-adds of its backbone."""
+    cfg = loaded(table, row)
+    model = MODELS.build(cfg.model).eval()
+    shape = (1, 1, 16, 32, 32) if 'moving_camera' in table else (1, 3, 32, 32)
+    with torch.no_grad():
+        counted = multiply_adds(lambda: model.backbone(torch.zeros(shape)))
+    return sum(p.numel() for p in model.parameters()), counted
+
+
+@pytest.mark.parametrize('table', ['bagnet_cifar10', 'bagnet3d_moving_camera'])
+def test_static_networks_have_as_many_parameters_and_multiply_adds(table):
+    parameters, counted = cost(table, 'recurrent')
+    assert 1 <= cost(table, 'parameters')[0] / parameters < 1.05
+    assert 1 <= cost(table, 'multiply_adds')[1] / counted < 1.05
+
+
+def pairs():
+    for name in ('bagnet_cifar10_networks', 'bagnet3d_networks'):
+        table = STUDY_TABLES[name]
+        yield from (
+            (name, table.control, 'recurrent'),
+            *((name, static, row) for row, static in table.controls.items()),
+        )
+
+
+@pytest.mark.parametrize('table, static, row', list(pairs()))
+def test_a_network_and_its_control_differ_by_the_recurrence_and_the_rate(table, static, row):
+    one, two = loaded(table, static), loaded(table, row)
+    assert (one.model.backbone.pop('num_iterations'), two.model.backbone.pop('num_iterations')) == (1, 2)
+    for cfg in (one, two):
+        cfg.optim_wrapper.optimizer.pop('lr')
+    for key in ('model', 'train_dataloader', 'test_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        assert one[key] == two[key], key
+
+
+@pytest.mark.parametrize('row', STUDY_TABLES['bagnet3d_networks'].variants)
+def test_choices_do_not_see_the_clips_of_the_result(row):
+    table = STUDY_TABLES['bagnet3d_moving_camera']
+    assert loaded('bagnet3d_networks', row).test_dataloader.dataset.get('seed', 0) == 0
+    assert {loaded('bagnet3d_moving_camera', name).test_dataloader.dataset.seed for name in table.variants} == {1}
