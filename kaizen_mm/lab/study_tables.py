@@ -1,7 +1,7 @@
-"""The tables of docs/when_it_helps.md, and the trials of MNIST's K = 4 on held-out images."""
+"""The tables of docs/when_it_helps.md, but MNIST's."""
 
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.table import MNIST_QUICK, Table
+from kaizen_mm.lab.table import Table
 
 _CIFAR10_QUICK = {
     f'{loader}_dataloader.dataset.max_images': count for loader, count in (('train', 256), ('val', 100), ('test', 100))
@@ -177,53 +177,6 @@ def _pairs(static: str, recurrent: str, networks: dict) -> dict:
     return rows
 
 
-# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
-# K = 4
-_FIT = {
-    'train_dataloader.dataset.split': 'fit',
-    'val_dataloader.dataset.split': 'val',
-    'test_dataloader.dataset.split': 'val',
-}
-_H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
-_LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
-_EMA = {  # in phase two alone
-    'phase_one.custom_hooks': [],
-    'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
-}
-
-
-def _units(channels: tuple, units: int) -> dict:
-    return {**_LONG, 'model.backbone.channels': channels, 'model.backbone.units': units}
-
-
-_MNIST_CHEAP = {
-    'control': ('mnist_control', {}),
-    'static_1314': ('mnist', _units((4, 4), 11)),
-    'h8_r2_k2': ('kaizen_mnist_k2', {**_adapter(8, 2, adapter='global'), _H_RATE: 1.0}),
-    'h8_r2_k2_rate10': ('kaizen_mnist_k2', _adapter(8, 2, adapter='global')),
-}
-_MNIST_K4 = {
-    'control': ('mnist_control', {}),
-    'k4': ('kaizen_mnist_k4', {}),
-    'k4_ema': ('kaizen_mnist_k4', _EMA),
-    'k4_gammas_0.3': ('kaizen_mnist_k4', {'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3}),
-    'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
-}
-
-
-def _mnist_scan(variants: dict, **others) -> Table:
-    return Table(
-        title='MNIST, the last 10,000 training images held out',
-        phase_one='mnist_held_out',
-        rows=dict.fromkeys(['mnist_held_out', *variants]),
-        measure=MEASURES['top1'],
-        quick=MNIST_QUICK,
-        control='control',
-        variants={name: (config, {**options, **_FIT}) for name, (config, options) in variants.items()},
-        **others,
-    )
-
-
 def _scan(title: str, phase_one: str, variants: dict, **others) -> Table:
     return Table(
         title=f'{title}, photos held out for choices',
@@ -268,8 +221,6 @@ STUDY_TABLES = {
         quick=_CIFAR10_QUICK,
         control='resnet8_half_cifar10',
     ),
-    'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
-    'mnist_k4': _mnist_scan(_MNIST_K4),
     'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
     'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
     'cifar10_16px': Table(

@@ -26,12 +26,3 @@ class Table(NamedTuple):
     rival: Optional[str] = None
     variants: Dict[str, Tuple[str, dict]] = {}
     costs: bool = False
-
-
-# of a smoke test on MNIST
-MNIST_QUICK = {
-    'train_dataloader.batch_size': 64,
-    'train_dataloader.dataset.max_images': 512,
-    'val_dataloader.dataset.max_images': 200,
-    'test_dataloader.dataset.max_images': 200,
-}

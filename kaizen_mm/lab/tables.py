@@ -1,8 +1,9 @@
 """The tables that ``tools/reproduce.py`` measures."""
 
 from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.mnist_tables import MNIST_TABLES
 from kaizen_mm.lab.study_tables import STUDY_TABLES
-from kaizen_mm.lab.table import MNIST_QUICK, Table
+from kaizen_mm.lab.table import Table
 
 _TINY_IMAGENET_QUICK = {
     'train_dataloader.dataset.indices': 64,
@@ -30,23 +31,7 @@ _COMPARATORS = [
     'mfnet2d',
 ]
 TABLES = {
-    'table1': Table(
-        title='MNIST',
-        phase_one='mnist',
-        rows={
-            'mnist': 96.50,
-            'mnist_big': 98.07,
-            'mnist_control': None,
-            'recurrent_mnist_k2': 98.03,
-            'recurrent_mnist_k3': 98.15,
-            'recurrent_mnist_k4': 98.16,
-            'kaizen_mnist_k2': 98.16,
-            'kaizen_mnist_k3': 98.32,
-            'kaizen_mnist_k4': 98.43,
-        },
-        measure=MEASURES['top1'],
-        quick=MNIST_QUICK,
-    ),
+    **MNIST_TABLES,
     'tiny_imagenet': Table(
         title='MFNet-2D, 20 classes of Tiny ImageNet',
         phase_one='mfnet2d_tiny_imagenet',

@@ -1,0 +1,90 @@
+"""The tables of MNIST: table 1 of the paper, and what was tried on held-out training images."""
+
+from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.table import Table
+
+_QUICK = {
+    'train_dataloader.batch_size': 64,
+    'train_dataloader.dataset.max_images': 512,
+    'val_dataloader.dataset.max_images': 200,
+    'test_dataloader.dataset.max_images': 200,
+}
+
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
+# K = 4
+_FIT = {
+    'train_dataloader.dataset.split': 'fit',
+    'val_dataloader.dataset.split': 'val',
+    'test_dataloader.dataset.split': 'val',
+}
+_GLOBAL = {'model.backbone.adapter': 'global', 'model.backbone.hidden': 8, 'model.backbone.rank': 2}
+_H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
+_LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
+_EMA = {  # in phase two alone
+    'phase_one.custom_hooks': [],
+    'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
+}
+
+
+def _units(channels: tuple, units: int) -> dict:
+    return {**_LONG, 'model.backbone.channels': channels, 'model.backbone.units': units}
+
+
+_MNIST_CHEAP = {
+    'control': ('mnist_control', {}),
+    'static_1314': ('mnist', _units((4, 4), 11)),
+    'h8_r2_k2': ('kaizen_mnist_k2', {**_GLOBAL, _H_RATE: 1.0}),
+    'h8_r2_k2_rate10': ('kaizen_mnist_k2', _GLOBAL),
+}
+_MNIST_K4 = {
+    'control': ('mnist_control', {}),
+    'k4': ('kaizen_mnist_k4', {}),
+    'k4_ema': ('kaizen_mnist_k4', _EMA),
+    'k4_gammas_0.3': ('kaizen_mnist_k4', {'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3}),
+    'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
+}
+
+# both phases three times as long
+_LONG_PHASES = {f'{phase}train_cfg.{key}': 60 for phase in ('', 'phase_one.') for key in ('max_epochs', 'val_interval')}
+_MNIST_K4_LONG = {
+    'one_60': ('mnist_held_out', {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}),
+    'control': ('mnist_control', _LONG_PHASES),
+    'k4': ('kaizen_mnist_k4', _LONG_PHASES),
+}
+
+
+def _mnist_scan(variants: dict, phase_one: str = 'mnist_held_out', **others) -> Table:
+    return Table(
+        title='MNIST, the last 10,000 training images held out',
+        phase_one=phase_one,
+        rows=dict.fromkeys([phase_one, *variants]),
+        measure=MEASURES['top1'],
+        quick=_QUICK,
+        control='control',
+        variants={name: (config, {**options, **_FIT}) for name, (config, options) in variants.items()},
+        **others,
+    )
+
+
+MNIST_TABLES = {
+    'table1': Table(
+        title='MNIST',
+        phase_one='mnist',
+        rows={
+            'mnist': 96.50,
+            'mnist_big': 98.07,
+            'mnist_control': None,
+            'recurrent_mnist_k2': 98.03,
+            'recurrent_mnist_k3': 98.15,
+            'recurrent_mnist_k4': 98.16,
+            'kaizen_mnist_k2': 98.16,
+            'kaizen_mnist_k3': 98.32,
+            'kaizen_mnist_k4': 98.43,
+        },
+        measure=MEASURES['top1'],
+        quick=_QUICK,
+    ),
+    'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
+    'mnist_k4': _mnist_scan(_MNIST_K4),
+    'mnist_k4_long': _mnist_scan(_MNIST_K4_LONG, phase_one='one_60'),
+}
