@@ -11,6 +11,18 @@ digits = dict(
     num_val=4000,
 )
 
+# of files, for predictions; decord, pyav or torchcodec
+video_reader = '{{$KAIZEN_VIDEO_READER:decord}}'
+test_pipeline = [
+    dict(type='VideoInit', reader=video_reader),
+    dict(type='SampleTestClips', clip_len=16, num_clips=1, positions='even'),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='OneChannel'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
+
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,

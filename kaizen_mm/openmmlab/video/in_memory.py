@@ -1,5 +1,6 @@
 """Moving digits from memory, without files of videos."""
 
+from functools import lru_cache
 from typing import Optional
 
 import numpy as np
@@ -12,9 +13,16 @@ from kaizen_mm.arguments import check_choice, check_int
 from kaizen_mm.data.moving_digits import CLASSES, SPLITS, MovingDigits
 
 
+@lru_cache(maxsize=4)  # of a run's training, validation and test, which drawing again would take seconds
+def _clips(digits: MovingDigits, split: str, count: int) -> torch.Tensor:
+    """The first clips of a split, ``[count, 1, 1, T, H, W]``."""
+    clips = [digits.render(split, index)[0][..., 0] for index in range(count)]
+    return torch.from_numpy(np.stack(clips))[:, None, None]
+
+
 @DATASETS.register_module()
 class MovingDigitsInMemory(Dataset):
-    """Clips of :class:`~kaizen_mm.data.moving_digits.MovingDigits`, drawn once when the data set is built, and gray.
+    """Clips of :class:`~kaizen_mm.data.moving_digits.MovingDigits`, drawn when the data set is built, and gray.
 
     Args:
         split: ``'train'`` or ``'val'``; for clips that no choice has seen, ``'val'`` with another ``seed``.
@@ -34,8 +42,7 @@ class MovingDigitsInMemory(Dataset):
         if max_clips is not None:
             check_int('max_clips', max_clips, 1, len(self.labels))
             self.labels = self.labels[:max_clips]
-        clips = np.stack([digits.render(split, index)[0][..., 0] for index in range(len(self.labels))])
-        self.clips = torch.from_numpy(clips)[:, None, None]  # [N, 1, 1, T, H, W]
+        self.clips = _clips(digits, split, len(self.labels))
 
     def __len__(self) -> int:
         return len(self.clips)

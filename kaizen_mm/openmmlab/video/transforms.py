@@ -1,4 +1,4 @@
-"""Test clips: at random positions that do not change from run to run, and with each frame decoded once."""
+"""Test clips: at random positions that do not change from run to run, and with each frame decoded once; gray frames."""
 
 from typing import Sequence
 
@@ -48,6 +48,15 @@ class SampleTestClips(SampleFrames):
             return super()._get_test_clips(num_frames, ori_clip_len)
         last = max(num_frames - ori_clip_len, 0)
         return np.sort(self._generator.integers(0, last + 1, size=self.num_clips))
+
+
+@TRANSFORMS.register_module()
+class OneChannel(BaseTransform):
+    """Keeps the green channel of frames ``[H, W, 3]``, ``[H, W, 1]``: of gray videos all that there is."""
+
+    def transform(self, results: dict) -> dict:
+        results['imgs'] = [frame[..., 1:2] for frame in results['imgs']]
+        return results
 
 
 @TRANSFORMS.register_module()

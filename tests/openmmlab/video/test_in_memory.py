@@ -1,11 +1,17 @@
-"""Moving digits in memory: the clips of the generator, and bad input."""
+"""Moving digits in memory: the clips of the generator, files read alike, and bad input."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
 
 from kaizen_mm.data.moving_digits import CLASSES, MovingDigits
 
+CONFIG = Path(__file__).resolve().parents[3] / 'configs/bagnet3d_moving_camera.py'
 SMALL = dict(num_train=9, num_val=5, num_frames=6, size=32, camera=1.0, clutter=1.0)
 
 
@@ -41,3 +47,16 @@ def test_another_seed_gives_other_clips():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+def test_files_are_read_as_what_is_in_memory(tmp_path):
+    """Of a video that the generator has written, the config's pipeline gives the gray clip but for the coding."""
+    cfg = Config.fromfile(CONFIG)
+    parameters = {**{key: value for key, value in cfg.digits.items() if key != 'type'}, 'num_train': 2, 'num_val': 2}
+    MovingDigits(**parameters).write(tmp_path, progress=False)
+    expected = build(split='val', **parameters)[1]['inputs']
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        pipeline = Compose(cfg.test_pipeline)
+    read = pipeline(dict(filename=str(tmp_path / 'videos/val_00001.mp4'), label=0, start_index=0, modality='RGB'))
+    assert read['inputs'].shape == expected.shape == (1, 1, 16, 32, 32)
+    assert (read['inputs'].float() - expected.float()).abs().mean() < 4
