@@ -114,14 +114,14 @@ _BAG3D_CHOSEN = {
 
 # each pair of a network and its static control: width, receptive field, number of photos (at as many steps)
 _BAG_NETWORKS = {
-    'w16': _bag(16, 16, 16),
-    'rf12': {'model.backbone.backbone.kernels': (3, 1)},
-    'rf20': {'model.backbone.backbone.kernels': (3, 3)},
     'photos_10000': {
         'train_dataloader.dataset.max_images': 10_000,
         'train_cfg.max_epochs': 60,
         'train_cfg.val_interval': 60,
     },
+    'w16': _bag(16, 16, 16),
+    'rf12': {'model.backbone.backbone.kernels': (3, 1)},
+    'rf20': {'model.backbone.backbone.kernels': (3, 3)},
 }
 _BAG3D_NETWORKS = {
     **{
