@@ -1,4 +1,4 @@
-# make demo runs this: the network of small receptive field in two phases of the same length; W_1 trains along
+# when it helps: the network of small receptive field in two phases of the same length; W_1 trains along
 _base_ = 'bagnet3d_moving_camera.py'
 
 # phase one is this config with these entries put over it

@@ -1,4 +1,4 @@
-# our full method, three iterations, on the embedded data set; make demo runs this
+# our full method, three iterations, on the embedded data set
 _base_ = [
     '_base_/models/kaizen_mfnet3d_n9.py',
     '_base_/datasets/moving_digits.py',

@@ -1,4 +1,4 @@
-"""Trains phase one, static control and recurrent network, tests them and prints a table.
+"""Trains phase one, where the configs have one, static control and recurrent network, tests them, prints a table.
 
 Writes results.json, results.md and accuracy.png into the work directory. What is complete is not
 done again, what was interrupted is resumed.

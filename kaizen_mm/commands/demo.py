@@ -1,8 +1,8 @@
 """A network of small receptive field on moving digits seen by a moving camera; make demo runs this.
 
-Trains it without recurrence (phase one), then on without (static control) and with it. Writes results.json and
-accuracy.png into the work directory, config.py and checkpoint.pth of the recurrent network for kaizen-predict, and a
-few videos to try it on. Run it again to resume after an interruption; what is complete is not done again.
+Trains it from the start, without recurrence (static control) and with it. Writes results.json and accuracy.png into the
+work directory, config.py and checkpoint.pth of the recurrent network for kaizen-predict, and a few videos to try it on.
+Run it again to resume after an interruption; what is complete is not done again.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('--work-dir', default='work_dirs/demo', help='default work_dirs/demo')
     parser.add_argument('--seed', type=int, default=0, help='default 0')
     args = parser.parse_args(argv)
-    names = ('kaizen_bagnet3d_moving_camera_two_phases_k2.py', 'bagnet3d_moving_camera_control.py')
+    names = ('kaizen_bagnet3d_moving_camera_k2.py', 'bagnet3d_moving_camera.py')
     configs = [Config.fromfile(CONFIGS / name) for name in names]
     data = Path(args.work_dir, 'moving_digits')
     digits = {key: value for key, value in configs[0].digits.items() if key != 'type'}

@@ -1,4 +1,4 @@
-"""Trainings with their tests, and phase one, static control and recurrent network side by side.
+"""Trainings with their tests, and static and recurrent network side by side.
 
 What is complete is not done again, what was interrupted is resumed.
 """
@@ -39,7 +39,8 @@ def compare(
     """Trains and tests all rows for all seeds; phase one is shared by the other two.
 
     Everything is kept under one folder: ``seed_S/phase_one``, ``seed_S/static_control``,
-    ``seed_S/kaizen`` and ``results.json``.
+    ``seed_S/kaizen`` and ``results.json``. Of configs without phase one, both networks are trained from the start,
+    and there is no such row.
 
     Args:
         kaizen: Config of the recurrent network.
@@ -58,20 +59,26 @@ def compare(
         mean over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
 
     Raises:
-        ValueError: ``kaizen`` is not recurrent, ``control`` is, or one has no phase one; or the folder holds a row
-            of another config.
+        ValueError: ``kaizen`` is not recurrent, ``control`` is, or one of them alone has a phase one; or the folder
+            holds a row of another config.
     """
     for name, cfg, recurrent in (('kaizen', kaizen, True), ('control', control, False)):
         iterations = cfg.model.backbone.get('num_iterations')
-        if cfg.get('phase_one') is None or not iterations or (iterations > 1) != recurrent:
+        if not iterations or (iterations > 1) != recurrent:
             raise ValueError(
-                f'{name} must be a config with phase_one and num_iterations '
-                f'{"of at least 2" if recurrent else "1"}, got num_iterations={iterations}'
+                f'{name} must be a config with num_iterations {"of at least 2" if recurrent else "1"}, got '
+                f'num_iterations={iterations}'
             )
-    per_seed: Dict[str, List[dict]] = {row: [] for row in ROWS}
+    phases = [cfg.get('phase_one') is not None for cfg in (kaizen, control)]
+    if phases[0] != phases[1]:
+        raise ValueError(
+            'kaizen and control must both have a phase_one, or neither of them, got one in '
+            f'{"kaizen" if phases[0] else "control"} alone'
+        )
+    per_seed: Dict[str, List[dict]] = {row: [] for row in (ROWS if phases[0] else ROWS[1:])}
     for seed in seeds:
         root = Path(folder, f'seed_{seed}')
-        for row in ROWS:
+        for row in per_seed:
             cfg = _row_config(row, kaizen, control, root, seed)
             announce(f'{row}, seed {seed}: {length(cfg)} in {cfg.work_dir}')
             run = train_and_test(cfg, 'bar' if quiet else 'log')
@@ -87,7 +94,8 @@ def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int
     cfg = Config((control if row == 'static_control' else kaizen).to_dict())
     cfg.launcher = 'none'
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-    cfg.phase_one.work_dir = str(root / 'phase_one')
+    if cfg.get('phase_one') is not None:
+        cfg.phase_one.work_dir = str(root / 'phase_one')
     cfg.work_dir = str(root / row)
     return phase_one_config(cfg, cfg.work_dir) if row == 'phase_one' else cfg
 
@@ -200,13 +208,13 @@ def _mean(runs: List[dict]) -> dict:
 
 def markdown_table(results: dict) -> str:
     """Mean and standard error of every row and iterate, over seeds or, with a single one, over the tested samples."""
-    measures = {key: measure for key, measure in MEASURES.items() if key in results[ROWS[0]]['per_seed'][0]}
+    measures = {key: measure for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
     lines = [
         '| network | parameters | '
         + ''.join(f'{measure.title} ± standard error | ' for measure in measures.values()).rstrip(),
         '| --- | --- |' + ' --- |' * len(measures),
     ]
-    for row in ROWS:
+    for row in (row for row in ROWS if row in results):
         values = {key: np.array([np.atleast_1d(run[key]) for run in results[row]['per_seed']]) for key in measures}
         iterates = next(iter(values.values())).shape[1]  # [seeds, iterates]
         for i in range(iterates):
@@ -222,7 +230,7 @@ def _tested(results: dict, row: str) -> Optional[int]:
 
 def conclusion(results: dict) -> str:
     """One sentence on what :func:`compare` has found, on whole videos or on images."""
-    key = [key for key in MEASURES if key in results[ROWS[0]]['per_seed'][0]][-1]
+    key = [key for key in MEASURES if key in results['kaizen']['per_seed'][0]][-1]
     last, control = (
         [float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control')
     )

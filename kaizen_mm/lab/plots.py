@@ -14,7 +14,7 @@ from kaizen_mm.lab.uncertainty import standard_error
 
 
 def plot_iterates(results: dict, path: str) -> None:
-    """Accuracy per iterate beside phase one and the static control, as a PNG.
+    """Accuracy per iterate beside the static control and phase one, where there is one, as a PNG.
 
     Args:
         results: What :func:`kaizen_mm.lab.experiment.compare` returns. Every number is drawn with its standard error:
@@ -34,6 +34,8 @@ def plot_iterates(results: dict, path: str) -> None:
             numbers, iterates.mean(axis=0), None if None in errors else errors, marker='o', capsize=3, label='kaizen'
         )
         for row, style in (('static_control', '--'), ('phase_one', ':')):
+            if row not in results:  # both from the start
+                continue
             values = [run[key] for run in results[row]['per_seed']]
             error, mean = standard_error(values, tested), np.mean(values)
             axis.axhline(mean, color='0.35', linestyle=style, label=row.replace('_', ' '))

@@ -8,8 +8,10 @@ import pytest
 from mmengine.config import Config
 
 from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.plots import plot_iterates
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+CONFIGS = TOOLS.with_name('configs')
 
 
 @pytest.mark.slow
@@ -88,8 +90,36 @@ def test_exchanged_configs_are_refused(tiny_configs, environment, monkeypatch, t
     with pytest.raises(ValueError, match='kaizen must be a config .* at least 2, got num_iterations=1'):
         compare(control, kaizen, tmp_path)
     kaizen.phase_one = None
-    with pytest.raises(ValueError, match='kaizen must be a config with phase_one'):
+    with pytest.raises(ValueError, match='must both have a phase_one, or neither of them, got one in control alone'):
         compare(kaizen, control, tmp_path)
+
+
+@pytest.mark.slow
+def test_networks_from_the_start_are_compared_without_phase_one(tmp_path):
+    configs = [
+        Config.fromfile(f'{CONFIGS}/{name}bagnet3d_moving_camera{k}.py') for name, k in (('kaizen_', '_k2'), ('', ''))
+    ]
+    for cfg in configs:
+        cfg.train_cfg.max_epochs = cfg.train_cfg.val_interval = 1
+        for loader in ('train', 'val', 'test'):
+            cfg[f'{loader}_dataloader'].dataset.max_clips = 8
+    results = compare(*configs, folder=tmp_path, quiet=True)
+    assert (
+        set(results)
+        == {'static_control', 'kaizen', 'seeds'}
+        == set(json.loads((tmp_path / 'results.json').read_text()))
+    )
+    assert not (tmp_path / 'seed_0' / 'phase_one').exists()
+    assert (results['static_control']['parameters'], results['kaizen']['parameters']) == (28_680, 36_536)
+    lines = markdown_table(results).splitlines()
+    assert [line.split(' | ')[0] for line in lines[2:]] == [
+        '| static_control',
+        '| kaizen, iterate 1',
+        '| kaizen, iterate 2',
+    ]
+    assert 'the static control' in conclusion(results)
+    plot_iterates(results, tmp_path / 'accuracy.png')
+    assert (tmp_path / 'accuracy.png').stat().st_size > 1000
 
 
 def test_the_table_gives_mean_and_standard_error():
