@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from kaizen_mm.files import write_lines
-from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.measures import MEASURES, measured
 from kaizen_mm.lab.results import read_result, write_result
 from kaizen_mm.lab.uncertainty import verdict, with_error
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
@@ -208,7 +208,7 @@ def _mean(runs: List[dict]) -> dict:
 
 def markdown_table(results: dict) -> str:
     """Mean and standard error of every row and iterate, over seeds or, with a single one, over the tested samples."""
-    measures = {key: measure for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
+    measures = measured(results)
     lines = [
         '| network | parameters | '
         + ''.join(f'{measure.title} ± standard error | ' for measure in measures.values()).rstrip(),
@@ -230,7 +230,7 @@ def _tested(results: dict, row: str) -> Optional[int]:
 
 def conclusion(results: dict) -> str:
     """One sentence on what :func:`compare` has found, on whole videos or on images."""
-    key = [key for key in MEASURES if key in results['kaizen']['per_seed'][0]][-1]
+    key = list(measured(results))[-1]
     last, control = (
         [float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control')
     )

@@ -1,6 +1,6 @@
 """The accuracies that trainings are compared by."""
 
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
 
 class Measure(NamedTuple):
@@ -24,3 +24,13 @@ MEASURES = {
     'video_top1': Measure('video top-1', 'acc/{}video_top1', 100),
     'top1': Measure('top-1', 'accuracy/{}top1', 1),  # images
 }
+
+
+def measured(results: dict) -> Dict[str, Measure]:
+    """The measures that :func:`kaizen_mm.lab.experiment.compare` has taken; that of clips only where a video has
+    several, so that they differ."""
+    runs = [run for row in results.values() if isinstance(row, dict) for run in row['per_seed']]
+    found = {key: measure for key, measure in MEASURES.items() if key in runs[0]}
+    if 'clip_top1' in found and all(run['clip_top1'] == run['video_top1'] for run in runs):
+        del found['clip_top1']
+    return found

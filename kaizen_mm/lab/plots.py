@@ -9,7 +9,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kaizen_mm.lab.measures import MEASURES
+from kaizen_mm.lab.measures import measured
 from kaizen_mm.lab.uncertainty import standard_error
 
 
@@ -21,7 +21,7 @@ def plot_iterates(results: dict, path: str) -> None:
             over seeds or, with a single one, binomial over the tested videos or images.
         path: File to write.
     """
-    titles = {key: measure.title for key, measure in MEASURES.items() if key in results['kaizen']['per_seed'][0]}
+    titles = {key: measure.title for key, measure in measured(results).items()}
     figure, axes = plt.subplots(
         1, len(titles), figsize=(4.5 * len(titles), 3.6), sharey=True, squeeze=False, layout='constrained'
     )

@@ -151,3 +151,12 @@ def test_the_table_of_images_has_one_measure():
     table = markdown_table(dict(phase_one=plain, static_control=plain, kaizen=kaizen)).splitlines()
     assert table[0] == '| network | parameters | top-1 ± standard error |' and table[1] == '| --- | --- | --- |'
     assert table[2] == '| phase_one | 9 | 51.0 ± 1.0 |' and table[-1] == '| kaizen, iterate 2 | 10 | 61.0 ± 2.0 |'
+
+
+def test_clips_are_no_measure_of_their_own_where_a_video_is_one_clip():
+    plain = dict(parameters=9, per_seed=[dict(clip_top1=50.0, video_top1=50.0, tested=100)])
+    kaizen = dict(parameters=10, per_seed=[dict(clip_top1=[58.0, 59.0], video_top1=[58.0, 59.0], tested=100)])
+    results = dict(static_control=plain, kaizen=kaizen, seeds=[0])
+    assert markdown_table(results).splitlines()[0] == '| network | parameters | video top-1 ± standard error |'
+    kaizen['per_seed'][0]['clip_top1'] = [57.0, 59.0]
+    assert 'clip top-1' in markdown_table(results).splitlines()[0]
