@@ -135,12 +135,12 @@ def test_the_table_gives_mean_and_standard_error():
     single = {
         row: dict(
             parameters=9,
-            per_seed=[dict(clip_top1=80.0, video_top1=[75.0, 80.0] if row == 'kaizen' else 80.0, tested=100)],
+            per_seed=[dict(clip_top1=90.0, video_top1=[75.0, 80.0] if row == 'kaizen' else 80.0, tested=100)],
         )
         for row in ('phase_one', 'static_control', 'kaizen')
     }
     single['kaizen']['per_seed'][0]['clip_top1'] = [75.0, 80.0]
-    assert '| phase_one | 9 | 80.0 ± 4.0 | 80.0 ± 4.0 |' in markdown_table(single)
+    assert '| phase_one | 9 | 90.0 ± 3.0 | 80.0 ± 4.0 |' in markdown_table(single)
     assert '| kaizen, iterate 1 | 9 | 75.0 ± 4.3 | 75.0 ± 4.3 |' in markdown_table(single)
     assert 'not to be told from the static control (80.0 ± 4.0 %)' in conclusion(single)
 
