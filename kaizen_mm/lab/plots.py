@@ -57,8 +57,8 @@ def plot_table(rows: dict, path: str, title: str = '') -> None:
     those with the largest K of their kind.
 
     Args:
-        rows: What :func:`kaizen_mm.lab.reproduce.summary` returns. Names that end in ``_k2`` and so on are
-            recurrent networks; ``kaizen_...`` are those with the kaizen loss, ``recurrent_...`` those without.
+        rows: What :func:`kaizen_mm.lab.reproduce.summary` returns. Of the recurrent networks those whose config is
+            named ``kaizen_...`` have the kaizen loss, unless its weight is changed to 0.
         path: File to write.
         title: Names the data set and the number of seeds.
     """
@@ -94,7 +94,7 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
     names = []
     for name, row in rows.items():
         short = name.split('/')[-1].replace('_tiny_imagenet', '')
-        kind = 'kaizen' if short.startswith('kaizen_') else 'recurrent' if len(row['per_iterate'][0]) > 1 else ''
+        kind = _kind(name, row)
         place = row['multiply_adds'], row['top1']['mean']
         axis.errorbar(
             *place,
@@ -137,23 +137,27 @@ _COLOURS = {'kaizen': 'tab:blue', 'recurrent': 'tab:orange', '': '0.3'}
 _KINDS = {'kaizen': 'recurrent, kaizen loss', 'recurrent': 'recurrent, no kaizen loss', '': 'plain'}
 
 
-def _kind(name: str) -> str:
-    return name.split('_')[0] if name.split('_')[0] in _COLOURS else ''
+def _kind(name: str, row: dict) -> str:
+    if len(row['per_iterate'][0]) == 1:
+        return ''
+    config = row.get('config', name).split('/')[-1]
+    loss = row.get('changes', {}).get('model.head.loss.kaizen_weight', 1.0) if config.startswith('kaizen_') else 0.0
+    return 'kaizen' if loss else 'recurrent'
 
 
 def _draw_rows(axis, rows: dict) -> None:
     """One line a row, the first on top."""
     for place, (name, row) in enumerate(rows.items()):
-        color = _COLOURS[_kind(name)]
-        axis.scatter(row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=color, alpha=0.35)
+        kind = _kind(name, row)
+        axis.scatter(row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=_COLOURS[kind], alpha=0.35)
         axis.errorbar(
             row['top1']['mean'],
             place,
             xerr=row['top1']['std'],
             marker='o',
             capsize=3,
-            color=color,
-            label=_KINDS[_kind(name)],
+            color=_COLOURS[kind],
+            label=_KINDS[kind],
         )
         if row['paper_top1'] is not None:
             axis.plot(row['paper_top1'], place, marker='x', color='black', linestyle='', zorder=5, label='paper')
@@ -170,7 +174,7 @@ def _draw_iterates(axis, rows: dict) -> None:
     """Accuracy over iterates of the rows with the most iterates of their kind, side by side."""
     largest = {}
     for name, row in rows.items():
-        kind = _kind(name)
+        kind = _kind(name, row)
         if kind not in largest or len(row['per_iterate'][0]) > len(largest[kind][1]['per_iterate'][0]):
             largest[kind] = name, row
     for index, (kind, (_, row)) in enumerate(largest.items()):

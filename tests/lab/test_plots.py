@@ -70,6 +70,22 @@ def test_the_plot_of_a_table_draws_every_row_its_spread_and_the_paper(tmp_path, 
     assert plt.gcf().get_suptitle() == 'Data'
 
 
+def test_rows_that_change_a_config_are_of_its_kind(tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, 'close', lambda figure: None)
+    row = dict(top1=dict(mean=90.0, std=1.0, per_seed=[90.0] * 2), parameters=10, paper_top1=None)
+    one, two = [[90.0]] * 2, [[80.0, 90.0]] * 2
+    rows = {
+        'static': dict(row, config='kaizen_net_k2', changes={'model.backbone.num_iterations': 1}, per_iterate=one),
+        'centre': dict(row, config='kaizen_net_k2', changes={}, per_iterate=two),
+        'no_loss': dict(row, config='kaizen_net_k2', changes={'model.head.loss.kaizen_weight': 0.0}, per_iterate=two),
+    }
+    plot_table(rows, tmp_path / 'table.png')
+    labels = [container.get_label() for container in plt.gcf().axes[0].containers]
+    assert labels == ['plain', 'recurrent, kaizen loss', 'recurrent, no kaizen loss']
+
+
 def test_the_plot_of_a_table_without_recurrent_rows_has_one_panel(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
