@@ -149,7 +149,9 @@ def _draw_rows(axis, rows: dict) -> None:
     """One line a row, the first on top."""
     for place, (name, row) in enumerate(rows.items()):
         kind = _kind(name, row)
-        axis.scatter(row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=_COLOURS[kind], alpha=0.35)
+        axis.scatter(
+            row['top1']['per_seed'], [place] * len(row['top1']['per_seed']), s=10, color=_COLOURS[kind], alpha=0.35
+        )
         axis.errorbar(
             row['top1']['mean'],
             place,
