@@ -121,13 +121,9 @@ _BAG_NETWORKS = {
     },
     'w16': _bag(16, 16, 16),
     'rf12': {'model.backbone.backbone.kernels': (3, 1)},
-    'rf20': {'model.backbone.backbone.kernels': (3, 3)},
 }
 _BAG3D_NETWORKS = {
-    **{
-        f'camera_{strength}': {f'{loader}_dataloader.dataset.camera': strength for loader in ('train', 'val', 'test')}
-        for strength in (0.0, 0.5, 2.0)
-    },
+    'camera_0': {f'{loader}_dataloader.dataset.camera': 0.0 for loader in ('train', 'val', 'test')},
     'rf17': {'model.backbone.backbone.kernels': (1, 3, 3)},
     'rf25': {
         **_bag3d(16, 24, 32, 32, 32),
