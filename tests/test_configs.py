@@ -75,6 +75,7 @@ def test_parameter_counts(name):
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_one_training_and_one_test_step(name):
+    torch.manual_seed(0)
     cfg = load(name)
     backbone = cfg.model.backbone
     frames = cfg.model.type == 'Recognizer2D'
@@ -118,7 +119,7 @@ def test_phase_one_of_a_two_phase_config_is_the_plain_config(name):
     model = MODELS.build(one.model)
     assert all(b.num_iterations == 1 for _, b in recurrent_blocks(model))
     assert all(p.requires_grad for p in model.parameters())
-    family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_control|_k\d|_global)?\.py', name)[1]
+    family = re.fullmatch(r'(?:kaizen_|recurrent_)?(.*?)(?:_two_phases)?(?:_control|_k\d|_global)?\.py', name)[1]
     family = family.removesuffix('_stages')  # its plain network within AdaptiveRecurrentBackbone
     plain = load(f'{family}.py')
     for key in (

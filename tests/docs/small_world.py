@@ -72,7 +72,12 @@ def enter() -> None:
     def few(self, num_train=640, num_val=240, **kwargs):
         made(self, num_train=min(num_train, CLIPS), num_val=min(num_val, CLIPS // 2), **kwargs)
 
-    TABLES.update({name: table._replace(rows=_few_rows(table)) for name, table in TABLES.items()})
+    TABLES.update(
+        {
+            name: table._replace(rows=_few_rows(table), variants=_undivided(table.variants))
+            for name, table in TABLES.items()
+        }
+    )
     EpochBasedTrainLoop.run = last_epoch
     runner.collect_env = facts.copy  # which asks compilers and drivers each time
     Config.fromfile = staticmethod(shrunk)
@@ -87,6 +92,17 @@ def _few_rows(table) -> dict:
     return {row: paper for row, paper in table.rows.items() if row in kept}
 
 
+def _undivided(variants: dict) -> dict:
+    """Rows whose few images of MNIST are not cut into those to train on and those for choices."""
+    return {
+        row: (
+            config,
+            {key: 'train' if 'mnist' in config and key.endswith('.split') else value for key, value in options.items()},
+        )
+        for row, (config, options) in variants.items()
+    }
+
+
 def _shrunk(cfg):
     """A config on few samples, without data workers, and SlowOnly-50 narrow, from the checkpoint ``slowonly.pth``."""
     for entries in (cfg, cfg.get('phase_one') or {}):
@@ -98,7 +114,9 @@ def _shrunk(cfg):
             dataset = loader.dataset
             if dataset.type == 'CifarInMemory':
                 dataset.max_images = 64
-            elif dataset.type != 'MnistInMemory':
+            elif dataset.type == 'MnistInMemory':
+                dataset.split = 'train' if dataset.split in ('fit', 'val') else dataset.split
+            else:
                 loader.batch_size = min(loader.batch_size, BATCH)
             if dataset.get('num_classes') == 1000:
                 dataset.indices = SAMPLES

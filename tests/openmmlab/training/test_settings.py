@@ -120,11 +120,16 @@ def test_tests_count_by_their_own_settings(kaizen):
 @pytest.mark.parametrize('name', TABLES)
 def test_the_rows_of_a_table_share_one_phase_one(name):
     table = TABLES[name]
-    plain = Config.fromfile(CONFIGS / f'{table.phase_one}.py')
-    for row in table.rows:
+
+    def loaded(row):
         source, changes = table.variants.get(row, (row, {}))
         cfg = Config.fromfile(CONFIGS / f'{source}.py')
         cfg.merge_from_dict(changes)
+        return cfg
+
+    plain = loaded(table.phase_one)
+    for row in table.rows:
+        cfg = loaded(row)
         if cfg.get('phase_one') is not None:
             assert differences(training_settings(plain), training_settings(phase_one_config(cfg, 'work'))) == [], row
     different = changed(plain, model__backbone__type='Another')
