@@ -136,9 +136,9 @@ _BAG3D_NETWORKS = {
 _BAG_TWO = 'kaizen_bagnet_cifar10_two_phases_k2'
 _BAG_STATIC_TWO = {'model.backbone.num_iterations': 1, 'optim_wrapper.optimizer.lr': 0.1}
 _SHORT = {'train_cfg.max_epochs': 5, 'train_cfg.val_interval': 5}
-_BAG_FACTORS = {
+_BAG_ADAPTERS = {
     'static': (_BAG, {}),
-    'centre': (_BAG_K2, {}),
+    'recurrent': (_BAG_K2, {}),
     'rows_shared': (
         _BAG_K2,
         {
@@ -153,10 +153,18 @@ _BAG_FACTORS = {
     ),
     'h8_r2': (_BAG_K2, _adapter(8, 2)),
     'last_block': (_BAG_K2, {'model.backbone.block': 'block2', 'model.backbone.dynamic': ['conv1', 'conv2']}),
+}
+_BAG_LOSSES = {
+    'static': (_BAG, {}),
+    'recurrent': (_BAG_K2, {}),
     'k3': (_BAG_K2, {'model.backbone.num_iterations': 3}),
     'gamma_0.3': (_BAG_K2, {'model.head.loss.gamma_first': 0.3}),
     'gamma_0.003': (_BAG_K2, {'model.head.loss.gamma_first': 0.003}),
     'no_kaizen_loss': (_BAG_K2, {'model.head.loss.kaizen_weight': 0.0}),
+}
+_BAG_PHASES = {
+    'static': (_BAG, {}),
+    'recurrent': (_BAG_K2, {}),
     'control': (_BAG_TWO, _BAG_STATIC_TWO),
     'two_phases': (_BAG_TWO, {}),
     'two_phases_w1_frozen': (_BAG_TWO, {'model.backbone.freeze_dynamic': True}),
@@ -235,10 +243,12 @@ STUDY_TABLES = {
         _pairs(_BAG, _BAG_K2, _BAG_NETWORKS),
         controls={name: f'static_{name}' for name in _BAG_NETWORKS},
     ),
-    'bagnet_cifar10_factors': _scan(
+    'bagnet_cifar10_adapters': _scan('BagNet, CIFAR-10', 'static', _BAG_ADAPTERS),
+    'bagnet_cifar10_losses': _scan('BagNet, CIFAR-10', 'static', _BAG_LOSSES),
+    'bagnet_cifar10_phases': _scan(
         'BagNet, CIFAR-10',
         'static',
-        _BAG_FACTORS,
+        _BAG_PHASES,
         controls={
             'two_phases': 'control',
             'two_phases_w1_frozen': 'control',
