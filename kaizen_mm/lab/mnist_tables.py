@@ -10,7 +10,7 @@ _QUICK = {
     'test_dataloader.dataset.max_images': 200,
 }
 
-# MNIST without its test images: a cheap h beside static networks of as many parameters, and what was not tried for
+# MNIST without its test images: a cheap h beside static networks of as many parameters, and trials of
 # K = 4
 _FIT = {
     'train_dataloader.dataset.split': 'fit',

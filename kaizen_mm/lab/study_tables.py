@@ -1,5 +1,7 @@
 """The tables of docs/when_it_helps.md, but MNIST's."""
 
+from typing import Optional
+
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.table import Table
 
@@ -40,7 +42,7 @@ def _widths(*widths: int) -> dict:
     return {'model.backbone.backbone.widths': widths}
 
 
-def _adapter(hidden: int, rank: int, **others) -> dict:
+def _adapter(hidden: Optional[int], rank: Optional[int], **others) -> dict:
     return {f'model.backbone.{key}': value for key, value in dict(hidden=hidden, rank=rank, **others).items()}
 
 
@@ -141,15 +143,7 @@ _BAG_ADAPTERS = {
     'recurrent': (_BAG_K2, {}),
     'rows_shared': (
         _BAG_K2,
-        {
-            'model.backbone.adapter': 'paper',
-            'model.backbone.hidden': None,
-            'model.backbone.rank': None,
-            'model.backbone.input_shape': (3, 32, 32),
-            'model.backbone.pool_kernel': 4,
-            'model.backbone.pool_stride': 4,
-            'model.backbone.alpha': 0.1,
-        },
+        _adapter(None, None, adapter='paper', input_shape=(3, 32, 32), pool_kernel=4, pool_stride=4, alpha=0.1),
     ),
     'h8_r2': (_BAG_K2, _adapter(8, 2)),
     'last_block': (_BAG_K2, {'model.backbone.block': 'block2', 'model.backbone.dynamic': ['conv1', 'conv2']}),
@@ -181,17 +175,21 @@ def _pairs(static: str, recurrent: str, networks: dict) -> dict:
     return rows
 
 
+_PHOTOS = dict(measure=MEASURES['top1'], quick=_CIFAR10_QUICK)
+_CLIPS = dict(measure=MEASURES['video_top1'], quick=_CLIPS_QUICK)
+
+
+def _beside_static(title: str, phase_one: str, variants: dict, **others) -> Table:
+    return Table(title, phase_one, dict.fromkeys(variants), control='static', variants=variants, **others)
+
+
+def _with(variants: dict, changes: dict) -> dict:
+    return {name: (config, {**options, **changes}) for name, (config, options) in variants.items()}
+
+
 def _scan(title: str, phase_one: str, variants: dict, **others) -> Table:
-    return Table(
-        title=f'{title}, photos held out for choices',
-        phase_one=phase_one,
-        rows=dict.fromkeys(variants),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='static',
-        variants={name: (config, {**options, **_ON_VAL}) for name, (config, options) in variants.items()},
-        **others,
-    )
+    title = f'{title}, photos held out for choices'
+    return _beside_static(title, phase_one, _with(variants, _ON_VAL), **_PHOTOS, **others)
 
 
 STUDY_TABLES = {
@@ -227,15 +225,8 @@ STUDY_TABLES = {
     ),
     'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
     'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
-    'cifar10_16px': Table(
-        title='ResNet-8 of half the width, CIFAR-10 at 16 px',
-        phase_one=_SMALL,
-        rows=dict.fromkeys(_SMALL_CHOSEN),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='static',
-        rival='parameters',
-        variants=_SMALL_CHOSEN,
+    'cifar10_16px': _beside_static(
+        'ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_CHOSEN, rival='parameters', **_PHOTOS
     ),
     'bagnet_cifar10_networks': _scan(
         'BagNet, CIFAR-10',
@@ -255,38 +246,16 @@ STUDY_TABLES = {
             'two_phases_short': 'control_short',
         },
     ),
-    'bagnet3d_networks': Table(
-        title='BagNet-3D, moving digits, clips held out for choices',
-        phase_one='static',
-        rows=dict.fromkeys(_pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS)),
-        measure=MEASURES['video_top1'],
-        quick=_CLIPS_QUICK,
-        control='static',
+    'bagnet3d_networks': _beside_static(
+        'BagNet-3D, moving digits, clips held out for choices',
+        'static',
+        _with(_pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS), {'test_dataloader.dataset.seed': 0}),
         controls={name: f'static_{name}' for name in _BAG3D_NETWORKS},
-        variants={
-            name: (config, {**options, 'test_dataloader.dataset.seed': 0})
-            for name, (config, options) in _pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS).items()
-        },
+        **_CLIPS,
     ),
-    'bagnet_cifar10': Table(
-        title='BagNet, CIFAR-10',
-        phase_one=_BAG,
-        rows=dict.fromkeys(_BAG_CHOSEN),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='static',
-        rival='parameters',
-        variants=_BAG_CHOSEN,
-    ),
-    'bagnet3d_moving_camera': Table(
-        title='BagNet-3D, moving digits seen by a moving camera',
-        phase_one=_BAG3D,
-        rows=dict.fromkeys(_BAG3D_CHOSEN),
-        measure=MEASURES['video_top1'],
-        quick=_CLIPS_QUICK,
-        control='static',
-        rival='parameters',
-        variants=_BAG3D_CHOSEN,
+    'bagnet_cifar10': _beside_static('BagNet, CIFAR-10', _BAG, _BAG_CHOSEN, rival='parameters', **_PHOTOS),
+    'bagnet3d_moving_camera': _beside_static(
+        'BagNet-3D, moving digits seen by a moving camera', _BAG3D, _BAG3D_CHOSEN, rival='parameters', **_CLIPS
     ),
     'cifar10_half_factors': Table(
         title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
