@@ -123,9 +123,13 @@ def test_hidden_frames(tmp_path):
 
 @pytest.mark.parametrize('name, codec', [('a.avi', 'mpeg4'), ('a.mp4', 'libx264')])
 def test_flipped_bytes(tmp_path, name, codec):
-    """Decoders hide such damage, by parts of other frames or by whole ones."""
-    content = bytearray(make_video(tmp_path / name, codec).read_bytes())
-    for position in range(len(content) // 4, 3 * len(content) // 4, len(content) // 16):
+    """Decoders hide such damage, by parts of other frames or by whole ones.
+
+    A flipped byte of H.264 can give another valid stream, and libx264's of so small a frame are not always the same;
+    that 32 of them do has not been seen.
+    """
+    content = bytearray(make_video(tmp_path / name, codec, size=(64, 64)).read_bytes())
+    for position in range(len(content) // 4, 3 * len(content) // 4, len(content) // 64):
         content[position] ^= 255
     (tmp_path / name).write_bytes(content)
     # which of them depends on how a decoder's threads take turns
