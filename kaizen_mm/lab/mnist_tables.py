@@ -44,12 +44,15 @@ _MNIST_K4 = {
     'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
 }
 
-# both phases three times as long
-_LONG_PHASES = {f'{phase}train_cfg.{key}': 60 for phase in ('', 'phase_one.') for key in ('max_epochs', 'val_interval')}
+# phase one three times as long, or both phases
+_PHASE_ONE_60 = {'phase_one.train_cfg.max_epochs': 60, 'phase_one.train_cfg.val_interval': 60}
+_BOTH_60 = {**_PHASE_ONE_60, 'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}
 _MNIST_K4_LONG = {
     'one_60': ('mnist_held_out', {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}),
-    'control': ('mnist_control', _LONG_PHASES),
-    'k4': ('kaizen_mnist_k4', _LONG_PHASES),
+    'control': ('mnist_control', _BOTH_60),
+    'k4': ('kaizen_mnist_k4', _BOTH_60),
+    'control_phase_two_20': ('mnist_control', _PHASE_ONE_60),
+    'k4_phase_two_20': ('kaizen_mnist_k4', _PHASE_ONE_60),
 }
 
 

@@ -31,7 +31,7 @@ def cost(table: str, row: str) -> tuple:
     return sum(p.numel() for p in model.parameters()), counted
 
 
-@pytest.mark.parametrize('table', ['bagnet_cifar10', 'bagnet3d_moving_camera'])
+@pytest.mark.parametrize('table', ['bagnet_cifar10', 'bagnet_cifar10_paper', 'bagnet3d_moving_camera'])
 def test_static_networks_have_as_many_parameters_and_multiply_adds(table):
     parameters, counted = cost(table, 'recurrent')
     assert 1 <= cost(table, 'parameters')[0] / parameters < 1.05
