@@ -136,13 +136,13 @@ def _model(name: str, results: List[Tuple[str, dict, dict]]) -> dict:
 
 
 def _results(folder: Path) -> Dict[str, List[Tuple[str, dict, dict]]]:
-    """By config: the record's path, the config's row in it, and the record. Rows of configs that are changed are left
-    out."""
+    """By config: the record's path, the config's row in it, and the record. Rows of configs some of whose options are
+    changed are left out."""
     found: Dict[str, List[Tuple[str, dict, dict]]] = {}
     for table in TABLES:
         path = folder / f'{table}.json'
         record = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {'rows': {}}
         for name, row in record['rows'].items():
-            if 'changes' not in row:
-                found.setdefault(name, []).append((f'results/{table}.json', row, record))
+            if not row.get('changes'):
+                found.setdefault(row.get('config', name), []).append((f'results/{table}.json', row, record))
     return found

@@ -158,11 +158,11 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
     for key, common, own in (
         ('difference', table.control, table.controls),
-        ('difference_to_rival', table.rival, {}),
+        ('difference_to_rival', table.rival, table.rivals),
     ):
-        for name, row in rows.items() if common else ():
+        for name, row in rows.items():
             other = own.get(name, common)
-            if name != other:
+            if other is not None and name != other:
                 row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'])
                 if other != common:
                     row[key]['control'] = other
