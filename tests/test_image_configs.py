@@ -32,6 +32,7 @@ FAMILIES = {
     'mfnet2d_tiny_imagenet': (288_808, 295_336, (3, 64, 64)),
     'timm_resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
     'resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
+    'bagnet_tiny_imagenet': (6_612, 8_420, (3, 32, 32)),
     'bagnet_cifar10': (6_282, 8_090, (3, 32, 32)),
     'resnet8_cifar10': (78_042, 120_986, (3, 32, 32)),
     'resnet8_half_cifar10': (19_954, 33_730, (3, 32, 32)),
@@ -44,6 +45,7 @@ PARAMETERS = {
     'resnet8_half_cifar10_parameters.py': 33_703,
     'resnet8_half_cifar10_multiply_adds.py': 43_543,
     'kaizen_resnet18_tiny_imagenet_k2_stages.py': 12_046_164,
+    'kaizen_bagnet_cifar10_k2_paper.py': 7_306,
 }
 # with another optimizer or another rate of h
 OPTIMIZERS = (

@@ -5,9 +5,8 @@ from typing import Optional
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.table import Table
 
-_CIFAR10_QUICK = {
-    f'{loader}_dataloader.dataset.max_images': count for loader, count in (('train', 256), ('val', 100), ('test', 100))
-}
+_QUICK_COUNTS = (('train', 256), ('val', 100), ('test', 100))
+_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in _QUICK_COUNTS}
 _CLIPS_QUICK = {
     f'{loader}_dataloader.dataset.max_clips': count for loader, count in (('train', 64), ('val', 24), ('test', 24))
 }
@@ -82,6 +81,7 @@ _SMALL_CHOSEN = {
 
 # networks of a small receptive field; the static ones of as many parameters and of as many multiply-adds are wider
 _BAG, _BAG_K2, _BAG_PAPER = 'bagnet_cifar10', 'kaizen_bagnet_cifar10_k2', 'kaizen_bagnet_cifar10_k2_paper'
+_BAG_TINY, _BAG_TINY_K2 = 'bagnet_tiny_imagenet', 'kaizen_bagnet_tiny_imagenet_k2'
 _BAG3D, _BAG3D_K2 = 'bagnet3d_moving_camera', 'kaizen_bagnet3d_moving_camera_k2'
 
 
@@ -301,6 +301,18 @@ STUDY_TABLES = {
     'bagnet_cifar10': _beside_static('BagNet, CIFAR-10', _BAG, _BAG_CHOSEN, rival='parameters', **_PHOTOS),
     'bagnet_cifar10_paper': _beside_static(
         "BagNet with the paper's h, CIFAR-10", _BAG, _BAG_PAPER_CHOSEN, rival='parameters', **_PHOTOS
+    ),
+    'bagnet_tiny_imagenet': _beside_static(
+        'BagNet, 20 classes of Tiny ImageNet',
+        _BAG_TINY,
+        {
+            'static': (_BAG_TINY, {}),
+            'recurrent': (_BAG_TINY_K2, {}),
+            'parameters': (_BAG_TINY, _bag(38, 38, 38)),
+        },
+        rival='parameters',
+        measure=MEASURES['top1'],
+        quick={f'{loader}_dataloader.dataset.indices': count for loader, count in _QUICK_COUNTS},
     ),
     'bagnet3d_moving_camera': _beside_static(
         'BagNet-3D, moving digits seen by a moving camera', _BAG3D, _BAG3D_CHOSEN, rival='parameters', **_CLIPS
