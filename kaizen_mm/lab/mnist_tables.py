@@ -53,6 +53,7 @@ _MNIST_K4_LONG = {
     'k4': ('kaizen_mnist_k4', _BOTH_60),
     'control_phase_two_20': ('mnist_control', _PHASE_ONE_60),
     'k4_phase_two_20': ('kaizen_mnist_k4', _PHASE_ONE_60),
+    'k4_phase_two_20_w1_trained': ('kaizen_mnist_k4', {**_PHASE_ONE_60, 'model.backbone.freeze_dynamic': False}),
 }
 
 
