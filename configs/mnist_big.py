@@ -2,4 +2,4 @@
 # recurrent network has; trained for the epochs of both phases
 _base_ = 'mnist.py'
 model = dict(backbone=dict(type='MnistCNNBig', channels_last=True))
-train_cfg = dict(max_epochs=40, val_interval=40)
+train_cfg = dict(max_epochs=80, val_interval=80)

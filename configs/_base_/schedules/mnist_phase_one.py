@@ -1,4 +1,4 @@
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=20)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=60, val_interval=60)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

@@ -9,6 +9,8 @@ phase_one = dict(
     param_scheduler={{_base_.param_scheduler}},
 )
 
+train_cfg = dict(max_epochs=20, val_interval=20)
+
 custom_hooks = [dict(type='PhaseOneHook')]
 
 optim_wrapper = dict(optimizer=dict(lr=6e-3), paramwise_cfg=dict(custom_keys=dict(adapter=dict(lr_mult=10.0))))
