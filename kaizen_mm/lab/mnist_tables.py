@@ -20,6 +20,9 @@ _FIT = {
 _GLOBAL = {'model.backbone.adapter': 'global', 'model.backbone.hidden': 8, 'model.backbone.rank': 2}
 _H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
 _LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
+_PHASE_ONE_20, _PHASE_ONE_60 = (
+    {'phase_one.train_cfg.max_epochs': epochs, 'phase_one.train_cfg.val_interval': epochs} for epochs in (20, 60)
+)
 _EMA = {  # in phase two alone
     'phase_one.custom_hooks': [],
     'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
@@ -31,21 +34,23 @@ def _units(channels: tuple, units: int) -> dict:
 
 
 _MNIST_CHEAP = {
-    'control': ('mnist_control', {}),
+    'control': ('mnist_control', _PHASE_ONE_20),
     'static_1314': ('mnist', _units((4, 4), 11)),
-    'h8_r2_k2': ('kaizen_mnist_k2', {**_GLOBAL, _H_RATE: 1.0}),
-    'h8_r2_k2_rate10': ('kaizen_mnist_k2', _GLOBAL),
+    'h8_r2_k2': ('kaizen_mnist_k2', {**_PHASE_ONE_20, **_GLOBAL, _H_RATE: 1.0}),
+    'h8_r2_k2_rate10': ('kaizen_mnist_k2', {**_PHASE_ONE_20, **_GLOBAL}),
 }
 _MNIST_K4 = {
-    'control': ('mnist_control', {}),
-    'k4': ('kaizen_mnist_k4', {}),
-    'k4_ema': ('kaizen_mnist_k4', _EMA),
-    'k4_gammas_0.3': ('kaizen_mnist_k4', {'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3}),
-    'k4_phase_two_50': ('kaizen_mnist_k4', _PHASE_TWO_LONG),
+    'control': ('mnist_control', _PHASE_ONE_20),
+    'k4': ('kaizen_mnist_k4', _PHASE_ONE_20),
+    'k4_ema': ('kaizen_mnist_k4', {**_PHASE_ONE_20, **_EMA}),
+    'k4_gammas_0.3': (
+        'kaizen_mnist_k4',
+        {**_PHASE_ONE_20, 'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3},
+    ),
+    'k4_phase_two_50': ('kaizen_mnist_k4', {**_PHASE_ONE_20, **_PHASE_TWO_LONG}),
 }
 
 # phase one three times as long, or both phases
-_PHASE_ONE_60 = {'phase_one.train_cfg.max_epochs': 60, 'phase_one.train_cfg.val_interval': 60}
 _BOTH_60 = {**_PHASE_ONE_60, 'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}
 _MNIST_K4_LONG = {
     'one_60': ('mnist_held_out', {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}),
