@@ -95,5 +95,9 @@ MNIST_TABLES = {
     ),
     'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
     'mnist_k4': _mnist_scan(_MNIST_K4),
-    'mnist_k4_long': _mnist_scan(_MNIST_K4_LONG, phase_one='one_60'),
+    'mnist_k4_long': _mnist_scan(
+        _MNIST_K4_LONG,
+        phase_one='one_60',
+        controls=dict.fromkeys(['k4_phase_two_20', 'k4_phase_two_20_w1_trained'], 'control_phase_two_20'),
+    ),
 }
