@@ -206,9 +206,7 @@ _PHOTOS = dict(measure=MEASURES['top1'], quick=_CIFAR10_QUICK)
 _CLIPS = dict(measure=MEASURES['video_top1'], quick=_CLIPS_QUICK)
 
 
-def _beside_static(
-    title: str, phase_one: str, variants: dict, control: Optional[str] = 'static', **others
-) -> Table:
+def _beside_static(title: str, phase_one: str, variants: dict, control: Optional[str] = 'static', **others) -> Table:
     return Table(title, phase_one, dict.fromkeys(variants), control=control, variants=variants, **others)
 
 

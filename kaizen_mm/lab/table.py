@@ -8,12 +8,13 @@ from kaizen_mm.lab.measures import Measure
 class Table(NamedTuple):
     """A table to be measured.
 
-    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all
-    configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared
-    by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their difference
-    to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a static network of
-    as many parameters, or to the one of their own that ``rivals`` names. A row that is in ``variants`` is no config but one with some of its options changed. With
-    ``costs``, multiply-adds and speed are measured as well.
+    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
+    all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
+    compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
+    difference to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a
+    static network of as many parameters, or to the one of their own that ``rivals`` names. A row that is in
+    ``variants`` is no config but one with some of its options changed. With ``costs``, multiply-adds and speed are
+    measured as well.
     """
 
     title: str
