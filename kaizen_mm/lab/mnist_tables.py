@@ -51,11 +51,11 @@ _MNIST_K4 = {
 }
 
 # phase one three times as long, or both phases
-_BOTH_60 = {**_PHASE_ONE_60, 'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}
+_60 = {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}
 _MNIST_K4_LONG = {
-    'one_60': ('mnist_held_out', {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}),
-    'control': ('mnist_control', _BOTH_60),
-    'k4': ('kaizen_mnist_k4', _BOTH_60),
+    'one_60': ('mnist_held_out', _60),
+    'control': ('mnist_control', {**_PHASE_ONE_60, **_60}),
+    'k4': ('kaizen_mnist_k4', {**_PHASE_ONE_60, **_60}),
     'control_phase_two_20': ('mnist_control', _PHASE_ONE_60),
     'k4_phase_two_20': ('kaizen_mnist_k4', _PHASE_ONE_60),
     'k4_phase_two_20_w1_trained': ('kaizen_mnist_k4', {**_PHASE_ONE_60, 'model.backbone.freeze_dynamic': False}),

@@ -136,10 +136,10 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
 
     Returns:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
-        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with
-        a control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
-        of one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
-        ``"changes"``.
+        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Rows with a
+        control other than themselves have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
+        of one seed, with ``"control"`` where it is their own, and rows with a rival ``"difference_to_rival"`` alike.
+        Variants have their ``"config"`` and its ``"changes"``.
     """
     rows = {}
     for row, paper in table.rows.items():

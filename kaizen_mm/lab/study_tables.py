@@ -41,7 +41,7 @@ def _widths(*widths: int) -> dict:
     return {'model.backbone.backbone.widths': widths}
 
 
-def _adapter(hidden: Optional[int], rank: Optional[int], **others) -> dict:
+def _adapter(hidden: int, rank: int, **others) -> dict:
     return {f'model.backbone.{key}': value for key, value in dict(hidden=hidden, rank=rank, **others).items()}
 
 
@@ -157,13 +157,13 @@ _BAG_PARAMETERS = {
 # ten times the clips, each seen once in a phase
 _ONE_EPOCH = {f'train_cfg.{key}': 1 for key in ('max_epochs', 'val_interval')}
 _BAG3D_TWO = 'kaizen_bagnet3d_moving_camera_two_phases_k2'
-_BAG3D_TWO_SHORT = {**_ONE_EPOCH, **{f'phase_one.{key}': epochs for key, epochs in _ONE_EPOCH.items()}}
+_BAG3D_TWO_OF_ONE_EPOCH = {**_ONE_EPOCH, **{f'phase_one.{key}': epochs for key, epochs in _ONE_EPOCH.items()}}
 _BAG3D_CLIPS = {
     'static': (_BAG3D, _ONE_EPOCH),
     'recurrent': (_BAG3D_K2, _ONE_EPOCH),
     'parameters': (_BAG3D, {**_bag3d(18, 28, 36, 36), **_ONE_EPOCH}),
-    'control': (_BAG3D_TWO, {**_BAG3D_TWO_SHORT, 'model.backbone.num_iterations': 1}),
-    'two_phases': (_BAG3D_TWO, _BAG3D_TWO_SHORT),
+    'control': (_BAG3D_TWO, {**_BAG3D_TWO_OF_ONE_EPOCH, 'model.backbone.num_iterations': 1}),
+    'two_phases': (_BAG3D_TWO, _BAG3D_TWO_OF_ONE_EPOCH),
 }
 _BAG_TWO = 'kaizen_bagnet_cifar10_two_phases_k2'
 _BAG_STATIC_TWO = {'model.backbone.num_iterations': 1, 'optim_wrapper.optimizer.lr': 0.1}
@@ -286,7 +286,7 @@ STUDY_TABLES = {
         'static',
         _with(_BAG3D_CLIPS, {'train_dataloader.dataset.num_train': 40_000, 'test_dataloader.dataset.seed': 0}),
         controls={'two_phases': 'control'},
-        rival='parameters',
+        rivals={'recurrent': 'parameters'},
         **_CLIPS,
     ),
     'bagnet3d_networks': _beside_static(
