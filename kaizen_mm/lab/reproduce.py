@@ -158,7 +158,7 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
     for key, common, own in (
         ('difference', table.control, table.controls),
-        ('difference_to_rival', table.rival, table.rivals),
+        ('difference_to_rival', table.rival, {}),
     ):
         for name, row in rows.items():
             other = own.get(name, common)

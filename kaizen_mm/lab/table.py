@@ -12,9 +12,8 @@ class Table(NamedTuple):
     all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
     compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
     difference to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a
-    static network of as many parameters, or to the one of their own that ``rivals`` names. A row that is in
-    ``variants`` is no config but one with some of its options changed. With ``costs``, multiply-adds and speed are
-    measured as well.
+    static network of as many parameters. A row that is in ``variants`` is no config but one with some of its
+    options changed. With ``costs``, multiply-adds and speed are measured as well.
     """
 
     title: str
@@ -25,6 +24,5 @@ class Table(NamedTuple):
     control: Optional[str] = None
     controls: Dict[str, str] = {}
     rival: Optional[str] = None
-    rivals: Dict[str, str] = {}
     variants: Dict[str, Tuple[str, dict]] = {}
     costs: bool = False

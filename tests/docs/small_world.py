@@ -88,8 +88,7 @@ def enter() -> None:
 def _few_rows(table) -> dict:
     """Phase one, what the others are compared with, and the last row of a table."""
     last = list(table.rows)[-1]
-    beside = {table.control, table.controls.get(last), table.rival, table.rivals.get(last)}
-    kept = {table.phase_one, *beside, last}
+    kept = {table.phase_one, table.control, table.controls.get(last), table.rival, last}
     return {row: paper for row, paper in table.rows.items() if row in kept}
 
 
