@@ -1,14 +1,9 @@
 """The tables of MNIST: table 1 of the paper, and what was tried on held-out training images."""
 
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.table import Table, few, lasting
 
-_QUICK = {
-    'train_dataloader.batch_size': 64,
-    'train_dataloader.dataset.max_images': 512,
-    'val_dataloader.dataset.max_images': 200,
-    'test_dataloader.dataset.max_images': 200,
-}
+_QUICK = {'train_dataloader.batch_size': 64, **few('max_images', 512, 200)}
 
 # MNIST without its test images: a cheap h beside static networks of as many parameters, and trials of
 # K = 4
@@ -19,10 +14,7 @@ _FIT = {
 }
 _GLOBAL = {'model.backbone.adapter': 'global', 'model.backbone.hidden': 8, 'model.backbone.rank': 2}
 _H_RATE = 'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult'
-_LONG, _PHASE_TWO_LONG = ({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs} for epochs in (40, 50))
-_PHASE_ONE_20, _PHASE_ONE_60 = (
-    {'phase_one.train_cfg.max_epochs': epochs, 'phase_one.train_cfg.val_interval': epochs} for epochs in (20, 60)
-)
+_PHASE_ONE_20, _PHASE_ONE_60 = lasting(20, 'phase_one.'), lasting(60, 'phase_one.')
 _EMA = {  # in phase two alone
     'phase_one.custom_hooks': [],
     'custom_hooks': [dict(type='PhaseOneHook'), dict(type='EMAHook', momentum=0.002)],
@@ -30,7 +22,7 @@ _EMA = {  # in phase two alone
 
 
 def _units(channels: tuple, units: int) -> dict:
-    return {**_LONG, 'model.backbone.channels': channels, 'model.backbone.units': units}
+    return {**lasting(40), 'model.backbone.channels': channels, 'model.backbone.units': units}
 
 
 _MNIST_CHEAP = {
@@ -47,15 +39,14 @@ _MNIST_K4 = {
         'kaizen_mnist_k4',
         {**_PHASE_ONE_20, 'model.head.loss.gamma_first': 0.3, 'model.head.loss.gamma_others': 0.3},
     ),
-    'k4_phase_two_50': ('kaizen_mnist_k4', {**_PHASE_ONE_20, **_PHASE_TWO_LONG}),
+    'k4_phase_two_50': ('kaizen_mnist_k4', {**_PHASE_ONE_20, **lasting(50)}),
 }
 
 # phase one three times as long, or both phases
-_60 = {'train_cfg.max_epochs': 60, 'train_cfg.val_interval': 60}
 _MNIST_K4_LONG = {
-    'one_60': ('mnist_held_out', _60),
-    'control': ('mnist_control', {**_PHASE_ONE_60, **_60}),
-    'k4': ('kaizen_mnist_k4', {**_PHASE_ONE_60, **_60}),
+    'one_60': ('mnist_held_out', lasting(60)),
+    'control': ('mnist_control', {**_PHASE_ONE_60, **lasting(60)}),
+    'k4': ('kaizen_mnist_k4', {**_PHASE_ONE_60, **lasting(60)}),
     'control_phase_two_20': ('mnist_control', _PHASE_ONE_60),
     'k4_phase_two_20': ('kaizen_mnist_k4', _PHASE_ONE_60),
     'k4_phase_two_20_w1_trained': ('kaizen_mnist_k4', {**_PHASE_ONE_60, 'model.backbone.freeze_dynamic': False}),

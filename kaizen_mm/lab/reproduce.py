@@ -20,7 +20,7 @@ from mmengine.config import Config
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.lab.experiment import train_and_test
-from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.table import Table, lasting
 from kaizen_mm.lab.tables import TABLES
 
 _QUICK_EPOCHS = 1
@@ -60,7 +60,7 @@ def plan(
             if quick:
                 options.update(table.quick)
                 for phase in ('', 'phase_one.')[: 1 + two_phases]:
-                    options.update({f'{phase}train_cfg.max_epochs': _QUICK_EPOCHS, f'{phase}train_cfg.val_interval': 1})
+                    options.update(lasting(_QUICK_EPOCHS, phase))
             run = Run(
                 row,
                 seed,
@@ -136,10 +136,10 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
 
     Returns:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
-        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Rows with a
-        control other than themselves have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
-        of one seed, with ``"control"`` where it is their own, and rows with a rival ``"difference_to_rival"`` alike.
-        Variants have their ``"config"`` and its ``"changes"``.
+        "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with
+        a control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
+        of one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
+        ``"changes"``.
     """
     rows = {}
     for row, paper in table.rows.items():
@@ -160,9 +160,9 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
         ('difference', table.control, table.controls),
         ('difference_to_rival', table.rival, {}),
     ):
-        for name, row in rows.items():
+        for name, row in rows.items() if common else ():
             other = own.get(name, common)
-            if other is not None and name != other:
+            if name != other:
                 row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'])
                 if other != common:
                     row[key]['control'] = other

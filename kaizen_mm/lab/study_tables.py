@@ -1,13 +1,9 @@
 """The tables of docs/when_it_helps.md, but MNIST's."""
 
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.table import Table, few, lasting
 
-_QUICK_COUNTS = (('train', 256), ('val', 100), ('test', 100))
-_CIFAR10_QUICK = {f'{loader}_dataloader.dataset.max_images': count for loader, count in _QUICK_COUNTS}
-_CLIPS_QUICK = {
-    f'{loader}_dataloader.dataset.max_clips': count for loader, count in (('train', 64), ('val', 24), ('test', 24))
-}
+_CIFAR10_QUICK = few('max_images', 256, 100)
 # feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of
 # it
 _CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
@@ -28,7 +24,7 @@ _FACTORS = {
     'w1_frozen': {'model.backbone.freeze_dynamic': True},
     'gammas_near_1': {'model.head.loss.gamma_first': 1.0, 'model.head.loss.gamma_others': 1.0},
     'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.0},
-    'phase_two_short': {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2},
+    'phase_two_short': lasting(2),
 }
 # looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
 _ON_VAL = {'test_dataloader.dataset.split': 'val'}
@@ -122,8 +118,7 @@ _BAG3D_CHOSEN = {
 _BAG_NETWORKS = {
     'photos_10000': {
         'train_dataloader.dataset.max_images': 10_000,
-        'train_cfg.max_epochs': 60,
-        'train_cfg.val_interval': 60,
+        **lasting(60),
     },
     'w16': _bag(16, 16, 16),
     'rf12': {'model.backbone.backbone.kernels': (3, 1)},
@@ -142,15 +137,14 @@ _BAG3D_NETWORKS = {
 _W8 = _bag(8, 8, 8)
 _BAG_QUARTER = {'static': (_BAG, _W8), 'recurrent': (_BAG_K2, _W8), 'parameters': (_BAG, _bag(12, 12, 12))}
 # ten times the clips, each seen once
-_ONE_EPOCH = {f'train_cfg.{key}': 1 for key in ('max_epochs', 'val_interval')}
 _BAG3D_CLIPS = {
-    'static': (_BAG3D, _ONE_EPOCH),
-    'recurrent': (_BAG3D_K2, _ONE_EPOCH),
-    'parameters': (_BAG3D, {**_bag3d(18, 28, 36, 36), **_ONE_EPOCH}),
+    'static': (_BAG3D, lasting(1)),
+    'recurrent': (_BAG3D_K2, lasting(1)),
+    'parameters': (_BAG3D, {**_bag3d(18, 28, 36, 36), **lasting(1)}),
 }
 _BAG_TWO = 'kaizen_bagnet_cifar10_two_phases_k2'
 _BAG_STATIC_TWO = {'model.backbone.num_iterations': 1, 'optim_wrapper.optimizer.lr': 0.1}
-_SHORT = {'train_cfg.max_epochs': 5, 'train_cfg.val_interval': 5}
+_SHORT = lasting(5)
 _BAG_ADAPTERS = {
     'static': (_BAG, {}),
     'recurrent': (_BAG_K2, {}),
@@ -186,7 +180,7 @@ def _pairs(static: str, recurrent: str, networks: dict) -> dict:
 
 
 _PHOTOS = dict(measure=MEASURES['top1'], quick=_CIFAR10_QUICK)
-_CLIPS = dict(measure=MEASURES['video_top1'], quick=_CLIPS_QUICK)
+_CLIPS = dict(measure=MEASURES['video_top1'], quick=few('max_clips', 64, 24))
 
 
 def _beside_static(title: str, phase_one: str, variants: dict, **others) -> Table:
@@ -287,7 +281,7 @@ STUDY_TABLES = {
         },
         rival='parameters',
         measure=MEASURES['top1'],
-        quick={f'{loader}_dataloader.dataset.indices': count for loader, count in _QUICK_COUNTS},
+        quick=few('indices', 256, 100),
     ),
     'bagnet3d_moving_camera': _beside_static(
         'BagNet-3D, moving digits seen by a moving camera', _BAG3D, _BAG3D_CHOSEN, rival='parameters', **_CLIPS
@@ -311,7 +305,7 @@ STUDY_TABLES = {
             ['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']
         ),
         measure=MEASURES['video_top1'],
-        quick={f'{loader}_dataloader.dataset.indices': 8 for loader in ('train', 'val', 'test')},
+        quick=few('indices', 8, 8),
         control='mfnet_digits_control',
     ),
 }

@@ -8,12 +8,12 @@ from kaizen_mm.lab.measures import Measure
 class Table(NamedTuple):
     """A table to be measured.
 
-    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are
-    all configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are
-    compared by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their
-    difference to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a
-    static network of as many parameters. A row that is in ``variants`` is no config but one with some of its
-    options changed. With ``costs``, multiply-adds and speed are measured as well.
+    ``title`` names the data set, ``phase_one`` is the config whose checkpoint the others start from, ``rows`` are all
+    configs with the paper's top-1 accuracy in percent (None where it has none), ``measure`` is what they are compared
+    by, and ``quick`` are the changes of a smoke test. Where ``control`` names a row, the others have their difference
+    to it, seed by seed, or to the control of their own that ``controls`` names; and to ``rival``, a static network of
+    as many parameters. A row that is in ``variants`` is no config but one with some of its options changed. With
+    ``costs``, multiply-adds and speed are measured as well.
     """
 
     title: str
@@ -26,3 +26,14 @@ class Table(NamedTuple):
     rival: Optional[str] = None
     variants: Dict[str, Tuple[str, dict]] = {}
     costs: bool = False
+
+
+def few(argument: str, train: int, test: int) -> dict:
+    """The changes that leave so many samples of each data set, by the argument that says how many it takes."""
+    counts = dict(train=train, val=test, test=test)
+    return {f'{loader}_dataloader.dataset.{argument}': count for loader, count in counts.items()}
+
+
+def lasting(epochs: int, phase: str = '') -> dict:
+    """The changes that make a training so long, or its phase one with ``phase='phase_one.'``."""
+    return {f'{phase}train_cfg.{key}': epochs for key in ('max_epochs', 'val_interval')}

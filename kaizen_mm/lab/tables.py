@@ -3,13 +3,9 @@
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.mnist_tables import MNIST_TABLES
 from kaizen_mm.lab.study_tables import STUDY_TABLES
-from kaizen_mm.lab.table import Table
+from kaizen_mm.lab.table import Table, few
 
-_TINY_IMAGENET_QUICK = {
-    'train_dataloader.dataset.indices': 64,
-    'val_dataloader.dataset.indices': 20,
-    'test_dataloader.dataset.indices': 20,
-}
+_TINY_IMAGENET_QUICK = few('indices', 64, 20)
 # the networks of the paper's table 4, Zamir's and MFNet-2D; the recurrent ones also with the kaizen loss
 _COMPARATORS = [
     'resnet18',
