@@ -1,18 +1,30 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+DEMO := $(VENV)/.demo
+LINT := $(VENV)/.lint
 
-.PHONY: demo test test-fast lint smoke docs faults install
+.PHONY: demo test test-fast check lint smoke newest docs faults install
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install -e '.[test]'
 	touch $@
 
-demo: $(INSTALLED)
+# what the demo needs, which tests and other commands are not among
+$(DEMO): pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -e '.[video]'
+	touch $@
+
+$(LINT): $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'
+	touch $@
+
+demo: $(DEMO)
 	$(VENV)/bin/python -W ignore tools/demo.py
 
 # one thread a process, as many processes as there are cores, at most four: each takes more than a gigabyte
@@ -23,9 +35,13 @@ test: $(INSTALLED)
 test-fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
+# what a commit needs, in about a minute: lint, types, and of the tests of what has changed those that train nothing
+check: lint
+	tests=$$($(VENV)/bin/python -m tests.changed) || exit 1; test -z "$$tests" || \
+		OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -m "not slow" $$tests || test $$? -eq 5  # 5: all are slow
+
 # ruff and mypy as pyproject.toml sets them; .pre-commit-config.yaml runs the same
-lint: $(INSTALLED)
-	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'
+lint: $(LINT)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
@@ -33,6 +49,10 @@ lint: $(INSTALLED)
 # the wheel in an empty environment
 smoke: $(INSTALLED)
 	$(VENV)/bin/python -W ignore -m tests.smoke
+
+# the newest of everything in an environment of its own, and what breaks; --folder of it keeps that
+newest: $(INSTALLED)
+	$(VENV)/bin/python -W ignore -m tests.newest
 
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'

@@ -10,6 +10,9 @@ from typing import Any, Dict, List, Mapping, Union
 
 import torch
 
+from kaizen_mm.extras import naming_extras
+from kaizen_mm.weights import read_weights
+
 _REMEDY = 'use an earlier checkpoint, or get this one anew from where it came from'
 
 
@@ -17,7 +20,8 @@ def read_checkpoint(path: Union[str, Path], map_location='cpu') -> Any:
     """:func:`torch.load` with ``weights_only=True`` of a file whose checksums are right.
 
     Args:
-        path: The file.
+        path: The file; of ``.safetensors``, which have no checksums, the weights by name, or a checkpoint of those that
+            the package brings, see :func:`kaizen_mm.weights.read_weights`.
         map_location: As of :func:`torch.load`. Default ``'cpu'``.
 
     Raises:
@@ -28,11 +32,28 @@ def read_checkpoint(path: Union[str, Path], map_location='cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint file {path}')
+    if path.suffix == '.safetensors':
+        return _read_safetensors(path, map_location)
     verify_checkpoint(path)
     checkpoint = load_unverified(path, map_location)
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, not weights by name; {_REMEDY}')
     return checkpoint
+
+
+def _read_safetensors(path: Path, map_location) -> Dict[str, Any]:
+    with naming_extras():
+        from safetensors import safe_open
+    try:
+        with safe_open(path, framework='pt') as file:
+            released = 'card' in (file.metadata() or {})
+            weights = {} if released else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # of the library's own type
+        _reraise_of_system(error)
+        raise ValueError(f'checkpoint {path} is damaged or no safetensors ({_short(error)}); {_REMEDY}') from error
+    if released:
+        return read_weights(str(path)).checkpoint(map_location or 'cpu')
+    return {name: value.to(map_location or 'cpu') for name, value in weights.items()}
 
 
 def verify_checkpoint(path: Union[str, Path]) -> None:

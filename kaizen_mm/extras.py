@@ -6,13 +6,14 @@ from typing import Iterator
 # by the module that is imported; several where each of them brings it
 _EXTRAS = {
     'timm': ('timm',),
+    'safetensors': ('timm',),
     'mmpretrain': ('image',),
     'mmaction': ('video',),
     'decord': ('video',),
     'av': ('image', 'video', 'timm'),
-    **dict.fromkeys(
-        ['mmengine', 'mmcv', 'cv2', 'rich', 'matplotlib', 'sklearn', 'scipy', 'jinja2'], ('image', 'video')
-    ),
+    'rich': ('image', 'video', 'timm'),
+    **dict.fromkeys(['mmengine', 'mmcv', 'cv2'], ('image', 'video')),
+    **dict.fromkeys(['matplotlib', 'sklearn', 'scipy', 'jinja2'], ('report', 'image', 'video')),
     **dict.fromkeys(['onnx', 'onnxruntime', 'onnxscript'], ('export',)),
 }
 

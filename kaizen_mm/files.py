@@ -1,10 +1,11 @@
 """Files that are written whole or not at all."""
 
 import errno
+import hashlib
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Union
 
 
 @contextmanager
@@ -53,6 +54,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         part.write_bytes(content)
+
+
+def file_digest(path: Union[str, Path]) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    total = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while piece := file.read(2**20):
+            total.update(piece)
+    return total.hexdigest()
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

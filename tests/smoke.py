@@ -29,13 +29,12 @@ for script in scripts:
     assert callable(script.load()) and pathlib.Path(sys.prefix, 'bin', script.name).exists()
 import timm
 assert timm.create_model('kaizen_mfnet2d_n9', num_classes=3, img_size=64, pool_padding=1).recurrent_block is not None
-from mmengine.config import Config
-from mmengine.hub import get_config
+from kaizen_mm.openmmlab.named_configs import load_config
 configs = package / '.mim' / 'configs'
 leaves = [path.relative_to(configs) for path in sorted(configs.rglob('*.py')) if '_base_' not in path.parts]
 for leaf in leaves:
-    Config.fromfile(f'kaizen_mm::{leaf}')
-assert get_config('kaizen_mm::kaizen_mfnet_ucf101.py').model.backbone.num_iterations == 2
+    load_config(f'kaizen_mm::{leaf}')
+assert load_config('kaizen_mm::kaizen_mfnet_ucf101.py').model.backbone.num_iterations == 2
 print(f'{len(scripts)} commands, {len(leaves)} configs')
 """
 

@@ -40,7 +40,7 @@ VIDEO_NETWORKS = {  # parameters with 101 classes
     'stc_resnet101': 104_497_893,
     'ltc': 10_629_221,
 }
-ITERATES = {'cornet_s': 2, 'cornet_rt': 2, 'iamnn': 3, 'feedback_net': 4, 'conv_rnn': 6}
+ITERATES = {'cornet_s': 2, 'cornet_rt': 2, 'iamnn': 3, 'feedback_net': 4, 'conv_rnn': 7}
 TINY_ITERATES = {**ITERATES, 'feedback_net': 3, 'conv_rnn': 3, 'kaizen_mfnet2d': 3}
 # what makes a network of the full width cheap: of the backbone, and the features that it then gives
 TINY = {

@@ -12,6 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.layers.global_adapter import GlobalAdapter
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from tests.conftest import configs
 from tests.openmmlab.samples import batch
@@ -46,6 +47,9 @@ PARAMETERS = {
     'recurrent_mfnet_hmdb51_k3.py': 528_071,
     'bagnet3d_moving_camera.py': 28_680,
     'kaizen_bagnet3d_moving_camera_k2.py': 36_536,
+    'bagnet3d_moving_camera_attention.py': 33_480,
+    'bagnet3d_moving_camera_one_pass.py': 36_024,
+    'kaizen_bagnet3d_moving_camera_k2_attention.py': 41_336,
 }
 
 
@@ -85,12 +89,9 @@ def test_one_training_and_one_test_step(name):
     iterations = backbone.get('num_iterations', 1)
     channels = 1 if 'bagnet3d' in name else 3
     model = MODELS.build(cfg.model)
-    for _, block in recurrent_blocks(model):
-        if (
-            iterations > 1 and block.adapter.global_rows is not None
-        ):  # A starts at zero: h would not move in the first step
-            for linear in block.adapter.linears:
-                torch.nn.init.normal_(linear.weight, std=0.1)
+    for adapter in (module for module in model.modules() if isinstance(module, GlobalAdapter)):
+        for linear in adapter.linears:  # A starts at zero: h would not move in the first step
+            torch.nn.init.normal_(linear.weight, std=0.1)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
     before = {k: v.clone() for k, v in model.named_parameters()}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import kaizen_mm  # noqa: F401  registers the names
+from kaizen_mm.layers.adapters import any_size_adapters
 from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models import MnistCNN, RecurrentNetwork, kaizen_mfnet2d_n9, kaizen_mfnet3d_n9
 
@@ -105,6 +106,27 @@ def test_mmpretrain_without_input_shape():
         assert scores.shape[0] == 2 and not torch.equal(scores[0], scores[1])
 
 
+@pytest.mark.parametrize('adapter', any_size_adapters())
+def test_every_kind_that_takes_any_size_needs_no_input_shape(adapter):
+    registry = pytest.importorskip('mmpretrain.registry')
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmpretrain')
+    backbone = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
+    cfg = dict(type='AdaptiveRecurrentBackbone', backbone=backbone, block='layer4.1', dynamic='conv1', feedback='bn2')
+    net = registry.MODELS.build(dict(cfg, adapter=adapter)).eval()
+    for size in ((48, 64), (96, 80)):
+        with torch.no_grad():
+            assert len(net(torch.randn(2, 3, *size))) == 2
+
+
+@pytest.mark.parametrize('adapter', any_size_adapters())
+def test_an_mfnet_with_any_of_them_takes_any_size(adapter):
+    net = kaizen_mfnet2d_n9(num_classes=5, adapter=adapter, input_size=(64, 64))
+    for size in ((64, 64), (96, 80)):
+        assert [y.shape for y in net.forward_iterates(torch.randn(2, 3, *size))] == [(2, 5)] * net.num_iterations
+
+
 class Fixed(nn.Module):
     """Takes images of 48 px alone."""
 
@@ -119,7 +141,7 @@ class Fixed(nn.Module):
 @pytest.mark.parametrize(
     'options, message',
     [
-        ({}, "input_shape must be the shape of one input.* unless adapter is 'global'; got None"),
+        ({}, r"input_shape must be .* unless adapter is one of \('global', 'slots', 'experts'\); got None"),
         (dict(adapter='global'), 'input_shape must be given: Fixed takes none of the shapes that were tried'),
     ],
 )

@@ -32,6 +32,7 @@ FAMILIES = {
     'mfnet2d_tiny_imagenet': (288_808, 295_336, (3, 64, 64)),
     'timm_resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
     'resnet18_tiny_imagenet': (11_186_772, 11_223_636, (3, 48, 48)),
+    'resnet18_photos': (11_186_772, 11_555_476, (3, 64, 64)),
     'bagnet_tiny_imagenet': (6_612, 8_420, (3, 32, 32)),
     'bagnet_cifar10': (6_282, 8_090, (3, 32, 32)),
     'resnet8_cifar10': (78_042, 120_986, (3, 32, 32)),
@@ -46,6 +47,15 @@ PARAMETERS = {
     'resnet8_half_cifar10_multiply_adds.py': 43_543,
     'kaizen_resnet18_tiny_imagenet_k2_stages.py': 12_046_164,
     'kaizen_bagnet_cifar10_k2_paper.py': 7_306,
+    'kaizen_bagnet_cifar10_k2_attention.py': 9_162,
+    'kaizen_bagnet_cifar10_k2_film.py': 8_358,
+    'kaizen_bagnet_cifar10_k2_one_pass.py': 7_306,
+    'bagnet_cifar10_attention.py': 8_138,
+    'bagnet_cifar10_squeeze_excitation.py': 8_166,
+    'bagnet_cifar10_global_context.py': 8_154,
+    'bagnet_cifar10_depthwise.py': 6_634,
+    'bagnet_cifar10_one_pass.py': 7_306,
+    'bagnet_cifar10_one_pass_global.py': 8_090,
 }
 # with another optimizer or another rate of h
 OPTIMIZERS = (
@@ -139,7 +149,7 @@ def test_one_training_and_one_test_step(name):
         predictions = model.test_step(batch(cfg, name, count=3))
     metric.process(None, [sample.to_dict() for sample in predictions])
     values = metric.evaluate(3)
-    ks = (1, 5) if 'imagenet' in name else (1,)
+    ks = (1, 5) if 'imagenet' in name or 'photos' in name else (1,)
     prefixes = ['', *(f'iterate_{i}/' for i in range(1, count + 1) if count > 1)]
     assert values.keys() == {f'accuracy/{prefix}top{k}' for prefix in prefixes for k in ks}
     assert all(s.iterate_scores.sum(dim=1).tolist() == pytest.approx([1] * count, abs=1e-4) for s in predictions)

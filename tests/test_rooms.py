@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'kaizen_mm'
-TORCH_ONLY = ('layers', 'losses', 'models')
+# commands that are of the laboratory; all others work where it is deleted (tests/tools/test_without_lab.py)
+OF_THE_LABORATORY = ('benchmark', 'compare', 'demo', 'plot_run', 'reproduce')
+TORCH_ONLY = ('layers', 'losses', 'models', 'surgery', 'recipes')
 FREE_OF_TIMM = ('openmmlab', 'lab')
-FREE_OF_OPENMMLAB = ('timm_models', 'timm_comparators', 'data', 'export', 'inference')
+FREE_OF_OPENMMLAB = ('timm_names', 'data', 'export', 'inference', 'streams')
 
 
 def imported(room: str) -> dict:
@@ -34,6 +36,35 @@ def test_a_room_keeps_to_its_libraries(room):
     elif room in FREE_OF_OPENMMLAB:
         assert not libraries & openmmlab
     else:
-        assert 'timm' not in libraries and not {'kaizen_mm.timm_models', 'kaizen_mm.timm_comparators'} & set(
-            imported(room)
-        )
+        names = ('timm', 'kaizen_mm.timm_names')
+        assert not any(name == start or name.startswith(f'{start}.') for name in imported(room) for start in names)
+
+
+def test_no_two_files_know_each_other():
+    """Of ``layers``, ``losses`` and ``models``, what a file imports, for types as well, does not lead back to it."""
+    known = {}
+    for room in TORCH_ONLY:
+        for file in (PACKAGE / room).rglob('*.py'):
+            if file.name == '__init__.py':
+                continue
+            tree = ast.parse(file.read_text())
+            named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+            known['.'.join(file.relative_to(PACKAGE.parent).with_suffix('').parts)] = named
+    for name in known:
+        reached, new = set(), {name}
+        while new:
+            new = {other for one in new for other in known.get(one, ())} - reached
+            reached |= new
+        assert name not in reached, f'{name} imports, by others, itself'
+
+
+def test_the_laboratory_can_be_deleted():
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == '.py' or path.is_dir()} - {'lab', 'commands'}
+    commands = {path.stem for path in (PACKAGE / 'commands').glob('*.py')} - set(OF_THE_LABORATORY)
+    users = {
+        (room, name)
+        for room in rooms | {f'commands/{command}' for command in commands}
+        for name in imported(room)
+        if name == 'kaizen_mm.lab' or name.startswith('kaizen_mm.lab.')
+    }
+    assert not users

@@ -21,7 +21,7 @@ env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
 )
 
-runner_type = 'TidyLogRunner'
+runner_type = 'KaizenRunner'
 log_processor = dict(type='IterateLogProcessor', window_size=20, by_epoch=True)
 # visualizer.vis_backends.1.type=IterateTensorboardVisBackend or ...=IterateWandbVisBackend draws curves elsewhere
 # (docs/watching.md)

@@ -2,36 +2,41 @@
 
 Writes results.json, results.md and accuracy.png into the work directory. What is complete is not
 done again, what was interrupted is resumed.
+
+    kaizen-compare kaizen_mm::kaizen_mnist_k3.py kaizen_mm::mnist_control.py --work-dir work_dirs/compare
 """
 
-import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from mmengine.config import Config
-
-from kaizen_mm.commands.arguments import PREFIX, add_cfg_options, config_file
-from kaizen_mm.files import write_lines
-from kaizen_mm.lab.cli import merge_options
-from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
-from kaizen_mm.lab.plots import plot_iterates
+from kaizen_mm.commands.arguments import PREFIX, add_cfg_options, command, config_file, make_parser
+from kaizen_mm.folder_lock import locked_folder
 
 
+@command
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument('kaizen', type=config_file, help=f'config, a file or {PREFIX}NAME, of the recurrent network')
     parser.add_argument('control', type=config_file, help='config of its static control')
     parser.add_argument('--work-dir', required=True, help='folder for everything')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='default 0')
     add_cfg_options(parser, 'both configs')
     args = parser.parse_args(argv)
+
+    from kaizen_mm.files import write_lines
+    from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
+    from kaizen_mm.lab.plots import plot_iterates
+    from kaizen_mm.openmmlab.command_line import merge_options
+    from kaizen_mm.openmmlab.named_configs import load_config
+
     configs = []
     for path in (args.kaizen, args.control):
-        cfg = Config.fromfile(path)
+        cfg = load_config(path)
         merge_options(cfg, args.cfg_options)
         configs.append(cfg)
-    results = compare(*configs, folder=args.work_dir, seeds=args.seeds)
-    plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
-    table = f'{markdown_table(results)}\n\n{conclusion(results)}'
-    write_lines(Path(args.work_dir, 'results.md'), [table])
+    with locked_folder(args.work_dir):
+        results = compare(*configs, folder=args.work_dir, seeds=args.seeds)
+        plot_iterates(results, Path(args.work_dir, 'accuracy.png'))
+        table = f'{markdown_table(results)}\n\n{conclusion(results)}'
+        write_lines(Path(args.work_dir, 'results.md'), [table])
     print(table)

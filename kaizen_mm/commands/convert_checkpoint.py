@@ -4,28 +4,35 @@ mfnet: the original release of MFNet, 2D and 3D. resnet20: the CIFAR-10 ResNet-2
 released, for configs/kaizen_resnet20_cifar10.py. resnet20_base: the plain ResNet-20 that they started from
 (resnet20-12fca82f.th), phase one of that config.
 
+    kaizen-convert-checkpoint mfnet MFNet3D_Kinetics-400_72.8.pth mfnet_k400.pth --prefix backbone.
+
 Exit status: 0; 2 for a file that is none of that kind, or cannot be read.
 """
 
-import argparse
 import io
 from pathlib import Path
 from typing import Optional, Sequence
 
-import torch
+from kaizen_mm.commands.arguments import command, make_parser
 
-from kaizen_mm.checkpoint_files import read_checkpoint
-from kaizen_mm.files import write_bytes
-from kaizen_mm.models.convert import RELEASES
+KINDS = ('mfnet', 'resnet20', 'resnet20_base')
 
 
+@command
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=RELEASES, help='what the checkpoint is of')
+    parser = make_parser(__doc__)
+    parser.add_argument('kind', choices=KINDS, help='what the checkpoint is of')
     parser.add_argument('source', help='the published checkpoint')
     parser.add_argument('target', type=Path, help='the file to write')
     parser.add_argument('--prefix', default='', help='put before every name, such as "backbone." for OpenMMLab')
     args = parser.parse_args(argv)
+
+    import torch
+
+    from kaizen_mm.checkpoint_files import read_checkpoint
+    from kaizen_mm.files import write_bytes
+    from kaizen_mm.models.convert import RELEASES
+
     try:
         checkpoint = read_checkpoint(args.source)
         state_dict = RELEASES[args.kind].convert(checkpoint.get('state_dict', checkpoint))

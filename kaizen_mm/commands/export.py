@@ -13,21 +13,27 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from mmengine.logging import MMLogger
+from kaizen_mm.commands.arguments import add_network, command, make_parser, quiet_mmengine
+from kaizen_mm.text import printable
 
-from kaizen_mm.commands.arguments import add_network
-from kaizen_mm.export import FORMATS, export_network
-from kaizen_mm.export.formats import check_writable
+ENDINGS = ('.pt2', '.onnx')
 
 
 def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add_network(parser)
     parser.add_argument(
-        '--out', nargs='+', type=Path, required=True, metavar='FILE', help=f'files that end in {" or ".join(FORMATS)}'
+        '--out', nargs='+', type=Path, required=True, metavar='FILE', help=f'files that end in {" or ".join(ENDINGS)}'
     )
     parser.add_argument(
         '--all-iterates', action='store_true', help="logits of all iterates as outputs, not the last one's alone"
+    )
+    parser.add_argument(
+        '--adapt-to',
+        type=Path,
+        metavar='FILE',
+        help='write the plain network that has the weights which a video or an image has written, the mean of all its '
+        'clips; or those of a .safetensors file of fast weights',
     )
     parser.add_argument(
         '--input-size',
@@ -39,30 +45,60 @@ def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def adapted(predictor, path: Path):
+    """The plain network with the weights that a file has written.
+
+    Raises:
+        ValueError: The file cannot be used, or nothing is written.
+        OSError: It cannot be read.
+    """
+    from kaizen_mm.layers import FastWeights, specialized
+    from kaizen_mm.layers.writing_block import writing
+
+    if path.suffix == '.safetensors':
+        weights = FastWeights.load(path)
+    else:
+        with writing(predictor.network) as written:
+            (prediction,) = predictor(path)
+            if prediction.error:
+                raise ValueError(f'--adapt-to {path}: {prediction.error}')
+        weights = written.weights
+    return specialized(predictor.network, weights.mean()).eval()
+
+
 def load(args: argparse.Namespace):
     """The network, and the size of its input where it says one."""
     if args.timm:
         from kaizen_mm.inference.timm_networks import TimmPredictor
 
         predictor = TimmPredictor(args.timm, args.checkpoint, device='cpu', **args.model_kwargs)
-        return predictor.network, (3, *predictor.size)
+        network = adapted(predictor, args.adapt_to) if args.adapt_to else predictor.network
+        return network, (3, *predictor.size)
     from kaizen_mm.openmmlab.inference import ConfigPredictor
 
+    quiet_mmengine()
     predictor = ConfigPredictor(args.config, args.checkpoint, device='cpu', cfg_options=args.cfg_options)
     backbone, size = predictor.network.backbone, predictor.config.model.backbone.get('input_shape')
     if getattr(backbone, 'input_size', None) is not None:
         size = (backbone.in_chans, *backbone.input_size)
-    return predictor.network, None if predictor.config.model.type.endswith('Recognizer2D') else size
+    network = adapted(predictor, args.adapt_to) if args.adapt_to else predictor.network
+    return network, None if predictor.config.model.type.endswith('Recognizer2D') else size
 
 
+@command
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
-    MMLogger.get_current_instance().setLevel('WARNING')
+
+    from kaizen_mm.export import export_network
+    from kaizen_mm.export.formats import check_writable
+
     try:
         for path in args.out:
-            if path.suffix not in FORMATS:
-                raise ValueError(f'--out must end in {" or ".join(FORMATS)}, got {path}')
+            if path.suffix not in ENDINGS:
+                raise ValueError(f'--out must end in {" or ".join(ENDINGS)}, got {path}')
             check_writable(path)
+        if args.adapt_to and args.all_iterates:
+            raise ValueError('--all-iterates must be left out with --adapt-to: a plain network has no iterates')
         network, size = load(args)
         size = args.input_size or size
         if size is None:
@@ -73,10 +109,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         for path in args.out:
             difference = export_network(network, path, size, args.all_iterates)
             print(
-                f'{path}: input x [batch, {", ".join(map(str, size))}], normalized; differs from the network by '
-                f'{difference:.1g}'
+                f'{printable(path)}: input x [batch, {", ".join(map(str, size))}], normalized; differs from the '
+                f'network by {difference:.1g}'
             )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
-        print('error:', ' '.join(str(error).split()), file=sys.stderr)
+        print('error:', printable(' '.join(str(error).split())), file=sys.stderr)
         return 2
     return 0

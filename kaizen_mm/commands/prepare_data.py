@@ -8,20 +8,25 @@ r"""Make and check annotation lists: UCF101, HMDB51, or any `file label` list.
 Every video is decoded whole, by the reader of training and by a second one,
 in a process of its own with a time limit. Left out, with the reason, are
 videos that are missing, cut short, damaged, too short, or not read well by the
-reader: where it gives other frames than the second one, or other frames when it
-seeks. Lines are "file label"; the label is the last field, an integer from 0,
-and file names may hold spaces. A file with two labels is left out.
+reader. Not well is where it gives other frames than the second one, or other
+frames when it seeks. Lines are "file label"; the label is the last field, an
+integer from 0, and file names may hold spaces. A file with two labels is left
+out.
 
 Exit status: 0; 1 where `list` found bad lines; 2 for an error.
 """
 
-import argparse
 import os
 import sys
-from typing import Optional, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import ContextManager, Optional, Sequence
 
-from kaizen_mm.data.annotations import check_list, prepare_hmdb51, prepare_ucf101
-from kaizen_mm.data.video_readers import READERS
+from kaizen_mm.commands.arguments import command, make_parser
+from kaizen_mm.folder_lock import locked_folder
+from kaizen_mm.text import printable
+
+READERS = ('decord', 'pyav', 'torchcodec')
 
 SPLITS_HELP = {
     'ucf101': 'folder ucfTrainTestlist: classInd.txt, trainlist01.txt, ...',
@@ -35,7 +40,7 @@ VIDEOS_HELP = {
 
 
 def parse_args(argv: Optional[Sequence[str]]):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
     for name, videos in VIDEOS_HELP.items():
         command = commands.add_parser(name)
@@ -58,7 +63,7 @@ def parse_args(argv: Optional[Sequence[str]]):
         )
         command.add_argument(
             '--reader',
-            choices=tuple(READERS),
+            choices=READERS,
             default=os.environ.get('KAIZEN_VIDEO_READER', 'decord'),
             help='what training decodes with (default: KAIZEN_VIDEO_READER, as in the configs, or decord)',
         )
@@ -98,14 +103,28 @@ def parse_args(argv: Optional[Sequence[str]]):
     return parser.parse_args(argv)
 
 
+def _written(command: str, out: Optional[str]) -> ContextManager[None]:
+    """What a command writes, locked: a folder, or a list with the one of what is left out."""
+    if out is None:
+        return nullcontext()
+    path = Path(out)
+    return locked_folder(path.parent, name=f'.{path.name}.lock') if command == 'list' else locked_folder(path)
+
+
+@command
 def main(argv: Optional[Sequence[str]] = None) -> None:
     options = vars(parse_args(argv))
+
+    from kaizen_mm.data.annotations import prepare_hmdb51, prepare_ucf101
+    from kaizen_mm.data.list_check import check_list
+
     command = options.pop('command')
     function = {'ucf101': prepare_ucf101, 'hmdb51': prepare_hmdb51, 'list': check_list}[command]
     try:
-        result = function(**options)
+        with _written(command, options['out']):
+            result = function(**options)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        print('error:', ' '.join(str(error).split()), file=sys.stderr)
+        print('error:', printable(' '.join(str(error).split())), file=sys.stderr)
         return 2
-    print(result)
+    print(printable(str(result), '\n'))
     return int(command == 'list' and bool(result.left_out))

@@ -1,15 +1,27 @@
-"""Trains a recognizer or a classifier, in both phases where the config asks for it."""
+"""Trains a recognizer or a classifier, in both phases where the config asks for it.
 
-import argparse
+For example:
+
+    kaizen-train kaizen_mm::kaizen_mfnet_digits.py --seed 1
+"""
+
+from contextlib import nullcontext
 from typing import Optional, Sequence
 
-from kaizen_mm.commands.arguments import PREFIX, add_cfg_options, config_file
-from kaizen_mm.lab import cli
-from kaizen_mm.openmmlab.training.runner import build_runner
+from kaizen_mm.commands.arguments import (
+    PREFIX,
+    add_cfg_options,
+    add_launcher_arguments,
+    command,
+    config_file,
+    make_parser,
+)
+from kaizen_mm.folder_lock import locked_folder
 
 
+@command
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument('config', type=config_file, help=f'config, a file or {PREFIX}NAME')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default work_dirs/CONFIG_NAME')
     parser.add_argument(
@@ -30,6 +42,20 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('--diff-rank-seed', action='store_true', help='another seed for each process')
     parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms only')
     add_cfg_options(parser)
-    cli.add_launcher_arguments(parser)
+    add_launcher_arguments(parser)
     args = parser.parse_args(argv)
-    build_runner(cli.train_config(args)).train()
+
+    from kaizen_mm.openmmlab.advice import AdviceHook
+    from kaizen_mm.openmmlab.command_line import train_config
+    from kaizen_mm.openmmlab.log.progress import ProgressBarHook
+    from kaizen_mm.openmmlab.training.estimate import EstimateHook
+    from kaizen_mm.openmmlab.training.runner import build_runner
+    from kaizen_mm.openmmlab.training.verdict import VerdictHook
+
+    cfg = train_config(args)
+    # of several processes that one launcher starts the runner has the first take the lock
+    with locked_folder(cfg.work_dir) if cfg.launcher == 'none' else nullcontext():
+        runner = build_runner(cfg)
+        for hook in (AdviceHook(), EstimateHook(), ProgressBarHook(terminal_only=True), VerdictHook()):
+            runner.register_hook(hook)
+        runner.train()

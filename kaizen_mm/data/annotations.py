@@ -1,4 +1,4 @@
-"""Annotation lists for UCF101, HMDB51 and any `file label` list.
+"""Annotation lists for UCF101 and HMDB51.
 
 The lists have the form that mmaction2's `VideoDataset` reads: one
 `relative/path.avi label` a line, one space, labels from 0 (names with spaces
@@ -7,47 +7,16 @@ are for `VideoListDataset` alone). They are made from the official splits (see
 `video_check`).
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
-from kaizen_mm.data.file_check import file_fault
-from kaizen_mm.data.isolation import TIMEOUT, run_isolated
-from kaizen_mm.data.lists import numbered_lines, parse_list, repeats, write_line
+from kaizen_mm.data.isolation import TIMEOUT
+from kaizen_mm.data.lists import parse_list, write_line
+from kaizen_mm.data.preparation import Preparation, run_videos, stream_notes, write_left_out
 from kaizen_mm.data.reencoding import reencode_video
 from kaizen_mm.data.splits import SPLITS, find_files, inner_folder, read_hmdb51_splits, read_ucf101_splits
 from kaizen_mm.data.video_check import check_video
 from kaizen_mm.data.video_readers import check_reader
 from kaizen_mm.files import write_lines
-
-
-@dataclass
-class Preparation:
-    """What was written: `str()` of it is the summary that the tool prints.
-
-    Attributes:
-        video_root (Path): Folder that the lists are relative to.
-        lists (dict): File of each list -> number of its videos.
-        left_out (list): (file, reason) of what no list names, sorted.
-        notes (list): Lines about anything else worth knowing.
-    """
-
-    video_root: Path
-    lists: dict = field(default_factory=dict)
-    left_out: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-
-    def __str__(self):
-        lines = [f'{file}: {count} videos' for file, count in self.lists.items()]
-        lines.append(f'left out: {len(self.left_out)}')
-        lines += [f'  {file}: {reason}' for file, reason in self.left_out[:20]]
-        if len(self.left_out) > 20:
-            lines.append(f'  and {len(self.left_out) - 20} more')
-        lines += [f'note: {note}' for note in self.notes]
-        text = '\n'.join([*lines, f'video root: {self.video_root}'])
-        return text.encode('utf-8', 'backslashreplace').decode()  # names of files may be no UTF-8
 
 
 def prepare_ucf101(videos, splits, out, **options):
@@ -117,11 +86,9 @@ def write_preparation(
 ):
     """Check or re-encode the videos and write everything to `out`.
 
-    Written are `<list>.txt` for every list, `classes.txt` (one name a line, in
-    the order of the labels), `left_out.txt` (file, tab, reason),
-    `video_root.txt` (the folder that the lists are relative to) and, with
-    `short_side`, the videos under `videos/`. A list of an earlier run that
-    this one does not write is removed.
+    It writes `<list>.txt` for every list, `classes.txt` (one name a line, in the order of the labels), `left_out.txt`
+    (file, tab, reason) and `video_root.txt` (the folder that the lists are relative to). With `short_side` it writes
+    the videos under `videos/`. A list of an earlier run that this one does not write is removed.
 
     Args:
         videos (Path): Folder of the original videos, never written to.
@@ -190,6 +157,7 @@ def write_preparation(
     kept = {file for file, reason in zip(sources, results) if not reason}
 
     result = Preparation(root.resolve(), left_out=sorted(left_out.items()))
+    result.notes += stream_notes(sorted(kept))
     texts = {
         name: [write_line(targets[file], label) for _, file, label in entries if file in kept]
         for name, entries in lists.items()
@@ -226,115 +194,3 @@ def write_preparation(
                 file.unlink(missing_ok=True)
     result.notes.insert(0, f'{len(classes)} classes, labels 0 to {len(classes) - 1}')
     return result
-
-
-def run_videos(function, tasks, description, workers=None, min_frames=1, timeout=TIMEOUT, progress=True):
-    """Reason to leave out the video of each task, None where it is good.
-
-    Args:
-        function (callable): `check_video` or `reencode_video`.
-        tasks (list of tuple): Arguments of its calls.
-        description (str): Text beside the bar.
-        workers, min_frames, timeout, progress: See `write_preparation`.
-
-    Returns:
-        list: str or None, in the order of `tasks`.
-    """
-    reasons = [None] * len(tasks)
-    calls = run_isolated(function, tasks, workers, timeout)
-    for index, frames, reason in track(
-        calls, description, len(tasks), disable=not progress, console=Console(stderr=True)
-    ):
-        if reason is None and frames < min_frames:
-            reason = f'too short: {frames} frames, min_frames {min_frames}'
-        reasons[index] = reason
-    return reasons
-
-
-def check_list(
-    file,
-    videos,
-    out=None,
-    num_classes=None,
-    workers=None,
-    min_frames=1,
-    timeout=TIMEOUT,
-    progress=True,
-    reader='decord',
-):
-    """Check a list of `file label` lines by opening every video.
-
-    Args:
-        file (str or Path): The list.
-        videos (str or Path): Folder that its paths are relative to.
-        out (str or Path, optional): File for the good lines, in their order;
-            the others go to `<out>_left_out.txt` beside it, with reasons.
-            Default: nothing is written.
-        num_classes (int, optional): Labels must be below it.
-        workers, min_frames, timeout, progress, reader: See
-            `write_preparation`.
-
-    Returns:
-        Preparation: `left_out` holds ('line 3: a.avi 1', reason) in the order
-        of the lines.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: No such list or folder.
-        ValueError: No line names a video of the folder; `out` is the list.
-    """
-    file, videos = Path(file), inner_folder(videos, 'videos', 'the videos')
-    if not file.is_file():
-        raise FileNotFoundError(f'list: no file {file}; expected a list of "file label" lines')
-    out = out and Path(out)
-    if out and out.resolve() == file.resolve():
-        raise ValueError(f'out: {out} is the list itself; give another name')
-    if min_frames < 1:
-        raise ValueError(f'min_frames must be at least 1, not {min_frames}')
-    check_reader(reader)
-    content = file.read_bytes()
-    lines = dict(numbered_lines(content))
-    good, reasons = parse_list(content, num_classes)
-    reasons.update((line, f'repeats the file of line {first}') for line, first in repeats(good).items())
-    entries = {}
-    for entry in good:
-        fault = reasons.get(entry.line) or file_fault(videos / entry.file)
-        if fault:
-            reasons[entry.line] = fault
-        else:
-            entries[entry.line] = (entry.file, entry.label)
-    if not entries:
-        found = '; '.join(f'line {number}: {reason}' for number, reason in sorted(reasons.items())[:1]) or 'it is empty'
-        raise ValueError(f'{file}: no line names a video of {videos} ({found})')
-    numbers = sorted(entries)
-    results = run_videos(
-        check_video,
-        [(videos / entries[number][0], reader) for number in numbers],
-        'Reading',
-        workers,
-        min_frames,
-        timeout,
-        progress,
-    )
-    reasons.update((n, reason) for n, reason in zip(numbers, results) if reason)
-    good = [write_line(*entries[n]) for n in numbers if n not in reasons]
-    result = Preparation(
-        videos.resolve(),
-        {out or file: len(good)},
-        [(f'line {n}: {lines[n].strip()}', reasons[n]) for n in sorted(reasons)],
-    )
-    used = {label for _, label in entries.values()}
-    unused = sorted(set(range(max(used) + 1)) - used)
-    if unused:
-        result.notes.append(
-            f'labels go up to {max(used)} and {len(unused)} below are unused, first {unused[0]}; labels count from 0'
-        )
-    if out:
-        write_lines(out, good)
-        write_left_out(out.with_name(f'{out.stem}_left_out.txt'), result.left_out)
-    return result
-
-
-def write_left_out(file, left_out):
-    """Write `item<tab>reason` lines."""
-    lines = [f'{item}\t{reason}' for item, reason in left_out]
-    write_lines(file, [line.encode('utf-8', 'backslashreplace').decode() for line in lines])

@@ -52,24 +52,6 @@ def declared_size(path: str | Path) -> Optional[int]:
     return None
 
 
-def declared_frames(path: str | Path) -> Optional[int]:
-    """Number of frames that the headers of an AVI file count, the fewest of its video streams; None for any other
-    container, or where the writer left it open."""
-    with open(path, 'rb') as file:
-        head = file.read(12)
-        if head[:4] != b'RIFF' or head[8:12] != b'AVI ':
-            return None
-        name, length = struct.unpack('<4sI', file.read(8).ljust(8, b'\0'))
-        headers = file.read(length) if name == b'LIST' else b''
-    counts, place = [], headers.find(b'strh')
-    while place >= 0:
-        header = headers[place + 8 : place + 44]
-        if header[:4] == b'vids' and len(header) == 36:
-            counts.append(struct.unpack('<I', header[32:36])[0])
-        place = headers.find(b'strh', place + 4)
-    return min(counts, default=0) or None
-
-
 def _end_of_chunks(file: BinaryIO, size: int) -> Optional[int]:
     end = 0
     while end + 8 <= size:

@@ -3,11 +3,10 @@
 A clip shows a handwritten digit (8x8, ``sklearn.datasets.load_digits``) that
 moves over a background. The label is the motion and never the digit.
 
-One frame tells nothing about the class: the frame is a torus (what leaves on
-the right comes in on the left) and the place around which a digit moves is
-uniform on it, so in each single frame the digit is uniform on the torus for
-every class. All else is drawn independently of the class, and each frame of a
-file is coded by itself, so that it carries no trace of its neighbours.
+One frame tells nothing about the class. The frame is a torus: what leaves on the right comes in on the left. The place
+around which a digit moves is uniform on it. So in each single frame the digit is uniform on the torus for every class.
+All else is drawn independently of the class, and each frame of a file is coded by itself, so that it carries no trace
+of its neighbours.
 
 With `camera` above 0 the camera moves too: the whole scene pans and shakes, and
 the class is the motion of the digit relative to the scene. The path of the

@@ -11,7 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from kaizen_mm.data.video_check import check_video, count_frames, upright, video_stream
+from kaizen_mm.data.video_check import check_video, count_frames
+from kaizen_mm.data.video_readers import upright
+from kaizen_mm.data.video_stream import video_stream
 
 KEY_FRAMES = 16  # frames from one key frame to the next at most
 X264 = {'crf': '20', 'g': str(KEY_FRAMES), 'tune': 'fastdecode'}
@@ -105,7 +107,7 @@ def check_reencoded(path, size, frames, reader='decord'):
 def key_frame_distance(path):
     """The most frames from one key frame of a video to the next, or to its end."""
     with av.open(str(path)) as container:
-        keys = [packet.is_keyframe for packet in container.demux(container.streams.best('video')) if packet.size]
+        keys = [packet.is_keyframe for packet in container.demux(video_stream(container)) if packet.size]
     places = [place for place, key in enumerate(keys) if key] + [len(keys)]
     return max(after - before for before, after in zip([0, *places], places))
 

@@ -1,9 +1,9 @@
 """Augmentation that follows the sample, not the process that happens to load it.
 
 The random numbers of a sample depend on the run's seed, the epoch, the process of a distributed run, the sample's index
-and how often it was drawn before in that epoch: on nothing that changes with the number of data workers, and on nothing
-that a resumed run lacks. What a data set draws does not advance the generators of the process, so that dropout is
-the same with data workers and without.
+and how often it was drawn before in that epoch. They depend on nothing that changes with the number of data workers,
+and on nothing that a resumed run lacks. What a data set draws does not advance the generators of the process, so that
+dropout is the same with data workers and without.
 
 Covered is what draws from ``random``, ``numpy.random`` and ``torch``; not a generator that a transform keeps to itself.
 """

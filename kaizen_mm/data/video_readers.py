@@ -1,11 +1,12 @@
 """The readers that training can decode videos with, behind one function.
 
-decord is the default, PyAV and torchcodec can be had instead. decord reads from a path here: from bytes in memory, as
-mmaction2's ``DecordInit`` has it read, a truncated ``.avi`` ends the process with a segmentation fault, while the same
+decord is the default, PyAV and torchcodec can be had instead. Here decord reads from a path; mmaction2's ``DecordInit``
+has it read from bytes in memory. From these a truncated ``.avi`` ends the process with a segmentation fault. The same
 file opened by its path gives an error or its frames.
 """
 
 import bisect
+import contextlib
 import importlib
 import itertools
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Iterable, Optional
 
 import numpy as np
 
-from kaizen_mm.data.file_check import declared_frames, file_fault, size_fault
+from kaizen_mm.data.containers import indexed_packets
+from kaizen_mm.data.file_check import file_fault, size_fault
 from kaizen_mm.data.isolation import brief
+from kaizen_mm.data.picture_size import size_change
+from kaizen_mm.data.video_stream import chosen_stream, video_stream
 from kaizen_mm.extras import naming_extras
 
 with naming_extras():
@@ -25,6 +29,11 @@ REMEDY = 're-encode it, as with ffmpeg -i FILE -c:v libx264 -crf 20 OUT.mp4'
 # streams with packed B-frames hold a packet or two that show no new picture
 SPARE_PACKETS = 2
 MPEG_PROGRAM = b'\x00\x00\x01\xba'
+
+
+def with_remedy(reason: str) -> str:
+    """A reason with what helps, once."""
+    return reason if REMEDY in reason else f'{reason}; {REMEDY}'
 
 
 class UnreadableVideo(ValueError):
@@ -48,29 +57,35 @@ def open_video(path: str | Path, reader: str = 'decord', num_threads: int = 1):
 
     Returns:
         A reader with decord's interface: ``len(reader)`` frames, ``get_avg_fps()`` and ``get_batch(indices)``, whose
-        ``asnumpy()`` is uint8 RGB ``[len(indices), height, width, 3]``, turned as the container says.
+        ``asnumpy()`` is uint8 RGB ``[len(indices), height, width, 3]``, turned as the container says. Of several video
+        streams that of :mod:`kaizen_mm.data.video_stream` is read; since decord chooses its own, PyAV reads such files
+        in its place.
 
     Raises:
         UnreadableVideo: There is no such file, it is no regular file, shorter or of fewer frames than its
-            container says, or the reader cannot open it; the message names the file, and the codec where that is the
-            cause.
+            container says, its pictures change their size, or the reader cannot open it; the message names the file,
+            and the codec where that is the cause.
         ValueError, ImportError: See :func:`check_reader`.
     """
     check_reader(reader)
     fault = file_fault(path) or size_fault(path)
     if fault:
         raise UnreadableVideo(path, fault)
+    changed = size_change(path)
+    if changed:
+        raise UnreadableVideo(path, f'the size of the picture changes {changed}; {REMEDY}')
+    several = chosen_stream(path)[1] > 1
     try:
-        video = READERS[reader](str(path), num_threads)
+        video = READERS['pyav' if several and reader == 'decord' else reader](str(path), num_threads)
     except Exception as error:  # decord raises its own errors and plain RuntimeError
         reason = f'{reader} cannot open it: {brief(error)}'
         codec = _codec(path)
         if codec and 'cannot find video stream' in reason:
             reason = f'{reader} does not know its codec, {codec}'
-        raise UnreadableVideo(path, f'{reason}; {REMEDY}' if codec else reason) from error
-    declared = declared_frames(path)
-    if declared is not None and len(video) < declared - SPARE_PACKETS:
-        raise UnreadableVideo(path, f'damaged: {len(video)} of the {declared} frames that its headers count are there')
+        raise UnreadableVideo(path, with_remedy(reason) if codec else reason) from error
+    listed = indexed_packets(path)
+    if listed is not None and len(video) < listed - SPARE_PACKETS:
+        raise UnreadableVideo(path, f'damaged: {len(video)} of the {listed} frames that its index lists are there')
     return video
 
 
@@ -78,9 +93,17 @@ def _open_decord(path: str, num_threads: int):
     with open(path, 'rb') as file:
         if file.read(4) == MPEG_PROGRAM:
             raise ValueError('it gives wrong frames of MPEG program streams, where it seeks')
+    return _decord().VideoReader(path, num_threads=num_threads)
+
+
+def _decord():
+    """decord, after OpenCV where that is installed: loaded before it, decord 0.6.0 shows its zlib to the whole process,
+    and OpenCV then reads no PNG."""
+    with contextlib.suppress(ImportError):
+        import cv2  # noqa: F401
     import decord
 
-    return decord.VideoReader(path, num_threads=num_threads)
+    return decord
 
 
 class TorchCodecReader:
@@ -94,7 +117,9 @@ class TorchCodecReader:
     def __init__(self, path: str, num_threads: int = 1):
         from torchcodec.decoders import VideoDecoder
 
-        self._decoder = VideoDecoder(path, dimension_order='NHWC', num_ffmpeg_threads=num_threads)
+        self._decoder = VideoDecoder(
+            path, stream_index=chosen_stream(path)[0], dimension_order='NHWC', num_ffmpeg_threads=num_threads
+        )
 
     def __len__(self) -> int:
         return len(self._decoder)
@@ -114,15 +139,11 @@ class PyAVReader:
     """
 
     def __init__(self, path: str, num_threads: int = 1):
-        self._container = av.open(path)
-        stream = self._container.streams.best('video')
-        if stream is None:
-            raise ValueError('cannot find video stream')
-        stream.codec_context.thread_count = num_threads
-        self._stream = stream
+        self._path, self._num_threads = path, num_threads
+        self._open()
         shown = [
             (packet.pts, packet.is_keyframe)
-            for packet in self._container.demux(stream)
+            for packet in self._container.demux(self._stream)
             if packet.size and not packet.is_discard
         ]
         self._times = [time for time, _ in shown]
@@ -130,9 +151,16 @@ class PyAVReader:
         if known:
             shown.sort()
             self._times = [time for time, _ in shown]
+        # seeking to 0 leads past what is shown before 0, or nowhere
+        self._begins_at_zero = known and self._times[:1] >= [0]
         # at the first frame decoding begins anyway
         self._keys = [0] + [index for index, (_, key) in enumerate(shown) if key and index and known]
         self._seek(0)
+
+    def _open(self):
+        self._container = av.open(self._path)
+        self._stream = video_stream(self._container)
+        self._stream.codec_context.thread_count = self._num_threads
 
     def __len__(self) -> int:
         return len(self._times)
@@ -142,7 +170,15 @@ class PyAVReader:
 
     def get_batch(self, indices: Iterable[int]) -> 'Frames':
         indices = [int(index) for index in indices]
-        pictures = {index: upright(self._frame(index)) for index in sorted(set(indices))}
+        pictures, shape = {}, None
+        for index in sorted(set(indices)):
+            pictures[index] = upright(self._frame(index))
+            if pictures[index].shape != (shape or pictures[index].shape):
+                raise ValueError(
+                    f'the size of the picture changes: {_size(shape)} before frame {index}, then '
+                    f'{_size(pictures[index].shape)}; {REMEDY}'
+                )
+            shape = pictures[index].shape
         return Frames(np.stack([pictures[index] for index in indices]))
 
     def _frame(self, index: int):
@@ -169,13 +205,21 @@ class PyAVReader:
                 self._frames, self._next = itertools.chain([first], self._frames), key
                 return
             self._keys = [0]
-        self._container.seek(0)
+        if self._begins_at_zero:
+            self._container.seek(0)
+        else:
+            self._container.close()
+            self._open()
         self._frames, self._next = self._container.decode(self._stream), 0
 
 
 def upright(frame) -> np.ndarray:
     """RGB of a frame of PyAV, `[height, width, 3]`, turned as the container says (in quarters)."""
     return np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))
+
+
+def _size(shape):
+    return f'{shape[1]} x {shape[0]}'
 
 
 class Frames:
@@ -186,6 +230,23 @@ class Frames:
 
     def asnumpy(self) -> np.ndarray:
         return np.asarray(self._frames)
+
+
+class FrameReader:
+    """Frames that are in memory, uint8 RGB ``[T, H, W, 3]``, with decord's interface."""
+
+    def __init__(self, frames: np.ndarray):
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def get_avg_fps(self) -> float:
+        """0: not known."""
+        return 0.0
+
+    def get_batch(self, indices: Iterable[int]) -> Frames:
+        return Frames(self._frames[np.asarray(indices, int)])
 
 
 READERS = dict(decord=_open_decord, pyav=PyAVReader, torchcodec=TorchCodecReader)
@@ -202,7 +263,7 @@ def check_reader(reader: str) -> None:
         raise ValueError(f'reader must be one of {tuple(READERS)}, got {reader!r}')
     if reader == 'decord':
         with naming_extras():
-            importlib.import_module('decord')
+            _decord()
     if reader == 'torchcodec':
         try:
             importlib.import_module('torchcodec.decoders')
@@ -217,7 +278,6 @@ def _codec(path: str) -> Optional[str]:
     """What a video is coded with, by another reader; None where that cannot tell."""
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.best('video')
-            return stream and stream.codec_context.codec.canonical_name
+            return video_stream(container).codec_context.codec.canonical_name
     except (av.FFmpegError, OSError, ValueError):
         return None

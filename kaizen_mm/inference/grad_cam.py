@@ -52,9 +52,8 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
 def iterate_layer(network: nn.Module, name: str, iterate: Optional[int] = None) -> Iterator[CamLayer]:
     """A layer of one iterate of a recurrent network, for tools that put hooks on a layer.
 
-    In this context the network stops at that iterate, so that its scores are ``y_i``, and only the last call of the
-    layer in a forward pass, which is that of iterate i, goes through what is yielded. The network's weights stay as
-    they are.
+    In this context the network stops at that iterate, so that its scores are ``y_i``. Only the last call of the layer
+    in a forward pass, that of iterate i, goes through what is yielded. The network's weights stay as they are.
 
     Args:
         network: Any network with a recurrent block, or a recognizer or classifier that has one; it is called itself.

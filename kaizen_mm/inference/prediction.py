@@ -12,12 +12,12 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
-from kaizen_mm.data.class_names import read_class_names
+from kaizen_mm.data.class_names import names_from_labels
 from kaizen_mm.data.isolation import run_isolated
 from kaizen_mm.data.video_check import check_video
 from kaizen_mm.inference.media import check_kind, find_files
@@ -88,6 +88,11 @@ class Predictor(ABC):
         network: The network, in evaluation mode.
         check_videos: Whether each video is decoded whole before the network sees clips of it, so that a damaged one is
             an error rather than a wrong answer, a hang or a crash. Default True.
+        readers: What videos are read with, see :mod:`kaizen_mm.data.video_readers`: the first, or for a video that it
+            does not read well the next that passes the check. Default ``('decord', 'pyav')``.
+        span: Frames from the first to the last of a clip, both counted; of an image 1. Asking for it raises ValueError
+            where the config's test pipeline cannot be given frames that are decoded.
+        passed_over: What the folders of the last call had that is not of that kind, each with what it is.
     """
 
     kind: str
@@ -95,6 +100,9 @@ class Predictor(ABC):
     num_iterations: int
     network: torch.nn.Module
     check_videos = True
+    readers: Sequence[str] = ('decord', 'pyav')
+    span: int = 1
+    passed_over: Sequence[Tuple[Path, str]] = ()
 
     def __call__(
         self,
@@ -111,7 +119,7 @@ class Predictor(ABC):
             progress: Wraps the iteration, such as to show a bar; gets the iterator and how many files there are.
             use: Called with each prediction as soon as it is there; an error that it raises is the prediction's.
         """
-        files = find_files([inputs] if isinstance(inputs, (str, Path)) else inputs, self.kind)
+        files, self.passed_over = find_files([inputs] if isinstance(inputs, (str, Path)) else inputs, self.kind)
         return list(progress(self._predictions(files, use), len(files)))
 
     def _predictions(self, files, use) -> Iterator[Prediction]:
@@ -129,40 +137,81 @@ class Predictor(ABC):
 
     def _predict(self, prediction):
         check_kind(prediction.file, self.kind)
-        if self.kind == 'video' and self.check_videos:
-            for _, _, reason in run_isolated(check_video, [(prediction.file,)], workers=1, method='fork'):
-                if reason:
-                    raise ValueError(reason)
+        if self.kind == 'video':
+            self._read_with(self._checked_reader(prediction.file) if self.check_videos else self.readers[0])
         with torch.no_grad():
-            scores = self._probabilities(prediction.file)
+            scores = self._checked(self._probabilities(prediction.file))
+        prediction.probabilities = scores.mean(axis=1)
+        prediction.clips = scores if scores.shape[1] > 1 else None
+
+    def of_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities ``[K, classes]`` of a video that has just these frames, or of an image.
+
+        They are those of a file that holds them. Where there are no more frames than a clip spans, all clips would be
+        the same, and one is looked at.
+
+        Args:
+            frames: uint8 RGB ``[T, H, W, 3]``; of an image ``T`` is 1.
+
+        Raises:
+            ValueError: Not such frames; the network gives NaN, or another number of classes than have names; the
+                config's test pipeline cannot be given frames.
+        """
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
+            raise ValueError(f'frames must be uint8 [T, H, W, 3], got {frames.dtype} {list(frames.shape)}')
+        if self.kind == 'image' and len(frames) != 1:
+            raise ValueError(f'frames must be one frame, as the network takes images, got {len(frames)}')
+        with torch.no_grad():
+            return self._checked(self._probabilities(frames)).mean(axis=1)
+
+    def _checked(self, scores):
         if not np.isfinite(scores).all():
             raise ValueError('the network gives NaN or infinity')
         if scores.shape[2] != len(self.names):
             raise ValueError(f'the network gives {scores.shape[2]} classes, but {len(self.names)} have names')
-        prediction.probabilities = scores.mean(axis=1)
-        prediction.clips = scores if scores.shape[1] > 1 else None
+        return scores
+
+    def _checked_reader(self, path: Path) -> str:
+        reasons = []
+        for reader in self.readers:
+            ((_, _, reason),) = run_isolated(check_video, [(path, reader)], workers=1, method='fork')
+            if not reason:
+                return reader
+            reasons.append(reason)
+        raise ValueError(reasons[0])
+
+    def _read_with(self, reader: str) -> None:
+        """Takes this reader for the next video."""
+        self._video_reader = reader
 
     @abstractmethod
-    def _probabilities(self, path: Path) -> np.ndarray:
-        """Probabilities ``[K, clips, classes]`` of a file; of an image, one clip."""
+    def _probabilities(self, source: Path | np.ndarray) -> np.ndarray:
+        """Probabilities ``[K, clips, classes]`` of a file, or of decoded frames; of an image, one clip."""
 
 
 def class_names(
-    num_classes: int, labels: Optional[str | Path] = None, known: Optional[Sequence[str]] = None
+    num_classes: int,
+    labels: Optional[str | Path] = None,
+    trained: Optional[Sequence[str]] = None,
+    known: Optional[Sequence[str]] = None,
 ) -> List[str]:
-    """Names of the classes: those of a file, those that are known, or else numbers.
+    """Names of the classes: those of a file, those that the network was trained with, or else numbers.
 
     Args:
         num_classes: How many the network has.
-        labels: A file with one name a line.
-        known: Of the checkpoint or the config; passed over where there are more or fewer than classes.
+        labels: A file, see :func:`~kaizen_mm.data.class_names.names_from_labels`.
+        trained: Of the checkpoint; passed over, as ``known``, where there are more or fewer than classes.
+        known: Of the config, where the checkpoint tells none.
 
     Raises:
-        FileNotFoundError, ValueError: ``labels`` cannot be used, see
-            :func:`~kaizen_mm.data.class_names.read_class_names`.
+        FileNotFoundError, ValueError: ``labels`` cannot be used.
     """
+    trained, known = (
+        [str(name) for name in names] if names is not None and len(names) == num_classes else None
+        for names in (trained, known)
+    )
     if labels is not None:
-        return read_class_names(labels, num_classes)
-    if known is not None and len(known) == num_classes:
-        return [str(name) for name in known]
+        return names_from_labels(labels, num_classes, trained)
+    if trained or known:
+        return trained or known
     return [str(label) for label in range(num_classes)]

@@ -1,7 +1,8 @@
 """Predictions of files by a network of timm's names, without OpenMMLab."""
 
+from argparse import Namespace
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -9,18 +10,20 @@ from PIL import Image
 from torch import Tensor
 
 from kaizen_mm.arguments import check_int
-from kaizen_mm.checkpoint_files import verify_checkpoint
-from kaizen_mm.data.video_readers import open_video
+from kaizen_mm.checkpoint_files import read_checkpoint
+from kaizen_mm.data.pictures import read_picture
+from kaizen_mm.data.video_readers import FrameReader, open_video
 from kaizen_mm.extras import naming_extras
 from kaizen_mm.inference import Predictor, class_names
 from kaizen_mm.models.convert import without_prefix
-from kaizen_mm.models.weights_check import check_trained_weights, num_iterations
+from kaizen_mm.surgery.weights_check import check_trained_weights, num_iterations
+from kaizen_mm.weights import PREFIX, network_names, read_weights
 
 with naming_extras():
     import timm
     from timm.data import create_transform, resolve_model_data_config
 
-    import kaizen_mm.timm_models  # noqa: F401  its names
+    import kaizen_mm.timm_names  # noqa: F401  its names
 
 
 class TimmPredictor(Predictor):
@@ -31,19 +34,26 @@ class TimmPredictor(Predictor):
 
     Args:
         name: As for ``timm.create_model``.
-        weights: A state dict, or a checkpoint of timm's ``train.py``.
-        labels: A file with one class name a line; default numbers.
+        weights: A state dict, a checkpoint of timm's ``train.py``, or ``kaizen_mm::NAME`` for weights that the package
+            brings.
+        labels: A file with one class name a line. Where the checkpoint tells the trained names, they must be the same.
+            Default what the checkpoint tells, or else numbers.
         device: Default a GPU where there is one.
         num_clips: Of a video. Default 10.
         frame_interval: Frames from one frame of a clip to the next. Default 2.
         model: Further arguments of ``timm.create_model``: those that the network was trained with, such as
             ``num_classes``, ``img_size``, ``num_iterations``.
 
+    Attributes:
+        after_clip: Called with the K logits ``[1, classes]`` of each clip, or image, right after its forward pass.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is damaged; the weights are of another network or another ``K``, or ``labels`` names
-            another number of classes.
+            other classes or another number of them.
     """
+
+    after_clip: Optional[Callable[[Sequence[Tensor]], None]] = None
 
     def __init__(
         self,
@@ -57,50 +67,74 @@ class TimmPredictor(Predictor):
     ):
         check_int('num_clips', num_clips)
         check_int('frame_interval', frame_interval)
-        if not Path(weights).is_file():
+        own = read_weights(str(weights)) if str(weights).startswith(PREFIX) else None
+        if own is None and not Path(weights).is_file():
             raise FileNotFoundError(f'no weights file {weights}')
-        verify_checkpoint(weights)
+        self.dataset_meta = _dataset_meta(weights) if own is None else dict(classes=own.card['classes'])
         self.network = timm.create_model(name, **model)
-        state_dict = without_prefix(timm.models.load_state_dict(str(weights)))
+        state_dict = without_prefix(timm.models.load_state_dict(str(weights)) if own is None else own.state_dict)
+        state_dict = network_names(state_dict)
         check_trained_weights(self.network, state_dict, source=f'weights {weights}')
         self.network.load_state_dict(state_dict, strict=False)  # counts of batches may be missing
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.network.to(self.device).eval()
         self.num_iterations = num_iterations(self.network)
-        self.names = class_names(self.network.num_classes, labels)
+        self.names = class_names(self.network.num_classes, labels, self.dataset_meta.get('classes'))
         self.num_clips, self.frame_interval = num_clips, frame_interval
         self.size = _input_size(self.network, model)
         self.kind = 'video' if len(self.size) == 3 else 'image'
         settings = {key: self.network.pretrained_cfg[key] for key in ('mean', 'std')}
-        self._mean, self._std = (torch.tensor(settings[key]).view(3, 1, 1, 1) for key in ('mean', 'std'))
+        self._mean, self._std = (torch.tensor(settings[key]).view(-1, 1, 1, 1) for key in ('mean', 'std'))
         if self.kind == 'image':
             channels = self.network.pretrained_cfg['input_size'][0]
             config = resolve_model_data_config(self.network, dict(input_size=(channels, *self.size)))
             self._transform = create_transform(**config, is_training=False)
 
-    def _probabilities(self, path: Path) -> np.ndarray:
-        inputs = self._clips(path) if self.kind == 'video' else self._image(path)
+    @property
+    def span(self) -> int:
+        return (self.size[0] - 1) * self.frame_interval + 1 if self.kind == 'video' else 1
+
+    def _probabilities(self, source: Path | np.ndarray) -> np.ndarray:
+        decoded = isinstance(source, np.ndarray)
+        if self.kind == 'image':
+            inputs = self._image(source)
+        elif decoded:
+            inputs = self._clips(FrameReader(source), self.num_clips if len(source) > self.span else 1)
+        else:
+            inputs = self._clips(open_video(source, self._video_reader), self.num_clips)
         forward = getattr(self.network, 'forward_iterates', lambda x: (self.network(x),))
-        # [K, clips, 1, classes]
-        logits = torch.stack([torch.stack(forward(x[None].to(self.device))) for x in inputs], dim=1)
-        return logits.squeeze(2).double().softmax(dim=2).cpu().numpy()
+        # one pass for all clips of frames, which have fast weights of their own; of a file one after the other
+        batches = []
+        for x in [inputs] if decoded else inputs.split(1):
+            iterates = forward(x.to(self.device))
+            if self.after_clip is not None:
+                self.after_clip(iterates)
+            batches.append(torch.stack(tuple(iterates)))
+        return torch.cat(batches, dim=1).double().softmax(dim=2).cpu().numpy()  # [K, clips, classes]
 
-    def _image(self, path) -> Tensor:
-        with Image.open(path) as image:
-            return self._transform(image.convert('RGB'))[None]
+    def _image(self, source) -> Tensor:
+        picture = Image.fromarray(source[0]) if isinstance(source, np.ndarray) else read_picture(source)
+        return self._transform(picture)[None]
 
-    def _clips(self, path) -> Tensor:
-        """Normalized clips ``[clips, 3, T, H, W]``."""
-        reader = open_video(path)
+    def _clips(self, reader, count) -> Tensor:
+        """Normalized clips ``[count, 3, T, H, W]``."""
         frames, height, width = self.size
-        span = (frames - 1) * self.frame_interval + 1
-        starts = np.linspace(0, max(len(reader) - span, 0), self.num_clips).round().astype(int)
+        starts = np.linspace(0, max(len(reader) - self.span, 0), count).round().astype(int)
         indices = (starts[:, None] + self.frame_interval * np.arange(frames)) % len(reader)  # short videos are looped
         used, inverse = np.unique(indices, return_inverse=True)
         pixels = [_cropped(frame, height, width) for frame in reader.get_batch(used.tolist()).asnumpy()]
         video = torch.from_numpy(np.stack(pixels)).permute(3, 0, 1, 2).float() / 255  # [3, used, H, W]
+        if len(self._mean) == 1:  # of gray videos the green channel is all that there is
+            video = video[1:2]
         video = (video - self._mean) / self._std
         return video[:, torch.from_numpy(inverse.reshape(indices.shape))].transpose(0, 1)
+
+
+def _dataset_meta(weights: str | Path) -> dict:
+    """What a checkpoint of OpenMMLab tells of the data that it was trained on; others tell nothing."""
+    with torch.serialization.safe_globals([Namespace]):  # arguments in checkpoints of timm's train.py
+        meta = read_checkpoint(weights).get('meta')
+    return (meta.get('dataset_meta') or {}) if isinstance(meta, dict) else {}
 
 
 def _input_size(network, arguments: dict) -> Tuple[int, ...]:

@@ -11,16 +11,16 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from kaizen_mm.arguments import check_int
-from kaizen_mm.lab.benchmark.counting import multiply_adds
+from kaizen_mm.lab.counting import multiply_adds
 from kaizen_mm.lab.table import Table
 
 
 def cost(cfg: Config, batch_size: int = 64, repeats: int = 3) -> dict:
     """Multiply-adds and speed of a config's network, on the first samples of its test data.
 
-    The speed is that of whole training and test steps of the model on the CPU, without loading data, by the CPU time of
-    the process, so that other work on the machine matters little; the best of a few repeats. With one thread it is that
-    of one core.
+    The speed is that of whole training and test steps of the model on the CPU, without loading data; the best of a few
+    repeats. It is measured by the CPU time of the process, so that other work on the machine matters little. With one
+    thread it is that of one core.
 
     Args:
         batch_size: Samples of a step. Default 64.

@@ -1,17 +1,19 @@
 """The curves of trainings, read from the ``scalars.json`` files in their work directories."""
 
+import ast
 import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from mmengine.config import Config
-
+from kaizen_mm.arguments import is_int
+from kaizen_mm.config_files import written_entry
 from kaizen_mm.openmmlab.log.by_iterate import by_iterate
 
 # name -> iterate (0 for what belongs to none) -> points (x, value); x in epochs, or in iterations where there are no
 # epochs
 Curves = Dict[str, Dict[int, List[Tuple[float, float]]]]
+_LAST = 2**53  # integers up to which floats are exact
 
 
 class Phase(NamedTuple):
@@ -72,14 +74,23 @@ def _phase_one_of(folder: Path, files: List[Path]) -> Optional[Path]:
     """Where phase one of a training is: below it, or where its config says; the folders may have been moved
     together."""
     places, config = [folder / 'phase_one'], files[-1].with_name('config.py')
-    if config.is_file():
-        cfg = Config.fromfile(config, use_predefined_variables=False, import_custom_modules=False)
-        named = (cfg.get('phase_one') or {}).get('work_dir')
-        if named:
-            places += [Path(named), folder.parent / Path(named).name]
+    named = _written_phase_one(config) if config.is_file() else None
+    if named:
+        places += [Path(named), folder.parent / Path(named).name]
     return next(
         (place.resolve() for place in places if _records_of(place) and place.resolve() != folder.resolve()), None
     )
+
+
+def _written_phase_one(config: Path) -> Optional[str]:
+    """What ``phase_one = dict(work_dir='...')`` says in the config that a training has left."""
+    entry = written_entry(config.read_bytes(), 'phase_one')
+    named = {word.arg: word.value for word in getattr(entry, 'keywords', ())}
+    try:
+        found = ast.literal_eval(named['work_dir'])
+    except (KeyError, ValueError, RecursionError, MemoryError):
+        return None
+    return found if isinstance(found, str) and '\0' not in found else None
 
 
 def _phase(files: List[Path]) -> Optional[Phase]:
@@ -107,26 +118,44 @@ def _phase(files: List[Path]) -> Optional[Phase]:
 
 
 def _rows(path: Path) -> List[dict]:
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = path.read_bytes().splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError('expected {"name": value, ...}')
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # cut off by the end of the process that wrote it
                 break
             raise ValueError(f'{path}:{number}: no line of scalars: {error}') from error
+        fault = _fault(row)
+        if fault:
+            raise ValueError(f'{path}:{number}: no line of scalars: {fault}')
         rows.append(row)
     return rows
+
+
+def _fault(row) -> Optional[str]:
+    """What is wrong with a line; None where nothing is."""
+    if not isinstance(row, dict):
+        return 'expected {"name": value, ...}'
+    for name, least in (('step', 0), ('iter', 1), ('epoch', 1)):
+        if name in row and not (is_int(row[name]) and least <= row[name] <= _LAST):
+            return f'{name} must be an int from {least} to {_LAST}, got {row[name]!r:.100}'
+    if 'iter' in row and 'step' not in row:
+        return 'it has an iter but no step'
+    for name, value in row.items():
+        if is_int(value) and abs(value) > _LAST:
+            return f'{name} must be a number of at most {_LAST}, got {value!r:.100}'
+    return None
 
 
 def _curves(rows: List[dict], length: float) -> Curves:
     curves: Curves = defaultdict(lambda: defaultdict(list))
     for row in rows:
         x = row['step'] / length
-        groups, rest = by_iterate({name: value for name, value in row.items() if isinstance(value, (int, float))})
+        groups, rest = by_iterate(
+            {name: value for name, value in row.items() if is_int(value) or isinstance(value, float)}
+        )
         for name, values in [*groups.items(), *((name, {0: value}) for name, value in rest.items())]:
             for iterate, value in values.items():
                 curves[name][iterate].append((x, value))

@@ -10,20 +10,24 @@ import os
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.folder_lock import locked_folder
+from kaizen_mm.lab.correctness import CorrectnessHook
 from kaizen_mm.lab.measures import MEASURES, measured
 from kaizen_mm.lab.results import read_result, write_result
-from kaizen_mm.lab.uncertainty import verdict, with_error
+from kaizen_mm.openmmlab.log.progress import ProgressBarHook
+from kaizen_mm.openmmlab.training.estimate import STEPS, EstimateHook, spoken_time, timed_phase
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
 from kaizen_mm.openmmlab.training.record import finished_checkpoint, read_record
 from kaizen_mm.openmmlab.training.runner import build_runner
-from kaizen_mm.openmmlab.training.settings import fingerprint, test_settings
+from kaizen_mm.openmmlab.training.settings import fingerprint, test_settings, without_contents
+from kaizen_mm.uncertainty import check_seeds, verdict, with_error
 
 ROWS = ('phase_one', 'static_control', 'kaizen')
 
@@ -46,7 +50,7 @@ def compare(
         kaizen: Config of the recurrent network.
         control: Config of the static control.
         folder: Where everything is kept.
-        seeds: One run of every row for each.
+        seeds: One run of every row for each; different ones.
         announce: Called with a line of text as each step starts.
         quiet: Whether progress bars take the place of log lines on the terminal. The log files
             stay as they are. Default False.
@@ -54,14 +58,16 @@ def compare(
     A folder that has been used already must be of the same configs, see :mod:`kaizen_mm.openmmlab.training.record`.
 
     Returns:
-        For each row ``clip_top1`` and ``video_top1``, or ``top1`` for images (percent; for ``kaizen`` a list, one
-        entry per iterate), ``parameters``, ``seconds`` (of training and test, since the last interruption), each the
-        mean over seeds, and ``per_seed`` with the same for each; also written to ``results.json``.
+        For each row the means over seeds of ``clip_top1`` and ``video_top1``, or ``top1`` for images (percent; for
+        ``kaizen`` a list, one entry per iterate), of ``parameters`` and of ``seconds`` (of training and test, since the
+        last interruption). ``per_seed`` has the same for each seed, and which samples were right (see
+        :mod:`kaizen_mm.lab.correctness`). All of it is written to ``results.json`` too.
 
     Raises:
         ValueError: ``kaizen`` is not recurrent, ``control`` is, or one of them alone has a phase one; or the folder
-            holds a row of another config.
+            holds a row of another config; or a seed is given twice, or is no seed.
     """
+    check_seeds(seeds)
     for name, cfg, recurrent in (('kaizen', kaizen, True), ('control', control, False)):
         iterations = cfg.model.backbone.get('num_iterations')
         if not iterations or (iterations > 1) != recurrent:
@@ -76,6 +82,10 @@ def compare(
             f'{"kaizen" if phases[0] else "control"} alone'
         )
     per_seed: Dict[str, List[dict]] = {row: [] for row in (ROWS if phases[0] else ROWS[1:])}
+    if not quiet and not list(Path(folder).glob('seed_*/*/training.json')):
+        announce(
+            _estimate([_row_config(row, kaizen, control, Path(folder), seeds[0]) for row in per_seed], per_seed, seeds)
+        )
     for seed in seeds:
         root = Path(folder, f'seed_{seed}')
         for row in per_seed:
@@ -88,6 +98,18 @@ def compare(
     results['seeds'] = list(seeds)
     write_lines(Path(folder, 'results.json'), [json.dumps(results, indent=2)])
     return results
+
+
+def _estimate(configs: Sequence[Config], rows: Iterable[str], seeds: Sequence[int]) -> str:
+    """How long the trainings of all rows and seeds will take, as a line."""
+    try:
+        phases = [timed_phase(row, cfg) for row, cfg in zip(rows, configs)]
+    except Exception as error:  # of whatever kind: what is wrong with a config its training says
+        return f'No estimate of the time: {type(error).__name__}: {error}'
+    parts = ', '.join(f'{phase.name} {spoken_time(phase.seconds)}' for phase in phases)
+    whole = spoken_time(len(seeds) * sum(phase.seconds for phase in phases))
+    many = f' for each of {len(seeds)} seeds' if len(seeds) > 1 else ''
+    return f'Estimate: about {whole} of training ({parts}{many}), from {STEPS} timed steps of each'
 
 
 def _row_config(row: str, kaizen: Config, control: Config, root: Path, seed: int) -> Config:
@@ -125,20 +147,32 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
     Returns:
         ``metrics`` (of the test, by the evaluator's names), ``parameters``, ``trained_parameters``, ``epochs`` (None
         for a training by iterations), ``tested`` (how many videos or images), ``seconds`` (of training and test, since
-        the last interruption) and ``seconds_test``.
+        the last interruption) and ``seconds_test``; and what :meth:`CorrectnessHook.found` returns, unless the result
+        is of before there was that.
 
     Raises:
         ValueError: The folder holds the training of another config, or one without a record; or ``result.json`` there
             is damaged or was edited.
         RuntimeError: The training has not ended.
+        FolderInUse: Another process trains there.
     """
+    with locked_folder(cfg.work_dir):
+        return _train_and_test(cfg, output)
+
+
+def _train_and_test(cfg: Config, output: str) -> dict:
     result_file = Path(cfg.work_dir, 'result.json')
     started, checkpoint = time.time(), finished_checkpoint(cfg)
-    test = fingerprint(test_settings(cfg))
+    settings = test_settings(cfg)
+    # of results of earlier versions it is not known what was in the files
+    test, before_contents = fingerprint(settings), fingerprint(without_contents(settings))
+    spent = 0.0  # by a training that is only tested again
     if checkpoint is not None and result_file.exists():
         result = read_result(result_file)
-        if (result.pop('training', None), result.pop('test', None)) == (read_record(cfg.work_dir).training, test):
+        own = result.pop('training', None) == read_record(cfg.work_dir).training
+        if own and result.pop('test', None) in (test, before_contents):
             return result
+        spent = result['seconds'] - result['seconds_test'] if own else 0.0
     if checkpoint is None:
         checkpoint = _train(cfg, output)
     trained = time.time()
@@ -147,6 +181,8 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
     training = read_record(cfg.work_dir).training
     cfg.work_dir = str(Path(cfg.work_dir, 'test'))  # or its log could take the place of the training's
     runner = _runner(cfg, output)
+    correctness = CorrectnessHook()
+    runner.register_hook(correctness)
     metrics = runner.test()
     parameters = list(runner.model.parameters())
     result = dict(
@@ -155,8 +191,9 @@ def train_and_test(cfg: Config, output: str = 'log') -> dict:
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         epochs=cfg.train_cfg.get('max_epochs'),
         tested=len(runner.test_loop.dataloader.dataset),
-        seconds=time.time() - started,
+        seconds=spent + time.time() - started,
         seconds_test=time.time() - trained,
+        **correctness.found(),
     )
     # the result counts for this training and this test alone
     write_result(result_file, dict(result, training=training, test=test))
@@ -186,7 +223,10 @@ def _runner(cfg: Config, output: str) -> Runner:
     # mmengine would name runners by the second, and two of one name would share one log file
     cfg.experiment_name = cfg.work_dir.replace(os.sep, '_')
     if output == 'log':
-        return build_runner(cfg)
+        runner = build_runner(cfg)
+        runner.register_hook(EstimateHook())
+        runner.register_hook(ProgressBarHook(terminal_only=True))
+        return runner
     if output == 'bar':
         cfg.default_hooks.progress = dict(type='ProgressBarHook')
     with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere):
@@ -200,6 +240,8 @@ def _runner(cfg: Config, output: str) -> Runner:
 def _mean(runs: List[dict]) -> dict:
     mean = {}
     for key in runs[0]:
+        if key in ('right', 'samples'):  # of single samples
+            continue
         values = [run[key] for run in runs]
         same = all(value == values[0] for value in values)
         mean[key] = values[0] if same else np.mean(values, axis=0).tolist()
@@ -234,4 +276,13 @@ def conclusion(results: dict) -> str:
     last, control = (
         [float(np.atleast_1d(run[key])[-1]) for run in results[row]['per_seed']] for row in ('kaizen', 'static_control')
     )
-    return verdict(last, control, _tested(results, 'kaizen'))
+    return verdict(last, control, _tested(results, 'kaizen'), *_right_of_same_samples(results))
+
+
+def _right_of_same_samples(results: dict) -> List[Optional[List[bool]]]:
+    """Which samples the last iterate and the static control get right; None of each where results do not say so, or
+    are of different samples."""
+    runs = [results[row]['per_seed'][0] for row in ('kaizen', 'static_control')]
+    if not all('right' in run for run in runs) or runs[0]['samples'] != runs[1]['samples']:
+        return [None, None]
+    return [[value == '1' for value in run['right'][-1]] for run in runs]

@@ -18,6 +18,12 @@ class Measure(NamedTuple):
             values.append(metrics[self.name.format(f'iterate_{len(values) + 1}/')])
         return [self.factor * value for value in values or [metrics[self.name.format('')]]]
 
+    def metrics(self, iterates: List[float]) -> Dict[str, float]:
+        """The metrics of which :meth:`iterates` makes these values."""
+        values = [value / self.factor for value in iterates]
+        several = enumerate(values, start=1) if len(values) > 1 else ()
+        return {self.name.format(''): values[-1], **{self.name.format(f'iterate_{i}/'): value for i, value in several}}
+
 
 MEASURES = {
     'clip_top1': Measure('clip top-1', 'acc/{}clip_top1', 100),  # videos

@@ -53,6 +53,21 @@ _MNIST_K4_LONG = {
 }
 
 
+# K = 4: cross entropy of the last iterate alone, the paper's weights, and weights that a hinge can be felt beside
+def _loss(first: float, others: float, kaizen: float, hinge: str = 'batch') -> tuple:
+    options = dict(gamma_first=first, gamma_others=others, kaizen_weight=kaizen, hinge=hinge)
+    return 'kaizen_mnist_k4', {**_PHASE_ONE_20, **{f'model.head.loss.{key}': value for key, value in options.items()}}
+
+
+_MNIST_LOSSES = {
+    'control': _loss(0.0, 0.0, 0.0),
+    'paper': _loss(3e-3, 1e-3, 0.1),
+    'gammas': _loss(0.3, 0.3, 0.0),
+    'gammas_hinge': _loss(0.3, 0.3, 1.0),
+    'gammas_hinge_sample': _loss(0.3, 0.3, 1.0, 'sample'),
+}
+
+
 def _mnist_scan(variants: dict, phase_one: str = 'mnist_held_out', **others) -> Table:
     return Table(
         title='MNIST, the last 10,000 training images held out',
@@ -86,6 +101,9 @@ MNIST_TABLES = {
     ),
     'mnist_cheap': _mnist_scan(_MNIST_CHEAP, rival='static_1314'),
     'mnist_k4': _mnist_scan(_MNIST_K4),
+    'mnist_losses': _mnist_scan(
+        _MNIST_LOSSES, controls=dict.fromkeys(['gammas_hinge', 'gammas_hinge_sample'], 'gammas'), breaks=True
+    ),
     'mnist_k4_long': _mnist_scan(
         _MNIST_K4_LONG,
         phase_one='one_60',

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from kaizen_mm.lab.measures import measured
-from kaizen_mm.lab.uncertainty import standard_error
+from kaizen_mm.uncertainty import standard_error
 
 
 def plot_iterates(results: dict, path: str) -> None:
@@ -113,13 +113,13 @@ def plot_costs(rows: dict, path: str, title: str = '') -> None:
     axis.margins(x=0.15)
     axis.set(xscale='log', xlabel='multiply-adds of one image', ylabel='top-1 [%]', title=title)
     axis.grid(alpha=0.3)
-    _spread(names)
+    spread(names)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def _spread(names: list) -> None:
+def spread(names: list) -> None:
     """Puts each name beside its point, where it covers no name before it and stays within the axis if that can be."""
     names[0].figure.canvas.draw()
     inside = names[0].axes.get_window_extent()

@@ -19,9 +19,11 @@ import torch
 from mmengine.config import Config
 
 from kaizen_mm.files import write_lines
+from kaizen_mm.lab.correctness import broken
 from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.table import Table, lasting
 from kaizen_mm.lab.tables import TABLES
+from kaizen_mm.uncertainty import check_seeds, paired_by_sample, paired_by_seed
 
 _QUICK_EPOCHS = 1
 _TABLE = '<!-- table '  # a line of a page that begins with it, and goes on with the table's name
@@ -48,6 +50,7 @@ def plan(
     table: Table, configs: Path, folder: Path, seeds: Sequence[int], quick: bool = False
 ) -> Tuple[List[Run], List[Run]]:
     """The runs that need no other, and those that need phase one of their seed."""
+    check_seeds(seeds)
     independent, dependent = [], []
     for row in table.rows:
         name, changes = table.variants.get(row, (row, {}))
@@ -71,6 +74,38 @@ def plan(
             )
             (dependent if two_phases else independent).append(run)
     return independent, dependent
+
+
+def taken(table: Table, results: Path, seeds: Sequence[int]) -> Dict[Tuple[str, int], dict]:
+    """Results of rows that another table has measured for all these seeds, by row and seed. They come from that table's
+    record in the folder ``results``, in the form of those of :func:`measure`, with its name as ``taken``.
+
+    Raises:
+        ValueError: That record's row is of another config, or of other changes.
+    """
+    found = {}
+    for row, (name, other) in table.taken.items():
+        path = results / f'{name}.json'
+        record = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {'rows': {}}
+        if other not in record['rows'] or not set(seeds) <= set(record['seeds']):
+            continue
+        content = record['rows'][other]
+        wanted = json.loads(json.dumps(table.variants.get(row, (row, {}))))
+        if [content.get('config', other), content.get('changes', {})] != wanted:
+            raise ValueError(
+                f'{path}: its row {other!r} is {content.get("config", other)!r} with {content.get("changes", {})}, not '
+                f'{wanted[0]!r} with {wanted[1]}'
+            )
+        for seed in seeds:
+            iterates = content['per_iterate'][record['seeds'].index(seed)]
+            found[row, seed] = dict(
+                metrics=table.measure.metrics(iterates),
+                parameters=content['parameters'],
+                epochs=content['epochs'],
+                seconds=content['seconds'],
+                taken=name,
+            )
+    return found
 
 
 def measure(
@@ -137,9 +172,11 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
     Returns:
         ``{row: {"parameters", "epochs", "seconds", "top1": {"mean", "std", "per_seed"}, "per_iterate",
         "paper_top1"}}``; ``per_iterate`` has one list per seed, and ``std`` is None for a single seed. Of a table with
-        a control, rows other than it have ``"difference": {"mean", "standard_error", "per_seed"}``, that of the pairs
-        of one seed, and ``"difference_to_rival"`` where the table has one. Variants have their ``"config"`` and its
-        ``"changes"``.
+        a control, the other rows have ``"difference": {"mean", "standard_error", "per_seed"}``, and
+        ``"difference_to_rival"`` where the table has a rival. The pairs are those of one seed; of a single seed, the
+        error is that of pairs of one sample. Variants have their ``"config"`` and its ``"changes"``, and rows of
+        another table's record its name as ``"taken"``. Of a table with ``breaks`` recurrent rows have ``"broken":
+        {"mean", "per_seed"}``, see :func:`~kaizen_mm.lab.correctness.broken`.
     """
     rows = {}
     for row, paper in table.rows.items():
@@ -154,6 +191,11 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
             per_iterate=per_iterate,
             paper_top1=paper,
         )
+        if table.breaks and len(per_iterate[0]) > 1:
+            lost = [broken(run['right']) for run in runs]
+            rows[row]['broken'] = dict(mean=statistics.mean(lost), per_seed=lost)
+        if 'taken' in runs[0]:
+            rows[row]['taken'] = runs[0]['taken']
         if row in table.variants:
             rows[row].update(zip(('config', 'changes'), table.variants[row]))
     for key, common, own in (
@@ -163,17 +205,23 @@ def summary(table: Table, results: Dict[Tuple[str, int], dict]) -> dict:
         for name, row in rows.items() if common else ():
             other = own.get(name, common)
             if name != other:
-                row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'])
+                first = [results[min(run for run in results if run[0] == of)] for of in (name, other)]
+                row[key] = _paired(row['top1']['per_seed'], rows[other]['top1']['per_seed'], first)
                 if other != common:
                     row[key]['control'] = other
     return rows
 
 
-def _paired(values: Sequence[float], control: Sequence[float]) -> dict:
-    """Mean of the differences of pairs, and its standard error; None for a single pair."""
-    differences = [value - other for value, other in zip(values, control)]
-    error = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else None
-    return dict(mean=statistics.mean(differences), standard_error=error, per_seed=differences)
+def _paired(values: Sequence[float], control: Sequence[float], runs: Sequence[dict]) -> dict:
+    """Mean of the differences of pairs, and its standard error: over seeds, or over samples where ``runs``, of the row
+    and of the other for the one seed that there is, tell which they get right; None where they do not."""
+    pairs = paired_by_seed(values, control)
+    error = pairs.error
+    if len(values) == 1 and all('right' in run for run in runs) and runs[0]['samples'] == runs[1]['samples']:
+        right, other = ([value == '1' for value in run['right'][-1]] for run in runs)
+        step = paired_by_sample(other, right)
+        error = None if step.error is None else 100 * step.error
+    return dict(mean=pairs.mean, standard_error=error, per_seed=pairs.per_seed)
 
 
 _COSTS = ('multiply-adds', 'images/s, training', 'images/s, inference')
@@ -183,7 +231,7 @@ def markdown(rows: dict) -> str:
     """The rows of :func:`summary` as a table, with the paper's number beside ours, or the difference to the control, or
     what the networks cost (:mod:`kaizen_mm.lab.cost`)."""
     last = {key: title for key, title in _DIFFERENCES.items() if any(key in row for row in rows.values())}
-    costs = any('multiply_adds' in row for row in rows.values())
+    costs, breaks = (any(key in row for row in rows.values()) for key in ('multiply_adds', 'broken'))
     head = [
         'config',
         'parameters',
@@ -191,6 +239,7 @@ def markdown(rows: dict) -> str:
         'top-1, mean ± std',
         'per seed',
         'mean per iterate',
+        *(['right before, wrong at last [%]'] if breaks else ()),
         *(last.values() or (() if costs else ['paper'])),
     ]
     lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(['---'] * len(head)) + ' |']
@@ -207,6 +256,7 @@ def markdown(rows: dict) -> str:
                     f'{top1["mean"]:.2f}{std}',
                     ', '.join(f'{value:.2f}' for value in top1['per_seed']),
                     ', '.join(f'{value:.2f}' for value in means) if len(means) > 1 else '-',
+                    *([f'{row["broken"]["mean"]:.2f}' if 'broken' in row else '-'] if breaks else ()),
                     *(
                         [_difference(row.get(key)) for key in last]
                         or ([] if costs else ['-' if row['paper_top1'] is None else f'{row["paper_top1"]:.2f}'])
@@ -266,7 +316,8 @@ def _hours(results: Path, names: Sequence[str]) -> List[str]:
     for path in (results / f'{name}.json' for name in names):
         if path.exists():
             record = json.loads(path.read_text(encoding='utf-8'))
-            cost = len(record['rows']) * len(record['seeds']), record['core_hours']
+            own = [row for row in record['rows'].values() if 'taken' not in row]
+            cost = len(own) * len(record['seeds']), record['core_hours']
             total = [a + b for a, b in zip(total, cost)]
             lines.append(f'| `{path.stem}` | {cost[0]} | {cost[1]:.1f} |')
     return [*lines, f'| all | {total[0]} | {total[1]:.1f} |']

@@ -51,6 +51,14 @@ def _check(result) -> None:
         check_int('epochs', result['epochs'])
     for key in ('seconds', 'seconds_test'):
         check_number(key, result[key])
+    right = result.get('right', ['0'])  # not in a record of before it was kept
+    if (
+        not isinstance(right, list)
+        or not right
+        or not all(isinstance(values, str) and values and set(values) <= {'0', '1'} for values in right)
+        or len({len(values) for values in right}) > 1
+    ):
+        raise ValueError(f'right must be a list of strings of 0 and 1, equally long, got {right!r:.100}')
     if not isinstance(result['metrics'], dict) or not result['metrics']:
         raise ValueError(f'metrics must be a dict of numbers, got {result["metrics"]!r}')
     for name, value in result['metrics'].items():

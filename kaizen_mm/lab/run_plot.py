@@ -6,6 +6,7 @@ from typing import List, Sequence
 from kaizen_mm.files import whole_file
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.plots import plt
+from kaizen_mm.text import for_figure
 
 # title, part of the training, names of which each run has one, factor
 _PANELS = (
@@ -30,8 +31,17 @@ def plot_runs(runs: Sequence, path: Path) -> None:
     Args:
         runs: What :func:`kaizen_mm.lab.curves.find_runs` returns.
         path: File to write.
+
+    Raises:
+        ValueError: None of the runs has a value of what is drawn.
     """
     panels = [panel for panel in _PANELS if any(_found(phase, panel) for run in runs for phase in run.phases)]
+    if not panels:
+        names = sorted({name for panel in _PANELS for name in panel[2]})
+        raise ValueError(
+            f'WORK_DIR: nothing to draw of {", ".join(run.name for run in runs)}: the lines of vis_data/scalars.json '
+            f'have no number under any of {", ".join(names)}'
+        )
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
@@ -47,7 +57,7 @@ def plot_runs(runs: Sequence, path: Path) -> None:
     for axis in axes.flat[len(panels) :]:
         axis.axis('off')
     if len(runs) == 1:
-        figure.suptitle(runs[0].name, fontsize='medium')
+        figure.suptitle(for_figure(runs[0].name), fontsize='medium')
     figure.legend(
         labels.values(), labels.keys(), loc='outside lower center', ncols=min(len(labels), 5), fontsize='small'
     )
@@ -63,8 +73,11 @@ def _found(phase, panel):
 
 
 def _draw(axis, panel, run, color) -> dict:
-    """One run in one panel; returns the lines for the legend by their labels."""
-    start, lines = 0.0, {}
+    """One run in one panel; returns the lines for the legend by their labels.
+
+    What goes on in phase two is drawn on from where phase one ended.
+    """
+    start, lines, end = 0.0, {}, []
     for phase in run.phases:
         found = {
             iterate: curve
@@ -72,10 +85,12 @@ def _draw(axis, panel, run, color) -> dict:
             if iterate or len(_found(phase, panel)) == 1
         }
         for iterate, points in found.items():
-            x, y = zip(*((start + x, panel[3] * y) for x, y in points))
-            marker = 'o' if len(x) == 1 else None
+            x, y = zip(*end, *((start + x, panel[3] * y) for x, y in points))
+            marker = 'o' if len(points) == 1 else None
             (line,) = axis.plot(x, y, marker=marker, markersize=4, linewidth=1.4, **_look(iterate, max(found), color))
             lines[_label(run, iterate, color)] = line
+        if len(found) == 1:
+            end = [(x[-1], y[-1])]
         start += phase.end
         if phase is not run.phases[-1]:
             axis.axvline(start, color='0.6', linestyle=':', linewidth=1)
@@ -90,5 +105,5 @@ def _look(iterate: int, last: int, color) -> dict:
 
 
 def _label(run, iterate: int, color) -> str:
-    parts: List[str] = ([] if color is None else [run.name]) + ([f'iterate {iterate}'] if iterate else [])
+    parts: List[str] = ([] if color is None else [for_figure(run.name)]) + ([f'iterate {iterate}'] if iterate else [])
     return ', '.join(parts) or 'plain network'

@@ -1,31 +1,9 @@
-"""The tables of docs/when_it_helps.md, but MNIST's."""
+"""The tables of docs/when_it_helps_in_full.md, but MNIST's."""
 
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.table import Table, few, lasting
 
 _CIFAR10_QUICK = few('max_images', 256, 100)
-# feedback over all stages, K = 2, W_1 trained along, phase two as long and as fast as phase one; and what is changed of
-# it
-_CENTRE = 'kaizen_resnet8_half_cifar10_two_phases_k2'
-_LAST = {
-    f'model.backbone.{key}': value
-    for key, value in dict(block='layer3.0', dynamic='conv1', feedback='bn2', input_shape=(3, 32, 32)).items()
-}
-_FACTORS = {
-    'last_block': _LAST,
-    'last_block_rows_shared': {
-        **_LAST,
-        'model.backbone.adapter': 'paper',
-        'model.backbone.pool_kernel': 4,
-        'model.backbone.pool_stride': 4,
-        'model.backbone.alpha': 0.1,
-    },
-    'k3': {'model.backbone.num_iterations': 3},
-    'w1_frozen': {'model.backbone.freeze_dynamic': True},
-    'gammas_near_1': {'model.head.loss.gamma_first': 1.0, 'model.head.loss.gamma_others': 1.0},
-    'no_kaizen_loss': {'model.head.loss.kaizen_weight': 0.0},
-    'phase_two_short': lasting(2),
-}
 # looked for on the photos held out for choices: which adapter, which layers, which loss, how many iterations
 _ON_VAL = {'test_dataloader.dataset.split': 'val'}
 _LATE = [f'layer{stage}.0.conv{conv}' for stage in (2, 3) for conv in (1, 2)]
@@ -179,11 +157,12 @@ def _pairs(static: str, recurrent: str, networks: dict) -> dict:
     return rows
 
 
-_PHOTOS = dict(measure=MEASURES['top1'], quick=_CIFAR10_QUICK)
-_CLIPS = dict(measure=MEASURES['video_top1'], quick=few('max_clips', 64, 24))
+PHOTOS = dict(measure=MEASURES['top1'], quick=_CIFAR10_QUICK)
+CLIPS = dict(measure=MEASURES['video_top1'], quick=few('max_clips', 64, 24))
 
 
-def _beside_static(title: str, phase_one: str, variants: dict, **others) -> Table:
+def beside_static(title: str, phase_one: str, variants: dict, **others) -> Table:
+    """A table of variants of configs, with the differences to its row ``static``."""
     return Table(title, phase_one, dict.fromkeys(variants), control='static', variants=variants, **others)
 
 
@@ -191,27 +170,13 @@ def _with(variants: dict, changes: dict) -> dict:
     return {name: (config, {**options, **changes}) for name, (config, options) in variants.items()}
 
 
-def _scan(title: str, phase_one: str, variants: dict, **others) -> Table:
+def scan(title: str, phase_one: str, variants: dict, **others) -> Table:
+    """The same on the photos held out for choices."""
     title = f'{title}, photos held out for choices'
-    return _beside_static(title, phase_one, _with(variants, _ON_VAL), **_PHOTOS, **others)
+    return beside_static(title, phase_one, _with(variants, _ON_VAL), **PHOTOS, **others)
 
 
 STUDY_TABLES = {
-    'cifar10_from_start': Table(
-        title='ResNet-8, CIFAR-10, from the start',
-        phase_one='resnet8_cifar10',
-        rows=dict.fromkeys(
-            [
-                'resnet8_cifar10',
-                'kaizen_resnet8_cifar10_k2',
-                'resnet8_cifar10_parameters',
-                'resnet8_cifar10_multiply_adds',
-            ]
-        ),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='resnet8_cifar10',
-    ),
     'cifar10_half_from_start': Table(
         title='ResNet-8 of half the width, CIFAR-10, from the start',
         phase_one='resnet8_half_cifar10',
@@ -227,20 +192,20 @@ STUDY_TABLES = {
         quick=_CIFAR10_QUICK,
         control='resnet8_half_cifar10',
     ),
-    'cifar10_half_scan': _scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
-    'cifar10_16px_scan': _scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
-    'cifar10_16px': _beside_static(
-        'ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_CHOSEN, rival='parameters', **_PHOTOS
+    'cifar10_half_scan': scan('ResNet-8 of half the width, CIFAR-10', _HALF, _HALF_SCAN),
+    'cifar10_16px_scan': scan('ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_SCAN),
+    'cifar10_16px': beside_static(
+        'ResNet-8 of half the width, CIFAR-10 at 16 px', _SMALL, _SMALL_CHOSEN, rival='parameters', **PHOTOS
     ),
-    'bagnet_cifar10_networks': _scan(
+    'bagnet_cifar10_networks': scan(
         'BagNet, CIFAR-10',
         'static',
         _pairs(_BAG, _BAG_K2, _BAG_NETWORKS),
         controls={name: f'static_{name}' for name in _BAG_NETWORKS},
     ),
-    'bagnet_cifar10_adapters': _scan('BagNet, CIFAR-10', 'static', _BAG_ADAPTERS),
-    'bagnet_cifar10_losses': _scan('BagNet, CIFAR-10', 'static', _BAG_LOSSES),
-    'bagnet_cifar10_phases': _scan(
+    'bagnet_cifar10_adapters': scan('BagNet, CIFAR-10', 'static', _BAG_ADAPTERS),
+    'bagnet_cifar10_losses': scan('BagNet, CIFAR-10', 'static', _BAG_LOSSES),
+    'bagnet_cifar10_phases': scan(
         'BagNet, CIFAR-10',
         'static',
         _BAG_PHASES,
@@ -250,28 +215,28 @@ STUDY_TABLES = {
             'two_phases_short': 'control_short',
         },
     ),
-    'bagnet_cifar10_quarter': _scan(
+    'bagnet_cifar10_quarter': scan(
         'BagNet of a quarter of the width, CIFAR-10', 'static', _BAG_QUARTER, rival='parameters'
     ),
-    'bagnet3d_clips_40000': _beside_static(
+    'bagnet3d_clips_40000': beside_static(
         'BagNet-3D, 40,000 clips of moving digits, clips held out for choices',
         'static',
         _with(_BAG3D_CLIPS, {'train_dataloader.dataset.num_train': 40_000, 'test_dataloader.dataset.seed': 0}),
         rival='parameters',
-        **_CLIPS,
+        **CLIPS,
     ),
-    'bagnet3d_networks': _beside_static(
+    'bagnet3d_networks': beside_static(
         'BagNet-3D, moving digits, clips held out for choices',
         'static',
         _with(_pairs(_BAG3D, _BAG3D_K2, _BAG3D_NETWORKS), {'test_dataloader.dataset.seed': 0}),
         controls={name: f'static_{name}' for name in _BAG3D_NETWORKS},
-        **_CLIPS,
+        **CLIPS,
     ),
-    'bagnet_cifar10': _beside_static('BagNet, CIFAR-10', _BAG, _BAG_CHOSEN, rival='parameters', **_PHOTOS),
-    'bagnet_cifar10_paper': _beside_static(
-        "BagNet with the paper's h, CIFAR-10", _BAG, _BAG_PAPER_CHOSEN, rival='parameters', **_PHOTOS
+    'bagnet_cifar10': beside_static('BagNet, CIFAR-10', _BAG, _BAG_CHOSEN, rival='parameters', **PHOTOS),
+    'bagnet_cifar10_paper': beside_static(
+        "BagNet with the paper's h, CIFAR-10", _BAG, _BAG_PAPER_CHOSEN, rival='parameters', **PHOTOS
     ),
-    'bagnet_tiny_imagenet': _beside_static(
+    'bagnet_tiny_imagenet': beside_static(
         'BagNet, 20 classes of Tiny ImageNet',
         _BAG_TINY,
         {
@@ -283,29 +248,7 @@ STUDY_TABLES = {
         measure=MEASURES['top1'],
         quick=few('indices', 256, 100),
     ),
-    'bagnet3d_moving_camera': _beside_static(
-        'BagNet-3D, moving digits seen by a moving camera', _BAG3D, _BAG3D_CHOSEN, rival='parameters', **_CLIPS
-    ),
-    'cifar10_half_factors': Table(
-        title='ResNet-8 of half the width, CIFAR-10, one factor at a time',
-        phase_one='resnet8_half_cifar10',
-        rows=dict.fromkeys(['resnet8_half_cifar10', _CENTRE, 'control', *_FACTORS]),
-        measure=MEASURES['top1'],
-        quick=_CIFAR10_QUICK,
-        control='control',
-        variants={
-            'control': (_CENTRE, {'model.backbone.num_iterations': 1}),
-            **{name: (_CENTRE, options) for name, options in _FACTORS.items()},
-        },
-    ),
-    'moving_digits_camera': Table(
-        title='MFNet-3D, moving digits',
-        phase_one='mfnet_digits',
-        rows=dict.fromkeys(
-            ['mfnet_digits', 'mfnet_digits_control', 'kaizen_mfnet_digits', 'kaizen_mfnet_digits_stages']
-        ),
-        measure=MEASURES['video_top1'],
-        quick=few('indices', 8, 8),
-        control='mfnet_digits_control',
+    'bagnet3d_moving_camera': beside_static(
+        'BagNet-3D, moving digits seen by a moving camera', _BAG3D, _BAG3D_CHOSEN, rival='parameters', **CLIPS
     ),
 }

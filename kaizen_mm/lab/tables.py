@@ -2,6 +2,7 @@
 
 from kaizen_mm.lab.measures import MEASURES
 from kaizen_mm.lab.mnist_tables import MNIST_TABLES
+from kaizen_mm.lab.rival_tables import RIVAL_TABLES
 from kaizen_mm.lab.study_tables import STUDY_TABLES
 from kaizen_mm.lab.table import Table, few
 
@@ -86,4 +87,5 @@ TABLES = {
         costs=True,
     ),
     **STUDY_TABLES,
+    **RIVAL_TABLES,
 }

@@ -4,25 +4,34 @@ A dynamic layer is the plain layer with an *increment*: its weight for sample
 ``n`` is ``W_1 + dW_n`` (Battash & Wolf, arXiv:1910.11105, eq. 2). Without an
 increment it is the plain layer to the bit.
 
-Increments are either of low rank, which no tensor of the size of N weights stands for, or any
-(:mod:`kaizen_mm.layers.increments`).
+What an increment is, the layer does not know: it gives itself to it (:class:`Increment`).
+:mod:`kaizen_mm.layers.increments` has those of low rank, which no tensor of the size of N weights
+stands for, and any others.
 """
 
 import warnings
-from typing import TYPE_CHECKING, Any, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
+from kaizen_mm.layers.exchanged_class import exchange_class, restore_class
 
 if TYPE_CHECKING:
     _Layer = nn.Module
     _Conv = _ConvNd
 else:
     _Layer = _Conv = object  # mixins
+
+
+class Increment:
+    """What is added to the weight of a dynamic layer for each sample."""
+
+    def apply(self, layer: Any, x: Tensor) -> Tensor:
+        """The output of a dynamic layer for ``x`` with this added to its weight."""
+        raise NotImplementedError
 
 
 class DynamicLayer(_Layer):
@@ -32,7 +41,7 @@ class DynamicLayer(_Layer):
     the calls in that pass. Code that knows of the increment adds it by :meth:`project` and :meth:`mix`.
     """
 
-    increment: Optional[Union[LowRankIncrement, DenseIncrement]] = None
+    increment: Optional[Increment] = None
     calls: int = 0
     label: str = ''  # what errors call it
     loaded: bool = False  # whether a state dict had its weight since it was made dynamic
@@ -42,7 +51,7 @@ class DynamicLayer(_Layer):
         bias: Any
         groups: int
 
-        def plain_forward(self, x: Tensor) -> Tensor: ...
+        def forward_with(self, x: Tensor, weight: Tensor) -> Tensor: ...
         def project(self, x: Tensor, basis: Tensor) -> Tensor: ...
         def mix(self, base: Tensor, rows: Tensor, projected: Tensor, scale: float) -> Tensor: ...
         def per_sample_forward(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor: ...
@@ -53,6 +62,10 @@ class DynamicLayer(_Layer):
                 self.calls += 1
                 return self.increment.apply(self, x)
         return self.plain_forward(x)
+
+    def plain_forward(self, x: Tensor) -> Tensor:
+        """The layer with ``W_1``."""
+        return self.forward_with(x, self.weight)
 
     def per_input(self, x: Tensor, increment: Tensor) -> Tensor:
         """The increments ``[N, ...]`` for each entry of the batch of ``x``.
@@ -86,9 +99,9 @@ def _entries_per_sample(batch: int, samples: int) -> int:
 
 
 class _DynamicConv(DynamicLayer, _Conv):
-    def plain_forward(self, x: Tensor) -> Tensor:
-        """The layer with ``W_1``."""
-        return self._conv_forward(x, self.weight, self.bias)
+    def forward_with(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer with one weight for all samples."""
+        return self._conv_forward(x, weight, self.bias)
 
     def project(self, x: Tensor, basis: Tensor) -> Tensor:
         """``A^T * x``: ``[N, C, *S] -> [N, groups * F, *S_out]``."""
@@ -155,9 +168,9 @@ class DynamicLinear(DynamicLayer, nn.Linear):
 
     groups = 1
 
-    def plain_forward(self, x: Tensor) -> Tensor:
-        """The layer with ``W_1``."""
-        return F.linear(x, self.weight, self.bias)
+    def forward_with(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer with one weight for all samples."""
+        return F.linear(x, weight, self.bias)
 
     def project(self, x: Tensor, basis: Tensor) -> Tensor:
         """``A^T x``: ``[N, ..., C] -> [N, ..., F]``."""
@@ -201,16 +214,26 @@ def make_dynamic(layer: nn.Module, name: str = 'layer') -> nn.Module:
         name: What errors call it.
 
     Raises:
-        TypeError: Any other kind of layer, subclasses with a forward of their own included.
+        TypeError: Any other kind of layer, subclasses with a forward of their own included, and weights that are no
+            real floating-point numbers.
     """
-    layer.__class__ = dynamic_kind(layer, name)
+    exchange_class(layer, dynamic_kind(layer, name))
     cast(DynamicLayer, layer).label = name
     return layer
 
 
+def make_plain(layer: nn.Module) -> None:
+    """Undoes :func:`make_dynamic`; the weight stays."""
+    for name in ('label', 'loaded', 'increment', 'calls'):
+        layer.__dict__.pop(name, None)
+    restore_class(layer)
+
+
 def dynamic_kind(layer: nn.Module, name: str = 'layer') -> type:
     """The dynamic class for a layer; raises what :func:`make_dynamic` raises."""
-    kind = type(layer)
+    kind, weight = type(layer), layer._parameters.get('weight')
+    if weight is not None and not weight.is_floating_point():
+        raise TypeError(f'{name} has weights of {weight.dtype}; a dynamic layer must have real floating-point ones')
     if isinstance(layer, DynamicLayer):
         return kind
     for plain, dynamic in _DYNAMIC.items():

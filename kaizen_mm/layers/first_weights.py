@@ -13,16 +13,21 @@ from torch.nn.modules.batchnorm import _NormBase
 from kaizen_mm.layers.dynamic_conv import DynamicLayer
 
 
-def untrained_first_weights(network: nn.Module) -> List[str]:
+def untrained_first_weights(network: nn.Module, frozen: bool = True) -> List[str]:
     """The names of layers whose ``W_1`` is frozen at values that nothing has trained.
 
-    Nothing is known to have done so where no state dict had the weight since the layer was made dynamic, and every
+    Args:
+        network: The network.
+        frozen: Whether layers count only where ``W_1`` is frozen (default), or whether it will be trained or not.
+
+    They count as untrained where two things hold. No state dict had the weight since the layer was made dynamic. Every
     norm of the network still has the scales (0 or 1) and shifts (0) that norms start with.
     """
     names = [
         '.'.join(part for part in name.split('.') if part != 'wrapped')
         for name, module in network.named_modules()
-        if isinstance(module, DynamicLayer) and not module.loaded and not module.weight.requires_grad
+        if isinstance(module, DynamicLayer) and not module.loaded
+        if not (frozen and module.weight.requires_grad)
         if not module.weight.is_meta  # no values, so that nothing can be said of them
     ]
     return [] if not names or any(_is_trained(module) for module in network.modules()) else names

@@ -1,8 +1,8 @@
 """One forward pass of a recurrent block that knows nothing of the recurrence.
 
-What such a block is made of is reached from outside: its dynamic layers carry the increments, its norms have the
-statistics of an iterate in place of their own, and in the place of the calls of the module that ``h`` reads stands a
-function that keeps the output.
+The parts of such a block are reached from outside. Its dynamic layers carry the increments. Its norms have the
+statistics of an iterate in place of their own. A function that keeps the output stands in for the calls of the module
+that ``h`` reads.
 """
 
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import torch
 from torch import Tensor
 
+from kaizen_mm.layers.call_state import CallState
 from kaizen_mm.layers.checkpointing import checkpointed, checkpointing_off, checkpoints
 from kaizen_mm.layers.increments import version
 from kaizen_mm.layers.iterate_statistics import norms_with_iterates, statistics_in_place
@@ -33,6 +34,7 @@ class ForeignCall:
         modules = list(block.modules())
         self._block: Any = block
         self._u, self._version = u, version(u)
+        self._others = CallState(args, kwargs)
         self._layers: Dict[str, Any] = {name: block.get_submodule(name) for name in dynamic}
         self._feedback = feedback
         self._norms = norms_with_iterates(block)
@@ -48,7 +50,8 @@ class ForeignCall:
         """Eq. 1: one iterate's output and, where it is to be read, ``z``.
 
         Raises:
-            RuntimeError: The block changes its input in place, or calls a part of it not exactly once.
+            RuntimeError: The block changes its input in place, or what else it is called with, or calls a part of it
+                not exactly once.
         """
         if self._in_checkpoints:
             y, z = checkpointed(self._iterate_afresh, self._block, index, increments, read)
@@ -59,7 +62,19 @@ class ForeignCall:
                 f'{type(self._block).__name__} changes its input in place, but each iteration needs it '
                 'as it was; set inplace=False where the block begins'
             )
+        changed = self._others.changed()
+        if changed is not None:
+            raise RuntimeError(
+                f'{type(self._block).__name__} changes its further argument {changed}, but each iteration needs it as '
+                'it was. Call the network so that none is handed on: with use_cache=False for a cache of keys and '
+                'values'
+            )
         return y, z
+
+    def plain(self) -> Any:
+        """What the block gives without increments, with its own norm statistics and without gradient checkpoints."""
+        with checkpointing_off(self._told):
+            return self._run(*self._args, **self._kwargs)
 
     def _iterate(self, index, increments, read):
         with self._pass(index, increments):

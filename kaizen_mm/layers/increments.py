@@ -12,13 +12,12 @@ stride, padding, dilation and number of groups.
 """
 
 import math
-from typing import TYPE_CHECKING, Optional
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from kaizen_mm.layers.dynamic_conv import DynamicLayer
+from kaizen_mm.layers.dynamic_conv import DynamicLayer, Increment
 
 # torch 2.6 cannot tell a graph for export from one of torch.compile
 is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
@@ -48,7 +47,7 @@ def forming_is_cheaper(
     return formed < groups * fan_in * columns * positions + iterates * rows * columns * positions
 
 
-class LowRankIncrement:
+class LowRankIncrement(Increment):
     """``dW_n = scale * rows_n @ basis^T``, with what repeated passes can reuse.
 
     Args:
@@ -61,11 +60,18 @@ class LowRankIncrement:
             very same input tensor again, ``W_1 * x`` and ``A^T * x`` are taken from it.
     """
 
+    low_rank = True
+
     def __init__(
         self, rows: Optional[Tensor], basis: Tensor, scale: float, later: int = 1, cache: Optional[dict] = None
     ):
         self.rows, self.basis, self.scale, self.later = rows, basis, scale, later
         self.cache = {} if cache is None else cache
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is added, as in the first iterate."""
+        return self.rows is None
 
     def plus(self, rows: Tensor) -> 'LowRankIncrement':
         """The increment of the next iterate: the same basis, rows added."""
@@ -75,6 +81,48 @@ class LowRankIncrement:
     def fresh(self) -> 'LowRankIncrement':
         """The same increment with nothing to reuse."""
         return LowRankIncrement(self.rows, self.basis, self.scale)
+
+    @property
+    def per_sample(self) -> Tensor:
+        """What there is for each sample: ``P``."""
+        assert self.rows is not None
+        return self.rows
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether it is one for a weight of this shape."""
+        return self.per_sample.shape[1] == shape[0] and self.basis.shape[0] == math.prod(shape[1:])
+
+    def mapped(self, per_sample: Callable, shared: Callable) -> 'LowRankIncrement':
+        """The increment with functions applied to ``P`` and to ``A``."""
+        return LowRankIncrement(per_sample(self.rows), shared(self.basis), self.scale)
+
+    def parts(self) -> Tuple[Dict[str, Tensor], float]:
+        """Its tensors by name, and ``alpha``."""
+        return {'rows': self.per_sample, 'basis': self.basis}, self.scale
+
+    @staticmethod
+    def of_parts(parts: Mapping[str, Tensor], scale: float) -> 'LowRankIncrement':
+        """What :meth:`parts` gives; raises KeyError where a tensor is missing."""
+        return LowRankIncrement(parts['rows'], parts['basis'], scale)
+
+    def dense(self) -> Tensor:
+        """``dW_n``, shape ``[N, R, fan_in]``."""
+        return self.scale * (self.per_sample @ self.basis.t())
+
+    def cat(self, others: Sequence['LowRankIncrement']) -> 'LowRankIncrement':
+        """Those of several batches, all given; raises ValueError where they do not share ``A``."""
+        if not all(self._shares_basis(other) for other in others):
+            raise ValueError('parts: h has been trained in between, so that they have no common A')
+        return LowRankIncrement(torch.cat([other.per_sample for other in others]), self.basis, self.scale)
+
+    def distance(self, other: 'LowRankIncrement') -> Tensor:
+        """Frobenius norm of the difference, shape ``[N]``."""
+        if self._shares_basis(other):
+            return LowRankIncrement(self.per_sample - other.per_sample, self.basis, self.scale).norm()
+        return (self.dense() - other.dense()).float().flatten(1).norm(dim=1)
+
+    def _shares_basis(self, other: 'LowRankIncrement') -> bool:
+        return self.scale == other.scale and torch.equal(self.basis, other.basis)
 
     def snapshot(self) -> 'LowRankIncrement':
         """What :meth:`norm` needs, as it is now and without gradients."""
@@ -88,7 +136,7 @@ class LowRankIncrement:
         squared = ((rows @ (basis.t() @ basis)) * rows).sum(dim=(1, 2))
         return self.scale * squared.clamp(min=0).sqrt()
 
-    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
+    def apply(self, layer: DynamicLayer, x: Tensor) -> Tensor:
         """The layer's output with this increment added to its weight."""
         now = version(x)
         seen = self.cache.get('input') is x and self.cache['version'] == now
@@ -106,7 +154,7 @@ class LowRankIncrement:
             self.cache['projected'] = layer.project(x, self.basis)
         return layer.mix(base, rows, self.cache['projected'], self.scale)
 
-    def _is_formed(self, layer: 'DynamicLayer', x: Tensor, base: Tensor, iterates: int) -> bool:
+    def _is_formed(self, layer: DynamicLayer, x: Tensor, base: Tensor, iterates: int) -> bool:
         assert self.rows is not None
         if torch.jit.is_tracing() or is_exporting() or len(x) != len(self.rows):
             return False  # the other form takes batches of any size
@@ -114,7 +162,43 @@ class LowRankIncrement:
         return forming_is_cheaper(rows, math.prod(row), self.basis.shape[1], positions, layer.groups, iterates)
 
 
-class DenseIncrement:
+class NoIncrement(Increment):
+    """Nothing is added, and nothing kept for a next iterate, so that nothing is copied either."""
+
+    is_none = True
+
+    def apply(self, layer: DynamicLayer, x: Tensor) -> Tensor:
+        """The layer's output with ``W_1``."""
+        return layer.plain_forward(x)
+
+
+class MergedIncrement(Increment):
+    """The whole weight of a layer for a batch of one sample: ``W_1 + dW``, with which it is a plain layer.
+
+    Args:
+        weight: Of the shape of the layer's.
+    """
+
+    is_none = False
+
+    def __init__(self, weight: Tensor):
+        self.weight = weight
+
+    @property
+    def per_sample(self) -> Tensor:
+        """What there is for each sample, of which there is one."""
+        return self.weight[None]
+
+    def fresh(self) -> 'MergedIncrement':
+        """The same increment."""
+        return self
+
+    def apply(self, layer: DynamicLayer, x: Tensor) -> Tensor:
+        """The layer's output with this weight."""
+        return layer.forward_with(x, self.weight)
+
+
+class DenseIncrement(Increment):
     """``dW_n`` itself, for updates that are not of low rank (a bound, or a full ``h``).
 
     Args:
@@ -122,8 +206,15 @@ class DenseIncrement:
             no increment, as in the first iterate.
     """
 
+    low_rank = False
+
     def __init__(self, weight: Optional[Tensor]):
         self.weight = weight
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is added, as in the first iterate."""
+        return self.weight is None
 
     def plus(self, weight: Tensor) -> 'DenseIncrement':
         """The increment of the next iterate."""
@@ -132,6 +223,41 @@ class DenseIncrement:
     def fresh(self) -> 'DenseIncrement':
         """The same increment."""
         return self
+
+    @property
+    def per_sample(self) -> Tensor:
+        """What there is for each sample: ``dW``."""
+        assert self.weight is not None
+        return self.weight
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether it is one for a weight of this shape."""
+        return self.per_sample.shape[1:] == shape
+
+    def mapped(self, per_sample: Callable, shared: Callable) -> 'DenseIncrement':
+        """The increment with a function applied to ``dW``; nothing is shared."""
+        return DenseIncrement(per_sample(self.weight))
+
+    def parts(self) -> Tuple[Dict[str, Tensor], float]:
+        """Its tensor by name; the scale is in it."""
+        return {'weight': self.per_sample}, 1.0
+
+    @staticmethod
+    def of_parts(parts: Mapping[str, Tensor], scale: float) -> 'DenseIncrement':
+        """What :meth:`parts` gives; raises KeyError where the tensor is missing."""
+        return DenseIncrement(parts['weight'])
+
+    def dense(self) -> Tensor:
+        """``dW_n``, shape ``[N, R, fan_in]``."""
+        return self.per_sample.flatten(2)
+
+    def cat(self, others: Sequence['DenseIncrement']) -> 'DenseIncrement':
+        """Those of several batches, all given."""
+        return DenseIncrement(torch.cat([other.per_sample for other in others]))
+
+    def distance(self, other: 'DenseIncrement') -> Tensor:
+        """Frobenius norm of the difference, shape ``[N]``."""
+        return (self.per_sample - other.per_sample).float().flatten(1).norm(dim=1)
 
     def snapshot(self) -> 'DenseIncrement':
         """What :meth:`norm` needs, as it is now and without gradients: the norm, in the place of N weights."""
@@ -142,7 +268,7 @@ class DenseIncrement:
         assert self.weight is not None
         return self.weight.float().flatten(1).norm(dim=1)
 
-    def apply(self, layer: 'DynamicLayer', x: Tensor) -> Tensor:
+    def apply(self, layer: DynamicLayer, x: Tensor) -> Tensor:
         """The layer's output with this increment added to its weight."""
         if self.weight is None:
             return layer.plain_forward(x)

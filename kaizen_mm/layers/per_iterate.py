@@ -32,6 +32,8 @@ class PerIterate(TransparentWrapper):
 
     __jit_unused_properties__ = ['num_iterations']
 
+    first_iterate = 0  # index of the first one that it gets: not 0 in a pass with fast weights
+
     def __init__(self, module: nn.Module, num_iterations: Optional[int] = None, norm_statistics: str = 'per_iterate'):
         super().__init__(module)
         check_norm_statistics(norm_statistics)
@@ -61,7 +63,8 @@ class PerIterate(TransparentWrapper):
         Args:
             function: Takes one iterate.
             iterates: All of them, first iterate first.
-            last_only: Whether the function is called for the last one alone. Default False.
+            last_only: Whether it is called for the last one alone, or, in training mode where there are statistics of
+                each iterate, only the last result is given. Default False.
         """
         if self.num_iterations is None and self.norm_statistics == 'per_iterate' and len(iterates) > 1:
             if has_running_statistics(self.wrapped):
@@ -69,8 +72,9 @@ class PerIterate(TransparentWrapper):
                     f'num_iterations must be given to {type(self).__name__}: its {type(self.wrapped).__name__} has '
                     f'batch norm and there are {len(iterates)} iterates'
                 )
+        learns = self.training and self.norm_statistics == 'per_iterate' and has_running_statistics(self.wrapped)
         results = []
-        for i in range(len(iterates) - 1 if last_only else 0, len(iterates)):
-            with iterate_statistics(self.wrapped, i):
+        for i in range(len(iterates) - 1 if last_only and not learns else 0, len(iterates)):
+            with iterate_statistics(self.wrapped, self.first_iterate + i):
                 results.append(function(iterates[i]))
-        return results
+        return results[-1:] if last_only else results

@@ -12,19 +12,22 @@ for iterates ``i = 1..K``. ``W_1`` is what the plain network was trained to; by 
 """
 
 import difflib
-import inspect
 from typing import Any, List, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_flag, check_int, check_text
+from kaizen_mm.layers.adapters import build_adapter, check_adapter_arguments
 from kaizen_mm.layers.dynamic_conv import dynamic_kind, make_dynamic
+from kaizen_mm.layers.fast_weight_methods import FastWeightMethods
 from kaizen_mm.layers.foreign_call import ForeignCall
 from kaizen_mm.layers.increments import is_exporting
 from kaizen_mm.layers.iterate_statistics import add_iterate_statistics
+from kaizen_mm.layers.specialization import keep_from_fused_kernel
+from kaizen_mm.layers.training_trial import training_fault
 from kaizen_mm.layers.transparent import TransparentWrapper
-from kaizen_mm.layers.weight_adapter import WeightAdapter
+from kaizen_mm.layers.writing_block import WritingBlock
 
 NORM_STATISTICS = ('per_iterate', 'shared')
 MAX_ITERATIONS = 1000  # each has memory and norm statistics of its own: more must be a slip
@@ -37,7 +40,7 @@ _TRANSFORMER_LAYERS = (
 )
 
 
-class AdaptiveRecurrentBlock(TransparentWrapper):
+class AdaptiveRecurrentBlock(FastWeightMethods, WritingBlock, TransparentWrapper):
     """Runs a block K times and rewrites some of its weights, per sample, in between.
 
     The state dict has the names of the wrapped block; only the adapter's (``adapter.*``)
@@ -46,8 +49,8 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
 
     A block may split its forward into ``prepare(u)``, what comes before the first dynamic
     layer, and ``forward_prepared(*prepared)``, the rest; ``prepare`` then runs once for all
-    iterates. Either way, a dynamic layer that sees the very same tensor in each iterate
-    computes what does not depend on the increment once.
+    iterates, and an attribute ``prepared_norms`` has the names of the batch norms in it. Either way, a
+    dynamic layer that sees the very same tensor in each iterate computes what does not depend on the increment once.
 
     Args:
         block: The block; changed in place.
@@ -64,14 +67,18 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             one set for all, as in the authors' released code.
         freeze_dynamic: Whether ``W_1`` keeps the values that it has, as in the paper's second phase (default); False
             lets it train along, or from the start.
-        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`: ``alpha``,
+        adapter: Further arguments of :func:`~kaizen_mm.layers.build_adapter`: ``alpha``,
             ``pool_kernel``, ...
 
     Where modules of the block checkpoint gradients (``with_cp`` in OpenMMLab, ``grad_checkpointing`` in
     timm), each iteration is checkpointed as a whole instead.
 
     Whether the first dimension of the input holds samples cannot be seen from a block alone, but for PyTorch's
-    transformers, whose ``batch_first=False`` is refused; :class:`~kaizen_mm.models.RecurrentNetwork` tries it.
+    transformers, whose ``batch_first=False`` is refused; :class:`~kaizen_mm.models.RecurrentNetwork` tries it. A block
+    must give the same when it runs again, and let gradients through to its dynamic layers. The first forward pass in
+    training mode tries it, and so takes four more passes of the block. A RuntimeError says what does not hold. Hooks of
+    the block's modules see these passes, since a hook may be a part of what a block computes (weight norm). Compiled,
+    traced or exported code tries nothing, and :class:`~kaizen_mm.models.RecurrentNetwork` tries when it is built.
 
     Shape:
         Input ``[N, ...]`` and whatever else the block takes; output a tuple of ``num_iterations`` block
@@ -82,9 +89,11 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         TypeError: A dynamic layer that is no convolution or linear layer, or an unknown argument.
     """
 
+    _tried = False  # whether it is known how the block behaves in training
+
     # of no use to TorchScript
     __jit_unused_properties__ = ['num_iterations']
-    __jit_ignored_attributes__ = ['_increments_seen', '_adapter_at_start']
+    __jit_ignored_attributes__ = ['_increments_seen', '_adapter_at_start', 'frozen', 'token']
 
     def __init__(
         self,
@@ -113,26 +122,29 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         self.norm_statistics = norm_statistics
         self._num_iterations = num_iterations
         self._increments_seen: List[list] = []  # in the last forward pass, of iterates 2..K
+        self.frozen: List[str] = []
+        self.token = object()
         check_flag('freeze_dynamic', freeze_dynamic)
-        inspect.signature(WeightAdapter).bind_partial(**adapter)  # a misspelt argument is an error for K = 1 too
+        check_adapter_arguments(adapter)  # a misspelt one is an error for K = 1 too
         if num_iterations > 1:
             # nothing of the block is changed before all arguments are known to be good
             for name in names:
                 dynamic_kind(known[name], f'dynamic layer {name!r}')
             self.add_own_module(
                 'adapter',
-                WeightAdapter(feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(
+                build_adapter(feedback_shape, {name: known[name].weight.shape for name in names}, **adapter).to(
                     known[names[0]].weight
                 ),
             )
             self._adapter_at_start = [p.detach().clone() for p in self.adapter.parameters()]
             for name in names:
                 layer = make_dynamic(known[name], name)
-                if freeze_dynamic:
+                if freeze_dynamic and layer.weight.requires_grad:
+                    self.frozen.append(name)
                     layer.weight.requires_grad_(False)
             for module in block.modules():
                 if isinstance(module, nn.TransformerEncoderLayer):
-                    module.register_forward_pre_hook(_keep_from_fused_kernel)
+                    module.register_forward_pre_hook(keep_from_fused_kernel)
             self._extend_statistics(num_iterations)
 
     @property
@@ -157,11 +169,34 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             add_iterate_statistics(self.wrapped, num_iterations)
 
     def forward(self, u: Tensor, *args, **kwargs) -> tuple:
+        if self.given is not None:
+            return (self._given_pass(u, *args, **kwargs),)
         if self.num_iterations == 1:
             self._increments_seen = []
             return (self.wrapped(u, *args, **kwargs),)
         call: Any = ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)
-        return tuple(self._iterates(call))
+        outputs = tuple(self._iterates(call))
+        if self.training and not self._tried and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            fault = training_fault(self.wrapped, self.dynamic, u, args, kwargs)
+            if fault:
+                raise RuntimeError(f'block: {type(self.wrapped).__name__} {fault}')
+            self._tried = True
+        return outputs
+
+    def _given_pass(self, u: Tensor, *args, **kwargs):
+        """One iterate with the increments that are given."""
+        given: Any = self.given
+        samples = given.samples
+        if samples is not None and samples != len(u):
+            raise ValueError(
+                f'fast_weights: they are for {samples} samples, but the block gets {len(u)}; index them, or take '
+                f'those of one sample and expand({len(u)})'
+            )
+        if given.merged_for is not None:
+            return self.wrapped(u, *args, **kwargs)
+        call = ForeignCall(self.wrapped, self.dynamic, self.feedback, u, args, kwargs)
+        y, given.z = call.iterate(given.index, given.increments, read=given.read)
+        return y
 
     def _iterates(self, prepared: List[Tensor]):
         """The recurrence. This is TorchScript as well where the block is no foreign one: the annotations are for that.
@@ -180,7 +215,7 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             if more:
                 increments = self._next(increments, z)  # eq. 2
                 if not torch.jit.is_scripting():
-                    self._remember(increments)
+                    self._remember(self._as_increments(increments), not i + 2 < self._num_iterations)
         return outputs
 
     def _initial(self):
@@ -198,8 +233,14 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
         except ValueError as error:
             raise ValueError(f'feedback {self.feedback!r} of {type(self.wrapped).__name__}: {error}') from error
 
-    def _remember(self, increments):
+    def _as_increments(self, increments):
+        """One for each dynamic layer, from what :meth:`_next` gives."""
+        return increments
+
+    def _remember(self, increments, last):
         """Keeps what :meth:`weight_change` needs; not while a graph for export is made, which can keep nothing."""
+        if self.writes and last:
+            self.written = [*self.written, increments]
         if not is_exporting():
             self._increments_seen.append([increment.snapshot() for increment in increments])
 
@@ -232,10 +273,6 @@ class AdaptiveRecurrentBlock(TransparentWrapper):
             f'dynamic={self.dynamic}, feedback={self.feedback!r}, num_iterations='
             f'{self.num_iterations}, norm_statistics={self.norm_statistics!r}'
         )
-
-
-def _keep_from_fused_kernel(module, inputs):
-    """Does nothing, but a ``TransformerEncoderLayer`` with a hook calls its layers in evaluation too."""
 
 
 def nearest(name: str, known) -> str:

@@ -1,15 +1,14 @@
 """A wrapper module that leaves no trace in state dicts.
 
-The wrapped module is registered under one name, and that name is left out of
-the keys on saving and put back on loading, so that a checkpoint of the plain
-network loads into the wrapped one and the other way round.
+The wrapped module is registered under one name. That name is left out of the keys on saving and put back on loading. So
+a checkpoint of the plain network loads into the wrapped one, and the other way round.
 """
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Iterator, cast
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class TransparentWrapper(nn.Module):
@@ -46,7 +45,7 @@ class TransparentWrapper(nn.Module):
             raise ValueError(
                 f'the wrapped {type(self.wrapped).__name__} has state under the name {name!r} already; rename it there'
             )
-        self.add_module(name, module)
+        nn.Module.add_module(self, name, module)
 
 
 def _hide_wrapped(module, state_dict, prefix, local_metadata):
@@ -64,7 +63,30 @@ def _address_wrapped(module, state_dict, prefix, *args):
 
 
 class DelegatingWrapper(TransparentWrapper):
-    """A wrapper through which the attributes of the wrapped module can be read."""
+    """A wrapper through which the attributes of the wrapped module can be read, and its submodules and parameters
+    exchanged."""
+
+    def add_module(self, name: str, module: Optional[nn.Module]) -> None:
+        if self._is_of_wrapped(name):
+            self.wrapped.add_module(name, module)
+        else:
+            super().add_module(name, module)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (nn.Module, Tensor)) and self._is_of_wrapped(name):
+            setattr(self.wrapped, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _is_of_wrapped(self, name: str) -> bool:
+        """Whether a name is that of a submodule or tensor of the wrapped module, and of none here."""
+        own = self.__dict__.get('_modules', {})
+        wrapped = own.get('wrapped')
+        if wrapped is None or name in own or hasattr(type(self), name):
+            return False
+        if isinstance(wrapped, DelegatingWrapper) and wrapped._is_of_wrapped(name):
+            return True
+        return any(name in kind for kind in (wrapped._modules, wrapped._parameters, wrapped._buffers))
 
     def __getattr__(self, name):
         try:

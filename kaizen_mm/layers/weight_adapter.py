@@ -1,34 +1,21 @@
-"""The weight adapter ``h``: from a block's activations to new weights of that block.
+"""The weight adapter ``h`` of eq. 2 (Battash & Wolf, arXiv:1910.11105): from a block's activations to new weights.
 
-Battash & Wolf, arXiv:1910.11105, sections 3 and 4.2: the feedback map ``z`` is pooled with
-max and with average, the results are concatenated and vectorized, and one linear layer per
-dynamic layer gives the increment of its weight.
-
-On convolutional blocks that linear layer is *shared by the rows* (output channels) of the
-weight: row ``j`` of the increment is ``A p_j``, ``p_j`` being the share of the pooled values
-that falls to row j. With ``shared_rows=False`` it is one full layer from all pooled values
-to all weights, as in the paper's MNIST network.
-
-``adapter='global'`` chooses another ``h``, which fits any layer and any size of input
-(:mod:`kaizen_mm.layers.global_adapter`).
+:class:`WeightAdapter` is what every kind has in common. The kinds are one file each
+(:mod:`~kaizen_mm.layers.paper_adapter`, :mod:`~kaizen_mm.layers.global_adapter`) and have their names in
+:mod:`kaizen_mm.layers.adapters`.
 """
 
 import math
-from typing import Any, List, Mapping, Optional, Sequence, Union
+from typing import Any, List, Mapping, Sequence, Union
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_choice, check_flag, check_number, check_shape, is_int
-from kaizen_mm.layers.global_adapter import GlobalRows
+from kaizen_mm.arguments import check_choice, check_number, check_shape
 from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
-from kaizen_mm.layers.pooling import average_windows, channels_last_on_cpu, maximum_windows
 
-_BOUNDS = (None, 'tanh')
-_ROW_LAYOUTS = ('channel', 'concatenated')
-_ALPHA = {'paper': 1e-3, 'global': 1.0}  # the adapters and their step sizes
 FEEDBACK_LAYOUTS = ('channels_first', 'channels_last')
+MAX_WEIGHTS = 10**8  # of one h: more than most networks have, so that it must be a slip
 
 
 class IncrementLinear(nn.Linear):
@@ -66,68 +53,38 @@ class IncrementLinear(nn.Linear):
 
 
 class WeightAdapter(nn.Module):
-    """``h`` of eq. 2: predicts the weight increments of a block's dynamic layers.
+    """What all kinds of ``h`` have in common; :func:`~kaizen_mm.layers.build_adapter` builds one by its name.
+
+    A kind fills ``linears`` with an :class:`IncrementLinear` per dynamic layer where its increments are of low rank. It
+    says by :meth:`check_map` and ``any_size`` which feedback maps it takes, and by :meth:`changes_of_map` what it makes
+    of them. These methods must work in TorchScript where the block is to.
 
     Args:
-        feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for a vector. Maps of
-            another shape are refused; with ``adapter='global'`` those of other channels alone, and ``spatial`` may be
-            left out.
+        feedback_shape: Shape ``(C, *spatial)`` of one sample's feedback map ``z``; ``(C,)`` for a vector.
         weight_shapes: Shape of each dynamic layer's weight, by layer name.
-        adapter: ``'paper'`` (default), or ``'global'``: ``z`` is pooled over all positions, average and maximum, a
-            bottleneck turns the ``2 C`` values into the rows ``P_n`` of each layer, and the increment is
-            ``alpha P_n A^T``. Every row sees every channel, and rows, size of the input and length of the clip may be
-            any. ``A`` starts at zero: at first all iterates are the plain network exactly, and ``h`` trains with the
-            optimizer and the rate of the rest. It has, for each layer,
-            ``(2 C + 1) hidden + (hidden + 1) rows rank + fan_in rank`` parameters. Of the arguments below it takes
-            ``alpha``, ``feedback_layout``, ``hidden`` and ``rank``.
-        alpha: Step size of eq. 2. None (default) for 1e-3, as in the paper, and for 1 with ``adapter='global'``.
-        pool_kernel, pool_stride, pool_padding: Of the parallel max and average pooling, in
-            pixels (and frames); an int or one value per spatial dimension. ``pool_kernel=None``
-            (default) takes ``z`` as it is. Padded zeros count in the average.
+        alpha: Step size of eq. 2.
         feedback_layout: ``'channels_first'`` (default) for maps ``[N, C, *spatial]``, or
             ``'channels_last'`` for tokens ``[N, L, C]`` and maps ``[N, *spatial, C]``.
-        shared_rows: One linear layer shared by the rows of the weight (default), or one full
-            layer to all weights.
-        row_layout: How pooled values are laid into rows. ``'channel'`` (default): row j gets
-            the statistics, average first, of its own share of the channels.
-            ``'concatenated'``: average and max are concatenated on channels and then cut
-            into rows, as the authors' released ResNet-20 does.
-        bias: Whether the linear layers have a bias. Default False.
-        bound: ``'tanh'`` bounds the increment before ``alpha``; None (default) does not.
-        hidden, rank: With ``adapter='global'``: width of the bottleneck and rank of the increment. Defaults from the
-            layer's size, see :class:`~kaizen_mm.layers.global_adapter.GlobalRows`.
+        low_rank: Whether the increments are ``alpha P_n A^T``. Default True.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
+    __constants__ = ['any_size']  # for TorchScript
+    any_size = False  # whether it takes maps of any size
+
     def __init__(
         self,
         feedback_shape: Sequence[int],
         weight_shapes: Mapping[str, Sequence[int]],
-        *,
-        adapter: str = 'paper',
-        alpha: Optional[float] = None,
-        pool_kernel: Union[int, Sequence[int], None] = None,
-        pool_stride: Union[int, Sequence[int]] = 1,
-        pool_padding: Union[int, Sequence[int]] = 0,
+        alpha: float,
         feedback_layout: str = 'channels_first',
-        shared_rows: bool = True,
-        row_layout: str = 'channel',
-        bias: bool = False,
-        bound: Optional[str] = None,
-        hidden: Optional[int] = None,
-        rank: Optional[int] = None,
+        low_rank: bool = True,
     ):
         super().__init__()
-        check_choice('adapter', adapter, tuple(_ALPHA))
-        check_choice('bound', bound, _BOUNDS)
         check_choice('feedback_layout', feedback_layout, FEEDBACK_LAYOUTS)
-        check_choice('row_layout', row_layout, _ROW_LAYOUTS)
-        alpha = _ALPHA[adapter] if alpha is None else alpha
         check_number('alpha', alpha)
-        check_flag('shared_rows', shared_rows)
-        check_flag('bias', bias)
         if not isinstance(weight_shapes, Mapping) or not weight_shapes:
             raise ValueError(
                 f'weight_shapes must map the name of at least one dynamic layer to its shape, got {weight_shapes!r}'
@@ -138,107 +95,15 @@ class WeightAdapter(nn.Module):
             name: check_shape(f'weight_shapes[{name!r}]', shape, 'one per dimension')
             for name, shape in weight_shapes.items()
         }
-        self.adapter, self.alpha = adapter, float(alpha)
-        self.feedback_layout = feedback_layout
-        self.shared_rows, self.row_layout, self.bound = shared_rows, row_layout, bound
-        self.low_rank = shared_rows and bound is None
+        self.alpha, self.feedback_layout, self.low_rank = float(alpha), feedback_layout, low_rank
         self.linears: Any = nn.ModuleList()  # A of each layer, in the order of weight_shapes
-        self.global_rows: Optional[GlobalRows] = None
-        if adapter == 'global':
-            _check_left(
-                'adapter is "global"',
-                pool_kernel=(pool_kernel, None),
-                pool_stride=(pool_stride, 1),
-                pool_padding=(pool_padding, 0),
-                shared_rows=(shared_rows, True),
-                row_layout=(row_layout, 'channel'),
-                bias=(bias, False),
-                bound=(bound, None),
-            )
-            self._build_global(hidden, rank)
-        else:
-            _check_left('adapter is "paper"', hidden=(hidden, None), rank=(rank, None))
-            self._build(pool_kernel, pool_stride, pool_padding, bias)
-
-    def _build_global(self, hidden, rank):
-        self.global_rows = GlobalRows(self.feedback_shape[0], self.weight_shapes, hidden, rank)
-        for columns, shape in zip(self.global_rows.ranks, self.weight_shapes.values()):
-            self.linears.append(IncrementLinear(columns, shape[0], shape, bias=False, low_rank=True, bounded=False))
-            nn.init.zeros_(self.linears[-1].weight)
-
-    def _build(self, pool_kernel, pool_stride, pool_padding, bias):
-        dims = len(self.feedback_shape) - 1
-        if dims == 0 and pool_kernel is not None:
-            raise ValueError(f'pool_kernel must be None for a feedback vector, got {pool_kernel!r}')
-        for argument, value, default in (('pool_stride', pool_stride, 1), ('pool_padding', pool_padding, 0)):
-            if pool_kernel is None and not (is_int(value) and value == default):
-                raise ValueError(f'{argument} must be left at {default} without a pool_kernel, got {value!r}')
-        self.pool_kernel = self._per_dim('pool_kernel', pool_kernel, dims)
-        self.pool_stride = self._per_dim('pool_stride', pool_stride, dims)
-        self.pool_padding = self._per_dim('pool_padding', pool_padding, dims)
-        if self.pool_kernel is not None:
-            self._kernel, self._stride = list(self.pool_kernel), list(self.pool_stride)  # TorchScript takes lists
-            self._padded = any(self.pool_padding)
-            self._margin = [p for padding in reversed(self.pool_padding) for p in (padding, padding)]
-        positions = math.prod(self._pooled_size())
-        per_position = self.feedback_shape[0] * (1 if self.pool_kernel is None else 2)
-        values = per_position * positions
-
-        for name, shape in self.weight_shapes.items():
-            rows = shape[0] if self.shared_rows else 1
-            if values % rows:
-                raise ValueError(
-                    f'layer {name!r} has {rows} rows (output channels), which do not divide the '
-                    f'{values} pooled values of a feedback map of shape {self.feedback_shape}; choose a pooling that '
-                    f'leaves a multiple of {rows // math.gcd(rows, per_position)} positions, not {positions}, or set '
-                    f'shared_rows=False'
-                )
-            self.linears.append(
-                IncrementLinear(values // rows, rows, shape, bias, self.low_rank, self.bound is not None)
-            )
-
-    def _per_dim(self, argument, value, dims):
-        if value is None and argument == 'pool_kernel':
-            return None
-        sizes = (value,) * dims if is_int(value) else value
-        low = 0 if argument == 'pool_padding' else 1
-        if (
-            not isinstance(sizes, (tuple, list))
-            or len(sizes) != dims
-            or not all(is_int(s) and low <= s < 2**31 for s in sizes)
-        ):
-            raise ValueError(
-                f'{argument} must be an int >= {low} or {dims} of them, one per spatial '
-                f'dimension of the feedback map, got {value!r}'
-            )
-        return tuple(sizes)
-
-    def _pooled_size(self) -> tuple:
-        spatial = self.feedback_shape[1:]
-        if self.pool_kernel is None:
-            return spatial
-        if any(2 * p > k for p, k in zip(self.pool_padding, self.pool_kernel)):
-            raise ValueError(
-                f'pool_padding must be at most half of pool_kernel {self.pool_kernel}, got {self.pool_padding}'
-            )
-        size = tuple(
-            (s + 2 * p - k) // t + 1
-            for s, k, t, p in zip(spatial, self.pool_kernel, self.pool_stride, self.pool_padding)
-        )
-        if min(size) < 1:
-            raise ValueError(
-                f'pool_kernel {self.pool_kernel} with pool_padding {self.pool_padding} does '
-                f'not fit into a feedback map of size {spatial}; use a larger input, a '
-                'smaller pool_kernel or a larger pool_padding'
-            )
-        return size
 
     def initial(self, num_iterations: int = 2) -> List[Union[LowRankIncrement, DenseIncrement]]:
         """The increments of the first of ``num_iterations`` iterates (none yet), one per dynamic layer."""
         if self.low_rank:
             later = num_iterations - 1
             return [LowRankIncrement(None, linear.basis(), self.alpha, later) for linear in self.linears]
-        return [DenseIncrement(None) for _ in self.linears]
+        return [DenseIncrement(None) for _ in self.weight_shapes]
 
     def update(self, increments: Sequence, z: Tensor) -> List:
         """Eq. 2: the increments of the next iterate.
@@ -264,29 +129,21 @@ class WeightAdapter(nn.Module):
             where the update is not of low rank.
 
         Raises:
-            ValueError: ``z`` is not of ``feedback_shape``.
+            ValueError: ``z`` is not of ``feedback_shape``, or not of real floating-point numbers.
         """
+        if not z.is_floating_point():
+            raise ValueError(f'the feedback map must be of real floating-point numbers, got {z.dtype}')
         if self.feedback_layout == 'channels_last':
             z = z.movedim(-1, 1)
         if not torch.jit.is_tracing():
             # in TorchScript a shape is a list
-            self._check(z.shape[1:])  # type: ignore[arg-type]
-        if self.global_rows is not None:
-            return self.global_rows(z)
-        else:
-            pooled = self._pool(z)
-            changes: List[Tensor] = []
-            for linear in self.linears:
-                change = linear.change(pooled)
-                changes.append(change if self.low_rank else self.alpha * change)
-            return changes
+            self.check_map(z.shape[1:])  # type: ignore[arg-type]
+        return self.changes_of_map(z)
 
-    def _check(self, shape: List[int]) -> None:
-        if self.adapter == 'global':
-            if shape[0] != self._sizes[0]:
-                raise ValueError(
-                    f'the feedback map has {shape[0]} channels, but the adapter was built for {self._sizes[0]}'
-                )
+    def check_map(self, shape: List[int]) -> None:
+        """Raises ValueError unless one sample's map, of shape ``(C, *spatial)``, is one that this ``h`` takes."""
+        if self.any_size:
+            check_channels(shape, self._sizes)
         elif list(shape) != self._sizes:
             given, own = ', '.join([str(s) for s in shape]), ', '.join([str(s) for s in self._sizes])
             raise ValueError(
@@ -294,38 +151,28 @@ class WeightAdapter(nn.Module):
                 f'({own}); build the network for the input size that it gets'
             )
 
-    def _pool(self, z: Tensor) -> Tensor:
-        """``[N, C, *spatial] -> [N, values]`` in row order."""
-        if self.pool_kernel is None:
-            return z.flatten(1)
-        else:
-            z = channels_last_on_cpu(z)
-            low, high = z, z
-            if self._padded:  # by hand: torch pads no map that is smaller than the kernel
-                low, high = F.pad(z, self._margin), F.pad(z, self._margin, value=-math.inf)
-            average = average_windows(low, self._kernel, self._stride)
-            maximum = maximum_windows(high, self._kernel, self._stride)
-            # [N, C, positions] twice -> [N, C, 2, positions] or [N, 2 C, positions]
-            if self.row_layout == 'channel':
-                return torch.stack([average, maximum], dim=2).flatten(1)
-            return torch.cat([average, maximum], dim=1).flatten(1)
+    def changes_of_map(self, z: Tensor) -> List[Tensor]:
+        """:meth:`changes` of a map ``[N, C, *spatial]`` that has been checked."""
+        raise NotImplementedError
 
     def extra_repr(self) -> str:
-        if self.global_rows is not None:
-            return (
-                f'feedback_shape={self.feedback_shape}, adapter={self.adapter!r}, alpha={self.alpha}, '
-                f'feedback_layout={self.feedback_layout!r}'
-            )
-        return (
-            f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, '
-            f'pool_kernel={self.pool_kernel}, pool_stride={self.pool_stride}, '
-            f'pool_padding={self.pool_padding}, feedback_layout={self.feedback_layout!r}, '
-            f'shared_rows={self.shared_rows}, row_layout={self.row_layout!r}, bound={self.bound!r}'
+        return f'feedback_shape={self.feedback_shape}, alpha={self.alpha}, feedback_layout={self.feedback_layout!r}'
+
+
+def check_channels(shape: List[int], sizes: List[int]) -> None:
+    """Raises ValueError unless a map of ``shape`` has the channels of one of ``sizes``, whatever its other sizes."""
+    if shape[0] != sizes[0]:
+        raise ValueError(f'the feedback map has {shape[0]} channels, but the adapter was built for {sizes[0]}')
+
+
+def check_weights(count: int, others: str) -> None:
+    """Raises ValueError where an ``h`` would have more than :data:`MAX_WEIGHTS` weights, before any is allocated.
+
+    Args:
+        count: How many it would have.
+        others: What could be chosen in its place, for the error.
+    """
+    if count > MAX_WEIGHTS:
+        raise ValueError(
+            f'the adapter would have {count:,} weights, and must have at most {MAX_WEIGHTS:,}; take {others}'
         )
-
-
-def _check_left(reason: str, **given) -> None:
-    """Raises ValueError for an argument that is given where nothing would come of it."""
-    for argument, (value, default) in given.items():
-        if value != default:
-            raise ValueError(f'{argument} must be left at {default!r} where {reason}, got {value!r}')

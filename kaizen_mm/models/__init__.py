@@ -1,5 +1,6 @@
 """Networks; needs torch alone."""
 
+from kaizen_mm.former_places import former_name
 from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import (
@@ -13,7 +14,6 @@ from kaizen_mm.models.mfnet import (
     mfnet3d_n9,
 )
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
-from kaizen_mm.models.surgery import RecurrentNetwork
 
 __all__ = [
     'BagNet',
@@ -21,7 +21,6 @@ __all__ = [
     'MFNet',
     'MnistCNN',
     'MnistCNNBig',
-    'RecurrentNetwork',
     'kaizen_mfnet2d',
     'kaizen_mfnet2d_n9',
     'kaizen_mfnet3d_n9',
@@ -30,3 +29,7 @@ __all__ = [
     'mfnet3d',
     'mfnet3d_n9',
 ]
+
+
+def __getattr__(name: str):
+    return former_name(__name__, name)

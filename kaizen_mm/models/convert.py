@@ -43,8 +43,8 @@ def released_resnet20(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
     For :class:`~kaizen_mm.models.CifarResNet` with block ``layer3.2`` made recurrent (``configs/
     kaizen_resnet20_cifar10.py`` has all of its settings). There the last stage's blocks are called ``block1`` to
-    ``block3``, ``W_1`` of the dynamic convolution is a parameter ``w`` of the network while that
-    convolution's own weight is not used, and ``h`` is a linear layer of the block.
+    ``block3``. ``W_1`` of the dynamic convolution is a parameter ``w`` of the network, and that convolution's own
+    weight is not used. ``h`` is a linear layer of the block.
 
     Raises:
         ValueError: A name that such a checkpoint has is missing.

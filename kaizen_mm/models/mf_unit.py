@@ -45,6 +45,8 @@ class MFUnit(nn.Module):
             1x1(x1) kernel and no groups, and its shortcut is a convolution.
     """
 
+    prepared_norms = ('conv_i1.bn', 'conv_w1.bn')  # run by ``prepare``
+
     def __init__(
         self, dims: int, in_channels: int, channels: int, groups: int, stride: Union[int, Sequence[int]], first: bool
     ):

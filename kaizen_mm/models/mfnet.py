@@ -6,7 +6,7 @@ that its checkpoints load. Battash & Wolf (arXiv:1910.11105) use a variant with 
 turn its last unit recurrent: ``f`` is its two 1x1(x1) convolutions, ``g`` the rest (fig. 3).
 
 All variants come from one description, :class:`MFNet`; they stand at the end of the file. Its
-methods are those that timm expects of a network; :mod:`kaizen_mm.timm_models` registers the names.
+methods are those that timm expects of a network; :mod:`kaizen_mm.timm_names.mfnet` registers the names.
 """
 
 import copy
@@ -18,13 +18,18 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from kaizen_mm.arguments import check_flag, check_int, check_number, check_shape, is_int
-from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
+from kaizen_mm.arguments import check_flag
+from kaizen_mm.layers import AdaptiveRecurrentBlock
+from kaizen_mm.layers.adapters import adapter_kind, arguments_of
 from kaizen_mm.layers.checkpointing import checkpoint_children
+from kaizen_mm.layers.early_exit import BlockPasses, check_early_exit, exited
+from kaizen_mm.layers.fast_weight_methods import FastWeightMethods
 from kaizen_mm.layers.first_weights import warn_of_untrained_first_weights
 from kaizen_mm.layers.pooling import channels_last_on_cpu
 from kaizen_mm.layers.recurrent_block import check_norm_statistics, check_num_iterations
+from kaizen_mm.layers.writing_block import attribute_set
 from kaizen_mm.models.mf_unit import CONV, NORM, MFUnit, size
+from kaizen_mm.models.mfnet_arguments import check_adapter, check_description, check_input_size
 from kaizen_mm.models.recurrent_mf_unit import RecurrentMFUnit, RecurrentTail
 from kaizen_mm.models.timm_methods import STAGES, TimmMethods, check_head, make_classifier
 
@@ -37,7 +42,7 @@ _POOLING: Dict[int, Dict[str, Any]] = {
 }
 
 
-class MFNet(TimmMethods, nn.Module):
+class MFNet(FastWeightMethods, TimmMethods, nn.Module):
     """MFNet, plain or with an adaptive recurrent last unit.
 
     Args:
@@ -52,15 +57,15 @@ class MFNet(TimmMethods, nn.Module):
         drop_rate: Dropout before the classifier. Default 0.
         num_iterations: None (default) for the plain network; ``K`` for one whose last unit
             runs K times. With 1 the last unit is the plain one.
-        input_size: ``(H, W)`` or ``(T, H, W)`` that the recurrent network will get; the plain one, and a recurrent one
-            with ``adapter='global'``, take any. Default 224x224, with 16 frames.
+        input_size: ``(H, W)`` or ``(T, H, W)`` that the recurrent network will get. The plain one takes any, as do
+            recurrent ones with ``adapter='global'``, ``'slots'`` or ``'experts'``. Default 224x224, with 16 frames.
         norm_statistics: ``'per_iterate'`` (default) or ``'shared'``, see
             :class:`~kaizen_mm.layers.AdaptiveRecurrentBlock`; holds for the tail as well.
         freeze_dynamic: Whether ``W_1``, the dynamic layers' own weights, keeps the values that the
             plain network was trained to, as in the paper's second phase. Default True.
-        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`. ``pool_kernel`` and
+        adapter: Further arguments of :func:`~kaizen_mm.layers.build_adapter`. ``pool_kernel`` and
             ``pool_stride`` are by default (5, 3, 3) and (4, 1, 1) in 3D, 3 and 1 in 2D, without padding
-            (arXiv:1910.11105, sections 4.2 and 4.3); with ``adapter='global'`` there is none.
+            (arXiv:1910.11105, sections 4.2 and 4.3). The paper's adapter alone has them.
 
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
@@ -92,11 +97,13 @@ class MFNet(TimmMethods, nn.Module):
         **adapter,
     ):
         super().__init__()
-        _check_description(dims, widths, units, groups, in_chans, drop_rate)
+        check_description(dims, widths, units, groups, in_chans, drop_rate)
         check_head(num_classes, global_pool)
         check_norm_statistics(norm_statistics)
         check_flag('freeze_dynamic', freeze_dynamic)
-        _check_adapter(adapter, num_iterations)
+        check_adapter(
+            adapter, num_iterations, [name for name in inspect.signature(MFNet).parameters if name != 'adapter']
+        )
         self.dims, self.num_classes, self.in_chans, self.global_pool = dims, num_classes, in_chans, global_pool
         self.num_features = self.head_hidden_size = widths[-1]
         self.input_size = check_input_size(dims, input_size)
@@ -135,8 +142,9 @@ class MFNet(TimmMethods, nn.Module):
         if num_iterations is not None:
             check_num_iterations(num_iterations)
             adapter = {name: value for name, value in adapter.items() if value is not None}
-            pooling: Dict[str, Any] = {} if adapter.get('adapter') == 'global' else _POOLING[dims]
-            self._make_last_unit_recurrent(num_iterations, norm_statistics, freeze_dynamic, **{**pooling, **adapter})
+            if 'pool_kernel' in arguments_of(adapter_kind(adapter.get('adapter', 'paper'))):
+                adapter = {**_POOLING[dims], **adapter}
+            self._make_last_unit_recurrent(num_iterations, norm_statistics, freeze_dynamic, **adapter)
 
     def _make_last_unit_recurrent(self, num_iterations, norm_statistics, freeze_dynamic, **adapter):
         name, unit = list(self.conv5.named_children())[-1]
@@ -158,6 +166,11 @@ class MFNet(TimmMethods, nn.Module):
         with torch.no_grad():
             x = torch.empty(1, self.in_chans, *self.input_size, device='meta')
             return tuple(ghost._stages(x).shape[1:])
+
+    def become_plain(self) -> None:
+        """Says that the last unit and the tail are plain, once their wrappers are gone."""
+        self._num_iterations = None
+        self.is_recurrent = False  # type: ignore[misc]
 
     @property
     def recurrent_block(self) -> Optional[AdaptiveRecurrentBlock]:
@@ -227,50 +240,34 @@ class MFNet(TimmMethods, nn.Module):
         a tuple of one."""
         return tuple(self.forward_head(f) for f in self.forward_feature_iterates(x))
 
+    @torch.jit.unused
+    @torch.no_grad()
+    def early_exit(self, x: Tensor, threshold: float) -> Tuple[Tensor, Tensor]:
+        """Samples whose iterate is confident leave the batch, see
+        :meth:`~kaizen_mm.surgery.RecurrentNetwork.early_exit`."""
+        check_early_exit(self, threshold)
+        if not self.num_classes:
+            raise ValueError('early_exit: the network must give scores, but it was built with num_classes=0')
+        return exited(self.exit_passes(x, head=self.forward_head), threshold)
+
+    @torch.jit.unused
+    def exit_passes(self, x: Tensor, entries_per_sample: int = 1, head: Any = None) -> Any:
+        """The feature maps of the iterates one by one, for fewer and fewer samples, or what ``head`` makes of them.
+        ``entries_per_sample`` is that of :class:`~kaizen_mm.surgery.RecurrentNetwork`."""
+        u = self.maxpool(self.conv1(channels_last_on_cpu(x)))
+        for stage in (self.get_submodule(name) for name in STAGES[1:-1]):
+            u = stage(u)
+
+        def after(y, index):
+            with attribute_set(self.tail, 'first_iterate', index):
+                features = self.tail([y])[-1]
+            return features if head is None else head(features)
+
+        return BlockPasses(self.recurrent_block, self.conv5[:-1](u), after)
+
     def forward(self, x: Tensor) -> Tensor:
         """The logits of the last iterate."""
         return self.forward_head(self.forward_features(x))
-
-
-def _check_description(dims, widths, units, groups, in_chans, drop_rate):
-    check_int('dims', dims, 2, 3)
-    check_shape('widths', widths, 'one per stage', length=4)
-    check_shape('units', units, 'one per stage', length=4)
-    # the first group convolution of a stage has the stage's input channels
-    if not (is_int(groups) and groups > 0) or any(c % groups for c in (16, *widths)) or any(w % 4 for w in widths):
-        raise ValueError(
-            f'groups must divide 16 (channels of the stem) and all widths, and 4 must divide '
-            f'all widths; got groups={groups!r}, widths={tuple(widths)}'
-        )
-    check_int('in_chans', in_chans)
-    check_number('drop_rate', drop_rate, 0, 1)
-
-
-def _check_adapter(adapter, num_iterations):
-    """Of the arguments that MFNet does not have itself, those of WeightAdapter are left."""
-    known = [
-        name
-        for name, parameter in inspect.signature(WeightAdapter).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    unknown = sorted(set(adapter) - set(known))
-    if unknown:
-        own = [name for name in inspect.signature(MFNet).parameters if name != 'adapter']
-        raise TypeError(
-            f'unknown arguments {unknown}; MFNet takes {", ".join(own)}, and with num_iterations {", ".join(known)}'
-        )
-    if adapter and num_iterations is None:
-        raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
-
-
-def check_input_size(dims: int, input_size: Optional[Sequence[int]]) -> Tuple[int, ...]:
-    """``(H, W)`` or ``(T, H, W)``, by default 224x224 with 16 frames; raises ValueError for anything else."""
-    value = size(dims, 16, 224) if input_size is None else input_size
-    if not isinstance(value, (tuple, list)) or len(value) != dims or not all(is_int(v) and v > 0 for v in value):
-        raise ValueError(
-            f'input_size must be {dims} positive ints, {"(H, W)" if dims == 2 else "(T, H, W)"}, got {input_size!r}'
-        )
-    return tuple(value)
 
 
 def _init_weights(module):

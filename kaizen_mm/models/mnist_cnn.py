@@ -8,17 +8,21 @@ recurrent network.
 
 from typing import Optional, Sequence, Tuple
 
+import torch
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_int, check_shape
 from kaizen_mm.layers import AdaptiveRecurrentBlock
+from kaizen_mm.layers.adapters import adapter_kind, arguments_of
+from kaizen_mm.layers.early_exit import BlockPasses, check_early_exit, exited
+from kaizen_mm.layers.fast_weight_methods import FastWeightMethods
 
 
 def _conv(in_channels: int, out_channels: int, padding: int = 0) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 5, padding=padding, bias=False), nn.ReLU())
 
 
-class MnistCNN(nn.Module):
+class MnistCNN(FastWeightMethods, nn.Module):
     """880 parameters; 5,680 with ``h``.
 
     Args:
@@ -27,8 +31,8 @@ class MnistCNN(nn.Module):
         units: Of the fully connected layer. Default 10.
         num_iterations: None (default) for the plain network; ``K`` for one whose layer ``fc1`` runs K
             times. With 1 it is the plain one.
-        adapter: Further arguments of :class:`~kaizen_mm.layers.WeightAdapter`; ``shared_rows`` is False
-            by default, a full layer, but with ``adapter='global'``.
+        adapter: Further arguments of :func:`~kaizen_mm.layers.build_adapter`. ``shared_rows``, which the
+            paper's alone has, is False by default: a full layer.
 
     Shape:
         ``[N, 1, 28, 28] -> [N, num_classes]``, the last iterate's logits.
@@ -55,20 +59,36 @@ class MnistCNN(nn.Module):
         self.fc1: nn.Module = nn.Linear(16 * second, units, bias=False)
         self.fc2 = nn.Linear(units, num_classes, bias=False)
         if num_iterations is not None:
+            if 'shared_rows' in arguments_of(adapter_kind(adapter.get('adapter', 'paper'))):
+                adapter = {'shared_rows': False, **adapter}
             self.fc1 = AdaptiveRecurrentBlock(
                 self.fc1,
                 dynamic=[''],
                 feedback_shape=(units,),
                 num_iterations=num_iterations,
-                **{'shared_rows': adapter.get('adapter') == 'global', **adapter},
+                **adapter,
             )
         elif adapter:
             raise ValueError(f'num_iterations must be given along with {sorted(adapter)}, got None')
 
+    def _units(self, x: Tensor) -> Tensor:
+        return self.pool2(self.conv2(self.pool1(self.conv1(x)))).flatten(1)
+
+    @torch.no_grad()
+    def early_exit(self, x: Tensor, threshold: float) -> Tuple[Tensor, Tensor]:
+        """Samples whose iterate is confident leave the batch, see
+        :meth:`~kaizen_mm.surgery.RecurrentNetwork.early_exit`."""
+        check_early_exit(self, threshold)
+        return exited(self.exit_passes(x), threshold)
+
+    def exit_passes(self, x: Tensor, entries_per_sample: int = 1) -> BlockPasses:
+        """The logits of the iterates one by one, for fewer and fewer samples: what :meth:`early_exit` runs.
+        ``entries_per_sample`` is that of :class:`~kaizen_mm.surgery.RecurrentNetwork`."""
+        return BlockPasses(self.fc1, self._units(x), lambda y, index: self.fc2(y.relu()))
+
     def forward_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
         """The logits of every iterate; of a plain network a tuple of one."""
-        x = self.pool2(self.conv2(self.pool1(self.conv1(x)))).flatten(1)
-        z = self.fc1(x)
+        z = self.fc1(self._units(x))
         return tuple(self.fc2(iterate.relu()) for iterate in (z if isinstance(z, tuple) else (z,)))
 
     def forward(self, x: Tensor) -> Tensor:

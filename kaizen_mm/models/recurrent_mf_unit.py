@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
+from kaizen_mm.layers.exchanged_class import exchange_class
 from kaizen_mm.layers.increments import forming_is_cheaper
 from kaizen_mm.layers.iterate_statistics import make_norms_indexed, normalized, restore_iterate_statistics
 from kaizen_mm.models.mf_unit import MFUnit, NormActConv
@@ -34,9 +35,9 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
         super().__init__(unit, dynamic=('conv_i1.conv', 'conv_i2.conv'), feedback='conv_m2', **kwargs)
         make_norms_indexed(unit)
         for part in unit.children():
-            part.__class__ = IndexedNormActConv
+            exchange_class(part, IndexedNormActConv)
         if 'adapter' in self._modules:
-            unit.conv_i2.__class__ = IndexedNormActDynamicConv
+            exchange_class(unit.conv_i2, IndexedNormActDynamicConv)
         self._forms_weights = self._cheaper_formed()
 
     def _cheaper_formed(self) -> List[bool]:
@@ -58,6 +59,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
     def forward(self, u):
         if not torch.jit.is_scripting():
             restore_iterate_statistics(self.wrapped)
+            if self.given is not None:
+                return (self._given_pass(u),)
         if hasattr(self, 'adapter'):
             outputs = self._iterates(self._prepare(u))
         else:
@@ -117,8 +120,8 @@ class RecurrentMFUnit(AdaptiveRecurrentBlock):
             return changes
         return [increments[0] + changes[0], increments[1] + changes[1]]
 
-    def _remember(self, increments):
-        super()._remember([none.plus(increment) for none, increment in zip(self.adapter.initial(), increments)])
+    def _as_increments(self, increments):
+        return [none.plus(increment) for none, increment in zip(self.adapter.initial(), increments)]
 
 
 class RecurrentTail(PerIterate):
@@ -135,7 +138,7 @@ class RecurrentTail(PerIterate):
     def __init__(self, tail: nn.Sequential, num_iterations: int, norm_statistics: str):
         super().__init__(tail, num_iterations, norm_statistics)
         make_norms_indexed(tail)
-        tail.__class__ = IndexedNormAct
+        exchange_class(tail, IndexedNormAct)
 
     def __prepare_scriptable__(self):
         make_norms_indexed(self.wrapped)
@@ -144,10 +147,13 @@ class RecurrentTail(PerIterate):
     def forward(self, iterates: List[Tensor], last_only: bool = False):  # type: ignore[override]
         if not torch.jit.is_scripting():
             restore_iterate_statistics(self.wrapped)
+        first = 0
+        if not torch.jit.is_scripting():
+            first = self.first_iterate
         outputs: List[Tensor] = []
         for i in range(len(iterates)):
             if not last_only or i + 1 == len(iterates):
-                outputs.append(self.wrapped(iterates[i], index=i))
+                outputs.append(self.wrapped(iterates[i], index=first + i))
         if torch.jit.is_scripting():
             return outputs
         else:

@@ -143,9 +143,8 @@ class TimmMethods(_Network):
         return take
 
 
-def take_indices(indices: Union[int, Sequence[int], None]) -> List[int]:
-    """Which of the five maps: None for all, an int for the last n, or ints, negative ones from the end."""
-    count = len(STAGES)
+def take_indices(indices: Union[int, Sequence[int], None], count: int = len(STAGES)) -> List[int]:
+    """Which of ``count`` maps: None for all, an int for the last n, or ints, negative ones from the end."""
     if indices is None:
         indices = count
     if isinstance(indices, int) and is_int(indices):

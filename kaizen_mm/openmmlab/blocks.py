@@ -1,21 +1,34 @@
 """The adaptive recurrent block and the kaizen loss in mmengine's registry, where all of OpenMMLab finds them."""
 
 from contextlib import contextmanager
-from typing import Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModule, initialize
 from mmengine.registry import MODELS
 from torch import nn
 
-from kaizen_mm.arguments import check_int, check_shape
+from kaizen_mm.arguments import check_flag, check_int, check_shape
 from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate
+from kaizen_mm.layers.adapters import adapter_kind, any_size_adapters
 from kaizen_mm.layers.evaluation import evaluation
 from kaizen_mm.layers.iterate_statistics import IterateStatistics
 from kaizen_mm.losses import KaizenLoss
-from kaizen_mm.models.surgery import RecurrentNetwork
+from kaizen_mm.models.contexts import DepthwiseContext, PositionAttention
+from kaizen_mm.openmmlab.training.passed_over import check_not_passed_over
+from kaizen_mm.surgery.input_adapted import InputAdaptedNetwork
+from kaizen_mm.surgery.network import RecurrentNetwork
 
-MODELS.register_module(module=KaizenLoss)
+for _module in (KaizenLoss, DepthwiseContext, PositionAttention):
+    MODELS.register_module(module=_module)
+
+
+def build_contexts(contexts: Sequence[Optional[dict]]) -> List[Optional[nn.Module]]:
+    """The modules of a BagNet's ``contexts``, each a config or None; ``type`` may be any class by its whole name, such
+    as ``'timm.layers.SqueezeExcite'``."""
+    if not isinstance(contexts, (tuple, list)):
+        raise ValueError(f'contexts must be a list of configs or None, one for each block, got {contexts!r}')
+    return [MODELS.build(context) if isinstance(context, dict) else context for context in contexts]
 
 
 @MODELS.register_module(name='AdaptiveRecurrentBlock')
@@ -35,11 +48,14 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
 
     Args:
         backbone: Config of the backbone.
-        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``. With ``adapter='global'``,
-            which takes any, it may be left out: then the backbone is tried with a few usual shapes.
+        input_shape: Shape of one input, such as ``(3, 224, 224)`` or ``(3, 8, 224, 224)``. With an
+            adapter that takes any size, ``'global'``, ``'slots'`` or ``'experts'``, it may be left out: then the
+            backbone is tried with a few usual shapes.
         input_batch: How many inputs are tried at construction. Default 1; for backbones that want frames in the
             batch (TSM) a multiple of the number of frames.
         num_iterations: ``K``. With 1 it is the plain backbone.
+        last_iterate: Whether it yields what the backbone would, of the last iterate, in place of the tuple; for heads
+            of others, such as the one that mmaction2's ``clip_feature_extraction.py`` puts in. Default False.
         init_cfg: As in mmengine.
         kwargs: ``block``, ``dynamic``, ``feedback`` and so on, see :class:`~kaizen_mm.models.RecurrentNetwork`.
 
@@ -53,13 +69,15 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
         input_shape: Optional[Sequence[int]] = None,
         num_iterations: int = 2,
         input_batch: int = 1,
+        last_iterate: bool = False,
         init_cfg: Optional[dict] = None,
         **kwargs,
     ):
-        if input_shape is None and kwargs.get('adapter') != 'global':
+        check_flag('last_iterate', last_iterate)
+        if input_shape is None and not adapter_kind(kwargs.get('adapter', 'paper')).any_size:
             raise ValueError(
-                "input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is 'global'; got "
-                'None'
+                'input_shape must be the shape of one input, such as (3, 224, 224), unless adapter is one of '
+                f'{tuple(any_size_adapters())}; got None'
             )
         check_int('input_batch', input_batch)
         if input_shape is not None:
@@ -75,7 +93,7 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
         super().__init__(
             network, num_iterations=num_iterations, example_input=_noise(input_batch, input_shape), **kwargs
         )
-        self.init_cfg = init_cfg
+        self.last_iterate, self.init_cfg = last_iterate, init_cfg
 
     def init_weights(self) -> None:
         """As the plain backbone does it; the later iterates' norm statistics become those of the first."""
@@ -111,9 +129,50 @@ class AdaptiveRecurrentBackbone(RecurrentNetwork, BaseModule):
                 if self.span is not None:
                     self.span.put(self.wrapped, block)
 
-    def forward(self, *args, **kwargs) -> tuple:
+    def forward(self, *args, **kwargs) -> Union[tuple, torch.Tensor]:
+        if self.training:
+            check_not_passed_over()
         iterates = self.forward_iterates(*args, **kwargs)
+        if self.last_iterate:
+            return iterates[-1]
         return Iterates(Iterates(y) if type(y) is tuple else y for y in iterates)
+
+
+@MODELS.register_module()
+class InputAdaptedBackbone(InputAdaptedNetwork, BaseModule):
+    """Any backbone some of whose layers have weights that ``h`` rewrites in one pass, from each layer's own input;
+    yields a tuple of one iterate, as :class:`AdaptiveRecurrentBackbone` with ``num_iterations=1`` does.
+
+    Args:
+        backbone: Config of the backbone.
+        dynamic: Names of the layers.
+        input_shape: Shape of one input, such as ``(3, 224, 224)``.
+        last_iterate: As in :class:`AdaptiveRecurrentBackbone`: True for what the backbone gives in place of a tuple of
+            it, which is what a recurrent backbone around this one needs. Default False.
+        init_cfg: As in mmengine.
+        kwargs: Options of :func:`~kaizen_mm.layers.adapters.build_adapter`.
+
+    Raises:
+        ValueError: An argument that cannot be used, named with what would be accepted.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        dynamic: Sequence[str],
+        input_shape: Sequence[int],
+        last_iterate: bool = False,
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
+        check_flag('last_iterate', last_iterate)
+        check_shape('input_shape', input_shape, 'of one input')
+        super().__init__(MODELS.build(backbone), dynamic, _noise(1, input_shape), **kwargs)
+        self.last_iterate, self.init_cfg = last_iterate, init_cfg
+
+    def forward(self, *args, **kwargs):
+        result = super().forward(*args, **kwargs)
+        return result if self.last_iterate else Iterates((result,))
 
 
 class Iterates(tuple):

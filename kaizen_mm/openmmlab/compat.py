@@ -1,24 +1,50 @@
-"""Work-arounds for faults of the OpenMMLab releases on the package registry.
+"""What this package changes in other packages when it is imported, beyond their registries: three functions.
 
-One small function per fault, with where it is discussed and the versions it is for. Each
-leaves a release without the fault alone. They are applied by ``import kaizen_mm``.
+Each is for a fault of the OpenMMLab releases on the package registry that no socket reaches. It says where the fault is
+discussed and which versions have it, and leaves a release without it alone. docs/developers.md has them as a table.
+:func:`undo` takes back what can be.
 """
 
-import atexit
 import functools
 import importlib.util
 import os
 import pickle
 import sys
 import types
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
-from mmengine.dist import is_main_process
 
 from kaizen_mm.checkpoint_files import read_checkpoint
-from kaizen_mm.files import write_bytes
+
+_changes = ExitStack()
+_done = set()
+
+
+def undo() -> None:
+    """Puts back what was replaced, for programs that want the other packages as they were; the stand-in for ``drn``
+    stays, as what has been imported with it does."""
+    _changes.close()
+    _done.clear()
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    _changes.enter_context(mock.patch.object(owner, name, value))
+
+
+def _once(function):
+    """A function that does something the first time that it is called."""
+
+    @functools.wraps(function)
+    def call() -> None:
+        if function.__name__ not in _done:
+            _done.add(function.__name__)
+            function()
+
+    return call
 
 
 def provide_drn() -> None:
@@ -49,16 +75,20 @@ def provide_drn() -> None:
     sys.modules.update({name: package, f'{name}.drn': module})
 
 
+@_once
 def read_checkpoints_safely() -> None:
-    """Reads mmengine's own checkpoints, and those of others, with ``weights_only=True``.
+    """Reads mmengine's own checkpoints, and those of others, with ``weights_only=True``, and runs no text of theirs.
 
-    mmengine 0.10.7 calls ``torch.load`` without arguments: from torch 2.6 on, its own
-    checkpoints are then refused, as they hold log buffers and NumPy scalars
-    (https://github.com/open-mmlab/mmengine/issues/1655); downloads are unpickled without
-    restriction in all versions. Here the harmless types are allowed by name, and anything
-    else is refused with an error that names the file.
+    mmengine 0.10.7 calls ``torch.load`` without arguments. From torch 2.6 on, its own checkpoints are then refused, as
+    they hold log buffers and NumPy scalars (https://github.com/open-mmlab/mmengine/issues/1655). Downloads are
+    unpickled without restriction in all versions. Here the harmless types are allowed by name, and anything else is
+    refused with an error that names the file.
+
+    ``mmengine.infer.BaseInferencer`` without ``model`` evaluates the config in a checkpoint, which is Python, and
+    builds what it says, which can be any class at hand (``infer/infer.py``). Here it wants its config given.
     """
     import numpy as np
+    from mmengine.infer import BaseInferencer
     from mmengine.logging import HistoryBuffer
     from mmengine.runner import checkpoint
 
@@ -69,26 +99,25 @@ def read_checkpoints_safely() -> None:
         return getattr(owner, name)
 
     dtypes = {type(np.dtype(kind)) for kind in 'bBhHiIlLqQefd?'}
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            (statistics_method, 'builtins.getattr'),
-            np.ndarray,
-            np.dtype,
-            *dtypes,
-            np.zeros(1).__reduce__()[0],
-            np.float64(0).__reduce__()[0],
-        ]
-    )
+    allowed = [
+        HistoryBuffer,
+        (statistics_method, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        np.zeros(1).__reduce__()[0],
+        np.float64(0).__reduce__()[0],
+    ]
+    _changes.enter_context(torch.serialization.safe_globals(allowed))
 
-    @checkpoint.CheckpointLoader.register_scheme(prefixes='', force=True)
+    loader = checkpoint.CheckpointLoader
+    of_mmengine, load_any, init_model = loader._schemes[''], loader.load_checkpoint, BaseInferencer._init_model
+
     def load_from_local(filename, map_location=None):
         return read_checkpoint(filename, map_location)
 
-    if isinstance(checkpoint.load_url, functools.partial):
-        return
-    checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
-    load_any = checkpoint.CheckpointLoader.load_checkpoint
+    loader.register_scheme('', load_from_local, force=True)
+    _changes.callback(loader.register_scheme, '', of_mmengine, force=True)
 
     @functools.wraps(load_any)
     def load_checkpoint(*args, **kwargs):
@@ -96,7 +125,19 @@ def read_checkpoints_safely() -> None:
         with mock.patch.object(torch, 'load', _load_whole):
             return _without_config(load_any(*args, **kwargs))
 
-    checkpoint.CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
+    @functools.wraps(init_model)
+    def init(self, cfg, weights, device='cpu'):
+        if not cfg:
+            raise ValueError(
+                f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, '
+                'write meta["cfg"] of kaizen_mm.checkpoint_files.read_checkpoint(...) to a .py file and read it '
+                'before you pass it on'
+            )
+        return init_model(self, cfg, weights, device)
+
+    _replace(loader, 'load_checkpoint', staticmethod(load_checkpoint))
+    _replace(checkpoint, 'load_url', functools.partial(checkpoint.load_url, weights_only=True))
+    _replace(BaseInferencer, '_init_model', init)
 
 
 def _load_whole(file, map_location=None, **kwargs):
@@ -114,114 +155,7 @@ def _without_config(checkpoint):
     return checkpoint
 
 
-def keep_configs_out_of_checkpoints() -> None:
-    """Inferencers are given their config: none is made of the text that a checkpoint holds.
-
-    ``mmengine.infer.BaseInferencer`` without ``model`` evaluates the text, which is Python, and
-    builds what it says, which can be any class at hand (mmengine 0.10.7, ``infer/infer.py``).
-    """
-    from mmengine.infer import BaseInferencer
-
-    if hasattr(BaseInferencer._init_model, '__wrapped__'):
-        return
-    init_model = BaseInferencer._init_model
-
-    @functools.wraps(init_model)
-    def init(self, cfg, weights, device='cpu'):
-        if not cfg:
-            raise ValueError(
-                f'model must be a config: the one in the checkpoint {weights} is code, which is not run. To use it, '
-                'write meta["cfg"] of kaizen_mm.checkpoint_files.read_checkpoint(...) to a .py file and read it '
-                'before you pass it on'
-            )
-        return init_model(self, cfg, weights, device)
-
-    BaseInferencer._init_model = init
-
-
-def write_whole_files() -> None:
-    """What mmengine writes through its file backend, and ``last_checkpoint``, is written whole or not at all.
-
-    mmengine 0.10.7 truncates files before it writes them, removes the oldest checkpoint before it writes the new one
-    (``hooks/checkpoint_hook.py``), and removes the best checkpoint by a path that a checkpoint gives, which may
-    lie outside the folder of this training.
-    """
-    from mmengine.fileio import LocalBackend
-    from mmengine.hooks import CheckpointHook
-
-    if hasattr(CheckpointHook.before_train, '__wrapped__'):
-        return
-
-    def put(self, obj, filepath):
-        write_bytes(Path(filepath), obj)
-
-    def put_text(self, obj, filepath, encoding='utf-8'):
-        self.put(obj.encode(encoding), filepath)
-
-    LocalBackend.put, LocalBackend.put_text = put, put_text
-    before_train = CheckpointHook.before_train
-
-    @functools.wraps(before_train)
-    def before(self, runner):
-        # the numbers of the checkpoints to be removed come from the one that was resumed from, and from no other run
-        if not runner._resume:
-            runner.message_hub.runtime_info.pop('keep_ckpt_ids', None)
-        if 'keep_ckpt_ids' in runner.message_hub.runtime_info:
-            ids = runner.message_hub.get_info('keep_ckpt_ids')
-            runner.message_hub.update_info('keep_ckpt_ids', [i for i in ids if isinstance(i, int)])
-        before_train(self, runner)
-        if self.save_best:
-            for info in [key for key in runner.message_hub.runtime_info if key.startswith('best_ckpt')]:
-                _keep_to_folder(self, runner, info)
-
-    CheckpointHook.before_train, CheckpointHook._save_checkpoint_with_step = before, _save_then_remove
-
-
-def _keep_to_folder(hook, runner, info: str) -> None:
-    """The best checkpoint of an earlier run is looked for, and later removed, in the folder of this one only."""
-    path = runner.message_hub.get_info(info)
-    path = path and hook.file_backend.join_path(hook.out_dir, os.path.basename(path))
-    runner.message_hub.update_info(info, path)
-    if info == 'best_ckpt' and hasattr(hook, 'best_ckpt_path'):
-        hook.best_ckpt_path = path
-    elif hasattr(hook, 'best_ckpt_path_dict'):
-        hook.best_ckpt_path_dict[info[len('best_ckpt_') :]] = path
-
-
-def _save_then_remove(self, runner, step, meta) -> None:
-    """In place of ``CheckpointHook._save_checkpoint_with_step``."""
-    outdated = None
-    if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:  # the best one is saved in the same step
-        if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-            outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
-        self.keep_ckpt_ids.append(step)
-        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-    name = self.filename_tmpl.format(step)
-    self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
-    runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-    runner.save_checkpoint(
-        self.out_dir,
-        name,
-        self.file_client_args,
-        save_optimizer=self.save_optimizer,
-        save_param_scheduler=self.save_param_scheduler,
-        meta=meta,
-        by_epoch=self.by_epoch,
-        backend_args=self.backend_args,
-        **self.args,
-    )
-    if not is_main_process():
-        return
-    write_bytes(Path(runner.work_dir, 'last_checkpoint'), str(self.last_ckpt).encode())
-    if outdated in (None, name):
-        return
-    path = self.file_backend.join_path(self.out_dir, outdated)
-    if self.file_backend.isfile(path):
-        self.file_backend.remove(path)
-    elif self.file_backend.isdir(path):
-        self.file_backend.rmtree(path)
-
-
+@_once
 def infer_with_classifiers_of_configs() -> None:
     """``mmpretrain.inference_model`` with a classifier that was built from a config.
 
@@ -234,8 +168,6 @@ def infer_with_classifiers_of_configs() -> None:
     from mmpretrain.models import ImageClassifier
 
     stock = apis.inference_model
-    if hasattr(stock, '__wrapped__'):
-        return
 
     @functools.wraps(stock)
     def inference_model(model, *args, **kwargs):
@@ -245,50 +177,4 @@ def infer_with_classifiers_of_configs() -> None:
         return ImageClassificationInferencer(model, **settings)(*args, **kwargs)[0]
 
     for module in (mmpretrain, apis, sys.modules['mmpretrain.apis.model']):
-        module.inference_model = inference_model
-
-
-def distribute_without_gpu() -> None:
-    """Distributed training on CPUs: gloo where there is no accelerator.
-
-    mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend, and passes ``device_ids`` to
-    the model wrapper (``dist/utils.py``, ``runner/runner.py``). It never ends the process group, and gloo's threads now
-    and then abort a process that ends with it (https://github.com/pytorch/pytorch/pull/179291).
-    """
-    import mmengine.dist.utils as dist_utils
-    from mmengine.device import get_device
-    from mmengine.model import MMDistributedDataParallel
-
-    if getattr(MMDistributedDataParallel, '_works_without_gpu', False):
-        return
-
-    def with_gloo(init):
-
-        @functools.wraps(init)
-        def init_dist(backend, *args, **kwargs):
-            if get_device() != 'cpu':
-                return init(backend, *args, **kwargs)
-            atexit.register(_destroy_process_group)
-            with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
-                return init('gloo', *args, **kwargs)
-
-        return init_dist
-
-    for name in ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm'):
-        setattr(dist_utils, name, with_gloo(getattr(dist_utils, name)))
-
-    wrap = MMDistributedDataParallel.__init__
-
-    @functools.wraps(wrap)
-    def init(self, module, *args, **kwargs):
-        if get_device() == 'cpu':
-            kwargs['device_ids'] = None
-        wrap(self, module, *args, **kwargs)
-
-    MMDistributedDataParallel.__init__ = init
-    MMDistributedDataParallel._works_without_gpu = True
-
-
-def _destroy_process_group() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+        _replace(module, 'inference_model', inference_model)

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from kaizen_mm.arguments import check_flag, check_number
 from kaizen_mm.data.file_check import file_fault
 from kaizen_mm.data.lists import Entry, read_list, repeats
+from kaizen_mm.openmmlab.named_configs import set_by_environment
 
 
 class FileDataset:
@@ -76,7 +77,14 @@ class FileDataset:
             FileNotFoundError: There is no such list.
             ValueError: It has faults, see :func:`kaizen_mm.data.lists.read_list`.
         """
-        entries = read_list(self.read_content(), self.ann_file, num_classes, delimiter)
+        content = self.read_content()
+        try:
+            entries = read_list(content, self.ann_file, num_classes, delimiter)
+        except ValueError as error:
+            variable = set_by_environment(num_classes)
+            if not variable or 'num_classes' not in str(error):
+                raise
+            raise ValueError(f'{error}. num_classes is {num_classes}{variable}') from error
         again = repeats(entries)
         if again:
             print_log(

@@ -1,67 +1,56 @@
-"""The configs of this package by name: ``Config.fromfile('kaizen_mm::kaizen_mfnet_ucf101.py')``.
+"""Configs of this package by name: ``load_config('kaizen_mm::kaizen_mfnet_ucf101.py')``.
 
-They lie where OpenMMLab's packages keep theirs, under ``.mim/configs`` of the installed package. mmengine 0.10.7 finds
-those of its own packages only (``MODULE2PACKAGE`` in ``config/utils.py``), those in folders only, and in ``_base_`` and
-``mmengine.hub.get_config`` only; here names that start with ``kaizen_mm::`` are found in all three places.
+mmengine 0.10.7 knows the names of its own packages only (``MODULE2PACKAGE`` in ``config/utils.py``). The commands of
+this package and its runner read configs here, in which ``_base_`` may be such a name too.
 """
 
-import difflib
-import functools
+import os
 from pathlib import Path
+from typing import Optional, Union
+from unittest import mock
 
-import mmengine.hub
 from mmengine.config import Config
 
-PREFIX = 'kaizen_mm::'
-CONFIGS = Path(__file__).resolve().parent.parent / '.mim' / 'configs'
+from kaizen_mm.config_files import PREFIX, config_path
+
+CLASSES = ('KAIZEN_IMAGE_CLASSES', 'KAIZEN_LIST_CLASSES')  # variables of the environment
 
 
-def config_path(name: str) -> str:
-    """The file of a config of this package.
+def check_environment() -> None:
+    """Raises:
+    ValueError: A variable that configs read as a number of classes is no int of at least 1.
+    """
+    for name in CLASSES:
+        value = os.environ.get(name)
+        if value is not None and not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise ValueError(f'{name} in the environment must be the number of classes, an int >= 1, got {value!r}')
+
+
+def set_by_environment(num_classes: Optional[int]) -> str:
+    """For errors: the variable of the environment that has set a number of classes, in brackets, or nothing."""
+    names = [name for name in CLASSES if os.environ.get(name) == str(num_classes)]
+    return f' ({" or ".join(names)} in the environment)' if names else ''
+
+
+def load_config(name: Union[str, Path], **kwargs) -> Config:
+    """As mmengine's ``Config.fromfile``, which it leaves as it is.
 
     Args:
-        name: ``kaizen_mm::`` and the path in the folder of configs, such as ``kaizen_mm::kaizen_mfnet_ucf101.py``.
+        name: A file, or ``kaizen_mm::`` and the path in the folder of configs. So are the names in ``_base_``.
+        kwargs: Those of ``Config.fromfile``.
 
     Raises:
-        FileNotFoundError: There is none of that name.
+        FileNotFoundError: There is no such file or config; similar names are given.
+        ValueError: A variable of the environment that configs read as a number of classes is none.
     """
-    relative = name.removeprefix(PREFIX)
-    path = CONFIGS / relative
-    if not path.is_file():
-        names = [str(file.relative_to(CONFIGS)) for file in CONFIGS.rglob('*.py')]
-        near = difflib.get_close_matches(relative, names, n=3)
-        raise FileNotFoundError(
-            f'kaizen_mm has no config {relative!r}'
-            + (f'; near it: {", ".join(near)}' if near else f'; they are in {CONFIGS}')
-        )
-    return str(path)
+    check_environment()
+    of_mmengine = Config._get_cfg_path
 
-
-def find_by_name() -> None:
-    """Lets mmengine find them."""
-    if hasattr(Config.fromfile, '__wrapped__'):
-        return
-    from_file, base_path, get_config = Config.fromfile, Config._get_cfg_path, mmengine.hub.get_config
-
-    @functools.wraps(from_file)
-    def fromfile(filename, *args, **kwargs):
-        if str(filename).startswith(PREFIX):
-            filename = config_path(filename)
-        return from_file(filename, *args, **kwargs)
-
-    @functools.wraps(base_path)
-    def get_base_path(cfg_path, filename):
+    def base_path(cfg_path: str, filename: str) -> tuple:
         if cfg_path.startswith(PREFIX):
             return config_path(cfg_path), None  # without a scope: the types in it are those of its default_scope
-        return base_path(cfg_path, filename)
+        return of_mmengine(cfg_path, filename)
 
-    @functools.wraps(get_config)
-    def get_config_by_name(cfg_path, pretrained=False):
-        if not cfg_path.startswith(PREFIX):
-            return get_config(cfg_path, pretrained)
-        if pretrained:
-            raise ValueError(f'pretrained must be False: there are no published weights of {cfg_path}')
-        return Config.fromfile(cfg_path)
-
-    Config.fromfile, Config._get_cfg_path = staticmethod(fromfile), staticmethod(get_base_path)
-    mmengine.hub.get_config = mmengine.hub.hub.get_config = get_config_by_name
+    # while this file is read
+    with mock.patch.object(Config, '_get_cfg_path', staticmethod(base_path)):
+        return Config.fromfile(config_path(str(name)) if str(name).startswith(PREFIX) else name, **kwargs)

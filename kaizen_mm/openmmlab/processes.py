@@ -4,13 +4,20 @@ What rank 0 alone sees, such as a folder that the other machines do not have, is
 everywhere, and a failure ends all processes instead of leaving some to wait.
 """
 
-import functools
+import atexit
 import hashlib
-from typing import Any, Callable
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, Optional
+from unittest import mock
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, MMDistributedDataParallel, is_model_wrapper
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.runner.checkpoint import _load_checkpoint
+
+from kaizen_mm.folder_lock import locked_folder
 
 
 def on_rank_zero(function: Callable, *args, **kwargs) -> Any:
@@ -35,25 +42,67 @@ def on_rank_zero(function: Callable, *args, **kwargs) -> Any:
     return answer[0]
 
 
-def read_checkpoints_on_rank_zero() -> None:
-    """Where there are several processes, mmengine's runner gets local checkpoints from rank 0.
+@contextmanager
+def locked_on_rank_zero(folder: str, announce: Callable[[str], None]) -> Iterator[None]:
+    """Rank 0 has locked a folder, see :func:`kaizen_mm.folder_lock.locked_folder`. Every rank must enter it."""
+    with ExitStack() as stack:
+        on_rank_zero(_enter, stack, folder, announce)
+        yield
 
-    mmengine 0.10.7 has every process read the file itself, which a machine without rank 0's folder cannot.
-    Addresses with a scheme keep mmengine's own way.
+
+def _enter(stack: ExitStack, folder: str, announce) -> None:
+    stack.enter_context(locked_folder(folder, announce))
+
+
+def read_on_rank_zero(filename: str, map_location: Any, logger: Any) -> Any:
+    """A checkpoint as mmengine reads it; of several processes rank 0 alone reads a local file, which a machine without
+    rank 0's folder could not. Addresses with a scheme keep mmengine's own way.
     """
-    from mmengine.runner import runner
+    if get_world_size() == 1 or '://' in str(filename):
+        return _load_checkpoint(filename, map_location, logger)
+    return on_rank_zero(_load_checkpoint, filename, 'cpu', logger)
 
-    if hasattr(runner._load_checkpoint, '__wrapped__'):
+
+@contextmanager
+def gloo_without_gpu(env_cfg: dict) -> Iterator[dict]:
+    """The environment for processes to find each other in: gloo where there is no accelerator.
+
+    mmengine 0.10.7 calls ``torch.cuda.set_device`` in ``init_dist`` whatever the backend (``dist/utils.py``). It never
+    ends the process group, and gloo's threads now and then abort a process that ends with it
+    (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    if get_device() != 'cpu':
+        yield env_cfg
         return
-    load = runner._load_checkpoint
+    with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
+        yield {**env_cfg, 'dist_cfg': {**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'}}
+    if get_world_size() > 1:
+        atexit.register(_destroy_process_group)
 
-    @functools.wraps(load)
-    def load_checkpoint(filename, map_location=None, logger=None):
-        if get_world_size() == 1 or '://' in str(filename):
-            return load(filename, map_location, logger)
-        return on_rank_zero(load, filename, 'cpu', logger)
 
-    runner._load_checkpoint = load_checkpoint
+def _destroy_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@MODEL_WRAPPERS.register_module(force=True)
+class CpuDistributedDataParallel(MMDistributedDataParallel):
+    """mmengine's ``MMDistributedDataParallel`` without ``device_ids``, which its runner gives on a CPU as well."""
+
+    def __init__(self, module, *args, **kwargs):
+        kwargs['device_ids'] = None
+        super().__init__(module, *args, **kwargs)
+
+
+def wrapper_config(given: Optional[dict], find_unused_parameters: bool) -> Optional[dict]:
+    """``model_wrapper_cfg`` of a runner; where there is no accelerator, with the wrapper that needs none."""
+    if get_device() != 'cpu':
+        return given
+    wrapper = dict(given or dict(broadcast_buffers=False, find_unused_parameters=find_unused_parameters))
+    stock = 'MMDistributedDataParallel'
+    if wrapper.get('type', stock) in (stock, f'mmengine.{stock}', MMDistributedDataParallel):
+        wrapper['type'] = CpuDistributedDataParallel.__name__
+    return wrapper
 
 
 def check_same_weights(model: torch.nn.Module) -> None:
@@ -80,5 +129,8 @@ def check_same_weights(model: torch.nn.Module) -> None:
 
 
 def unwrapped(model):
-    """The model inside the wrapper that distributed training puts around it; any other as it is."""
-    return model.module if is_model_wrapper(model) else model
+    """The model inside the wrappers that distributed training and tests on several views put around it; any other as
+    it is."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

@@ -6,7 +6,9 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
+from kaizen_mm.calibration import Curve, exit_curve, passes_at
 from kaizen_mm.introspection import RecurrenceReport
+from kaizen_mm.uncertainty import Step, paired_by_sample
 
 CONFIDENCE = 0.95
 
@@ -19,19 +21,13 @@ class Interval(NamedTuple):
     high: float
 
 
-class Step(NamedTuple):
-    """What a later iterate changes against an earlier one, on the same samples.
+class Exit(NamedTuple):
+    """Early exit at one threshold: ``accuracy``, the mean number of ``passes``, and the ``shares`` of samples that
+    leave after 1, 2, ... of them."""
 
-    ``corrected`` and ``broken`` are numbers of samples, ``gain`` is the difference of the accuracies, ``error`` its
-    standard error (paired), and ``p`` the probability of so uneven a split of the samples that change, or a more uneven
-    one, by chance (McNemar's exact test); 1 where none changes.
-    """
-
-    corrected: int
-    broken: int
-    gain: float
-    error: float
-    p: float
+    accuracy: Interval
+    passes: float
+    shares: List[float]
 
 
 class Outcomes:
@@ -43,7 +39,9 @@ class Outcomes:
         names: The C classes.
         files: Of each sample, for those who want to find it.
         recurrence: What the iterations change over all samples; None of a plain network.
-        pixels: Gives the picture of sample n, ``[H, W, 3]`` (uint8, RGB), where it has no file; or None.
+        pixels: Gives the picture of sample n, ``[H, W, 3]``, or its frames, ``[T, H, W, 3]`` (uint8, RGB), where it has
+            no file; or None.
+        confidences: How sure every iterate is of each sample, ``[N, K]``. Default its largest probability.
 
     Raises:
         ValueError: There is no sample, a label is no class, or a score is not finite.
@@ -57,6 +55,7 @@ class Outcomes:
         files: Sequence[str],
         recurrence: Optional[RecurrenceReport] = None,
         pixels: Callable[[int], Optional[np.ndarray]] = lambda sample: None,
+        confidences: Optional[np.ndarray] = None,
     ):
         labels = np.asarray(labels)
         if scores.ndim != 3 or not len(labels) == len(scores) == len(files) > 0:
@@ -75,6 +74,7 @@ class Outcomes:
         self.recurrence, self.pixels = recurrence, pixels
         self.predictions = scores.argmax(axis=2)  # [N, K]
         self.right = self.predictions == labels[:, None]
+        self.confidences = scores.max(axis=2) if confidences is None else confidences
 
     @property
     def iterates(self) -> int:
@@ -100,12 +100,18 @@ class Outcomes:
 
     def step(self, earlier: int, later: int) -> Step:
         """What iterate ``later`` changes against ``earlier``, both from 0."""
-        before, after = self.right[:, earlier], self.right[:, later]
-        corrected, broken, n = int((~before & after).sum()), int((before & ~after).sum()), len(before)
-        gain = (corrected - broken) / n
-        error = float(np.sqrt(max(corrected + broken - n * gain**2, 0))) / n
-        p = binomtest(corrected, corrected + broken).pvalue if corrected + broken else 1.0
-        return Step(corrected, broken, gain, error, float(p))
+        return paired_by_sample(self.right[:, earlier], self.right[:, later])
+
+    def exit_curve(self) -> Curve:
+        """Accuracy against mean passes, where confident samples leave early."""
+        return exit_curve(self.right, self.confidences)
+
+    def exit_at(self, threshold: float) -> Exit:
+        """Early exit at one threshold."""
+        passes = passes_at(self.confidences, threshold)
+        right = self.right[np.arange(len(passes)), passes - 1]
+        shares = [float((passes == number).mean()) for number in range(1, self.iterates + 1)]
+        return Exit(_interval(right.sum(), len(right)), float(passes.mean()), shares)
 
     def corrected(self) -> np.ndarray:
         """Samples that the first iterate gets wrong and the last one right; the largest gain of the true class

@@ -1,6 +1,6 @@
 """The page of HTML: figures, tables and samples, with nothing beside it."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import List, Optional
 
 import numpy as np
@@ -8,17 +8,28 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kaizen_mm.files import write_lines
 from kaizen_mm.report.outcomes import Outcomes
-from kaizen_mm.report.pictures import accuracy_figure, confusion_figure, thumbnail
+from kaizen_mm.report.pictures import accuracy_figure, confusion_figure, exit_figure, thumbnail
+from kaizen_mm.text import printable
+from kaizen_mm.uncertainty import SURE, Step, iterates_verdict
 
 _CLASSES = 60  # shown in the table of classes; of more classes those that change most
 
 
-def write_report(outcomes: Outcomes, path: Path, title: str, facts: Optional[dict] = None, samples: int = 24) -> None:
+def write_report(
+    outcomes: Outcomes,
+    path: Path,
+    title: str,
+    facts: Optional[dict] = None,
+    samples: int = 24,
+    exit_at: Optional[float] = None,
+) -> None:
     """Writes :func:`render` to a file, whole or not at all."""
-    write_lines(Path(path), [render(outcomes, title, facts, samples)])
+    write_lines(Path(path), [render(outcomes, title, facts, samples, exit_at)])
 
 
-def render(outcomes: Outcomes, title: str, facts: Optional[dict] = None, samples: int = 24) -> str:
+def render(
+    outcomes: Outcomes, title: str, facts: Optional[dict] = None, samples: int = 24, exit_at: Optional[float] = None
+) -> str:
     """The page.
 
     Args:
@@ -26,10 +37,12 @@ def render(outcomes: Outcomes, title: str, facts: Optional[dict] = None, samples
         title: Its heading.
         facts: Names and values that are listed below the heading.
         samples: How many samples that were corrected, and how many that were broken, are shown.
+        exit_at: The threshold of early exit that is marked in its curve. Default none.
     """
     environment = Environment(
         loader=PackageLoader('kaizen_mm.report', '.'),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -45,8 +58,12 @@ def render(outcomes: Outcomes, title: str, facts: Optional[dict] = None, samples
         several=several,
         accuracy=outcomes.accuracy(),
         steps=[outcomes.step(i - 1, i) for i in range(1, outcomes.iterates)],
-        whole=outcomes.step(0, last) if several else None,
+        verdict=iterates_verdict(outcomes.right),
+        helps=several and _helps(outcomes.step(0, last)),
         accuracy_figure=accuracy_figure(outcomes) if several else '',
+        exit_figure=exit_figure(outcomes, exit_at) if several else '',
+        exit_at=exit_at,
+        exit=outcomes.exit_at(exit_at) if several and exit_at is not None else None,
         confusions=[(i + 1, confusion_figure(outcomes, i)) for i in sorted({0, last})],
         classes=_classes(outcomes),
         classes_left_out=max(len(outcomes.names) - _CLASSES, 0),
@@ -55,6 +72,15 @@ def render(outcomes: Outcomes, title: str, facts: Optional[dict] = None, samples
         corrected=_cards(outcomes, outcomes.corrected(), samples),
         broken=_cards(outcomes, outcomes.broken(), samples),
     )
+
+
+def _helps(step: Step) -> bool:
+    return step.gain > 0 and step.p <= SURE
+
+
+def _shown(value):
+    """Text from outside as characters to be seen; what the template has made of it stays."""
+    return printable(value) if isinstance(value, (str, PurePath)) and not hasattr(value, '__html__') else value
 
 
 def _classes(outcomes: Outcomes) -> List[dict]:

@@ -24,6 +24,19 @@ def make_video(path, codec='mpeg4', frames=20, size=(32, 32), pix_fmt='yuv420p',
     return path
 
 
+def part(source, target, start, end):
+    """The frames from start to end of a video whose frames are each coded alone, packet by packet."""
+    with av.open(str(source)) as opened, av.open(str(target), 'w') as made:
+        stream = made.add_stream_from_template(opened.streams.video[0])
+        packets = [packet for packet in opened.demux(opened.streams.video[0]) if packet.size]
+        first = packets[start]
+        for packet in packets[start:end]:
+            packet.pts, packet.dts = packet.pts - first.dts, packet.dts - first.dts
+            packet.stream = stream
+            made.mux(packet)
+    return target
+
+
 def cut(source, target, fraction):
     data = Path(source).read_bytes()
     target.write_bytes(data[: int(len(data) * fraction)])

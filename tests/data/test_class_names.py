@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaizen_mm.data.class_names import names_beside, names_of_folders, read_class_names
+from kaizen_mm.data.class_names import check_same_classes, names_beside, names_of_folders, read_class_names
 
 
 def test_one_name_a_line_with_spaces_and_any_letters(tmp_path):
@@ -18,6 +18,7 @@ def test_one_name_a_line_with_spaces_and_any_letters(tmp_path):
         (b'', 'one class name a line, line 1 is empty'),
         (b'a\n\nb\n', 'line 2 is empty'),
         (b'a\nb\n', 'names.txt names 2 classes, but there are 3'),
+        (b'a\nb\na\n', "has 'a' in line 1 and in line 3"),
         (b'\xff\xfe\x00', 'names.txt is no UTF-8 text'),
     ],
 )
@@ -53,3 +54,8 @@ def test_another_number_of_names_than_folders(tmp_path):
     (tmp_path / 'classes.txt').write_text('a\nb\nc\n')
     with pytest.raises(ValueError, match='names 3 classes, but there are 2'):
         names_of_folders(tmp_path, ['n01', 'n02'])
+
+
+def test_of_another_number_of_classes_those_on_one_side_are_named():
+    with pytest.raises(ValueError, match="Only in train: 'b'. Only in val: 'x', 'y'. The classes must be"):
+        check_same_classes(dict(folders=['a', 'b']), dict(folders=['a', 'x', 'y']), 'train', 'val')

@@ -12,7 +12,7 @@ from kaizen_mm.data import video_readers
 from kaizen_mm.data.file_check import declared_size
 from kaizen_mm.data.reencoding import reencode_video
 from kaizen_mm.data.video_check import check_video, compare
-from kaizen_mm.data.video_readers import READERS, UnreadableVideo, check_reader, open_video
+from kaizen_mm.data.video_readers import READERS, check_reader, open_video
 from tests.data.clips import cut, make_video
 
 # --- damaged videos ---------------------------------------------------------
@@ -115,7 +115,7 @@ def test_hidden_frames(tmp_path):
                 target.mux(packet)
     with pytest.raises(
         ValueError,
-        match=r'decord gives 60 frames, \d+ of them the same as the one before, where 40 are to be '
+        match=r'decord gives 60 frames, \d+ of them the same as the one before, and not the 40 that are to be '
         'shown: cut without re-encoding, or damaged; re-encode it',
     ):
         check_video(tmp_path / 'cut.mp4')
@@ -155,23 +155,6 @@ def test_pipes_and_missing_files(tmp_path):
         check_video(tmp_path / 'none.mp4')
 
 
-@pytest.mark.parametrize('main', [0, 1])
-def test_several_video_streams(tmp_path, main):
-    """The one that the reader takes is compared, wherever it stands."""
-    with av.open(str(tmp_path / 'a.mp4'), 'w') as container:
-        streams = [container.add_stream('libx264', rate=25) for _ in range(2)]
-        for index, stream in enumerate(streams):
-            stream.width, stream.height = (128, 96) if index == main else (32, 32)
-        for number in range(20):
-            for index, stream in enumerate(streams):
-                if number < (20 if index == main else 8):
-                    pixels = np.random.default_rng(number).integers(0, 256, (stream.height, stream.width, 3), np.uint8)
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
-        for stream in streams:
-            container.mux(stream.encode())
-    assert check_video(tmp_path / 'a.mp4') == len(decord.VideoReader(str(tmp_path / 'a.mp4'))) == 20
-
-
 def test_a_cover_picture_first(tmp_path):
     whole = make_video(tmp_path / 'whole.mp4', 'libx264')
     cover = make_video(tmp_path / 'cover.mkv', 'mjpeg', frames=1, size=(48, 48), pix_fmt='yuvj420p')
@@ -196,7 +179,7 @@ def test_decoders_are_compared_frame_by_frame():
     compare(pictures, pictures + 5, 'decord')
     compare(pictures[:-2], pictures, 'decord')
     for wrong in (pictures[:-3], pictures.repeat(2, axis=0)):
-        with pytest.raises(ValueError, match=f'decord gives {len(wrong)} frames, .* where 20 are to be shown'):
+        with pytest.raises(ValueError, match=f'decord gives {len(wrong)} frames, .* not the 20 that are to be shown'):
             compare(wrong, pictures, 'decord')
     with pytest.raises(ValueError, match='2 of 20 frames of decord are not those of PyAV'):
         compare(pictures[[0, 2, 1, *range(3, 20)]], pictures, 'decord')
@@ -279,19 +262,5 @@ def test_pyav_names_what_it_cannot_read(tmp_path):
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with pytest.raises(ValueError, match='a.wav: pyav cannot open it: .*cannot find video stream'):
+    with pytest.raises(ValueError, match='a.wav: pyav cannot open it: no video stream'):
         open_video(silent, 'pyav')
-
-
-def test_frames_that_the_headers_count_and_nobody_finds(tmp_path):
-    """The middle third of an AVI is zeroed: both decoders go on behind it as if nothing had been there."""
-    path = make_video(tmp_path / 'a.avi')
-    content = bytearray(path.read_bytes())
-    third = len(content) // 3
-    content[third : 2 * third] = bytes(third)
-    path.write_bytes(content)
-    assert len(decord.VideoReader(str(path))) < 18
-    with pytest.raises(ValueError, match=r'damaged: \d+ of the 20 frames that its headers count are there'):
-        check_video(path)
-    with pytest.raises(UnreadableVideo, match='a.avi: damaged: '):  # in training too
-        open_video(path)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from kaizen_mm.data.workers import MOST_WORKERS, default_workers
-from kaizen_mm.openmmlab.log.tidy_log import TidyLogRunner
+from kaizen_mm.openmmlab.runner import KaizenRunner
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -40,14 +40,14 @@ def loader(**settings):
 def test_no_warning_where_the_config_leaves_it_out():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert TidyLogRunner.build_dataloader(loader()).num_workers == default_workers()
-        assert TidyLogRunner.build_dataloader(loader(persistent_workers=False), seed=0).num_workers == default_workers()
+        assert KaizenRunner.build_dataloader(loader()).num_workers == default_workers()
+        assert KaizenRunner.build_dataloader(loader(persistent_workers=False), seed=0).num_workers == default_workers()
 
 
 def test_what_is_asked_for_is_done():
-    assert TidyLogRunner.build_dataloader(loader(num_workers=0)).num_workers == 0
-    made = TidyLogRunner.build_dataloader(loader(num_workers=1))
-    assert made.num_workers == 1 and TidyLogRunner.build_dataloader(made) is made
+    assert KaizenRunner.build_dataloader(loader(num_workers=0)).num_workers == 0
+    made = KaizenRunner.build_dataloader(loader(num_workers=1))
+    assert made.num_workers == 1 and KaizenRunner.build_dataloader(made) is made
 
 
 @pytest.mark.parametrize('path', sorted((CONFIGS / '_base_' / 'datasets').glob('*.py')), ids=lambda path: path.stem)

@@ -30,6 +30,7 @@ class Case(NamedTuple):
         base: A config, where the block is what a child of it says; ``''`` where it names its own.
         seeds: Random seeds that it runs with.
         check: Given the names afterwards, with ``printed`` among them.
+        elsewhere: The file of tests that runs it, where that is not this one.
     """
 
     page: str
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     base: str = None
     seeds: tuple = (0,)
     check: Callable[[dict], None] = lambda names: None
+    elsewhere: str = ''
 
 
 def _two_samples(classes: int) -> Callable[[dict], None]:
@@ -47,6 +49,10 @@ def _two_samples(classes: int) -> Callable[[dict], None]:
         assert torch.isfinite(names['loss']) and names['scores'].shape == (2, classes)
 
     return check
+
+
+def _scores_of_ten(names):
+    assert names['scores'].shape == (1, 10) and len(names['weights']) == 1
 
 
 def _a_recurrence_at_work(names):
@@ -211,6 +217,11 @@ def _scores(names):
     assert names['sample'].iterate_scores.shape == (3, 4)
 
 
+def _a_line_a_window(names):
+    lines = names['printed'].splitlines()
+    assert len(lines) == 2 and lines[0].endswith(' 3 True') and 'class ' in lines[0]
+
+
 def _files(folder, files):
     return dict(files)
 
@@ -230,6 +241,18 @@ def _contributed_config(names):
     assert cfg.model.backbone.num_iterations == 2 and cfg.train_cfg.max_epochs == 10 and cfg.phase_one is not None
 
 
+def _trained_from_the_start(names):
+    assert names['accuracy'](names['net'], names['batches']).shape == (2,)
+    assert Path('work/net.pth').is_file() and 'block=[' in names['printed']
+
+
+def _both_phases(names):
+    assert names['accuracy'](names['net'], names['batches']).shape == (3,)
+    layer = 'layer3.0.conv1.weight'
+    assert torch.equal(names['net'].state_dict()[layer], names['plain'].state_dict()[layer])
+    assert Path('work/phase_one.pth').is_file() and Path('work/phase_two.pth').is_file()
+
+
 def _comparator(names):
     net = names['TiedConv'](num_classes=5, input_size=16)
     x = torch.randn(2, 3, 16, 16)
@@ -240,6 +263,7 @@ CASES: List[Case] = [
     Case('CONTRIBUTING.md', 'TiedConv', check=_comparator),
     Case('CONTRIBUTING.md', '_base_', base='', check=_contributed_config),
     Case('README.md', 'kaizen_mfnet3d_n9', check=_two_samples(101)),
+    Case('README.md', 'written_weights', after='kaizen_mm.recurrent(', check=_scores_of_ten),
     Case('README.md', 'recurrence_report', check=_a_recurrence_at_work, seeds=(0, 1)),
     Case('docs/quick_start.md', 'kaizen_mfnet2d_n9', check=_two_samples(10)),
     Case('docs/timm.md', 'kaizen_mfnet3d_n9', check=_two_samples(101)),
@@ -250,6 +274,10 @@ CASES: List[Case] = [
         {'epochs, size = 10,': 'epochs, size = 1,'},
         check=_timm_phase_two,
     ),
+    Case('docs/without_openmmlab.md', "'work/net.pth'", check=_trained_from_the_start),
+    Case('docs/without_openmmlab.md', "'work/phase_one.pth'", check=_both_phases),
+    Case('docs/without_openmmlab.md', 'LightningModule', elsewhere='tests/recipes/test_trainers.py'),
+    Case('docs/without_openmmlab.md', 'TrainingArguments', elsewhere='tests/recipes/test_trainers.py'),
     Case('docs/any_network.md', 'net.forward_iterates(images)', _resnet18, check=_iterates),
     Case(
         'docs/any_network.md',
@@ -302,6 +330,17 @@ CASES: List[Case] = [
             'work_dirs/kaizen_mfnet_list/epoch_20.pth': 'video_checkpoint',
         },
         check=_predicted,
+    ),
+    Case(
+        'docs/streams.md',
+        'StreamPredictor',
+        _files,
+        {
+            'configs/kaizen_mfnet_list.py': 'video_config',
+            'work_dirs/kaizen_mfnet_list/epoch_20.pth': 'video_checkpoint',
+            'long.mp4': 'clip',
+        },
+        check=_a_line_a_window,
     ),
     Case('docs/predicting.md', 'MMAction2Inferencer', _files),
     Case('docs/predicting.md', 'ImageClassificationInferencer', _files, check=_scores),

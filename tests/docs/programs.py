@@ -133,11 +133,8 @@ def clone(folder: Path, programs: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / 'docs').mkdir(exist_ok=True)
-    for page in ('when_it_helps.md', 'benchmarks.md', 'scaling.md'):  # which tools write into
-        if (ROOT / 'docs' / page).exists():
-            shutil.copy(ROOT / 'docs' / page, folder / 'docs')
-    if (ROOT / 'results' / 'benchmarks').exists():
-        shutil.copytree(ROOT / 'results' / 'benchmarks', folder / 'results' / 'benchmarks')
+    if (ROOT / 'docs' / 'when_it_helps_in_full.md').exists():  # which a tool writes into
+        shutil.copy(ROOT / 'docs' / 'when_it_helps_in_full.md', folder / 'docs')
     shutil.copytree(programs, folder / '.venv' / 'bin', dirs_exist_ok=True)
     (folder / '.venv' / 'bin' / 'activate').touch()
     (folder / '.venv' / '.installed').touch()
@@ -165,7 +162,13 @@ def known(*commands: str):
 
 
 mkdocs = known('build --strict', 'serve')
-MODULES = {'torch.distributed.run': torchrun, 'pip': pip, 'pytest': pytest, 'venv': known(r'\S+')}
+MODULES = {
+    'torch.distributed.run': torchrun,
+    'pip': pip,
+    'pytest': pytest,
+    'venv': known(r'\S+'),
+    'tests.changed': known(''),  # which are none: the tests of a clone are not run
+}
 PROGRAMS = {
     'python': python,
     'python3': python,
@@ -176,4 +179,6 @@ PROGRAMS = {
     'tensorboard': tensorboard,
     'chromium': chromium,
     'mkdocs': mkdocs,
+    'ruff': known('check', 'format --check'),
+    'mypy': known(''),
 }

@@ -1,6 +1,7 @@
 """The notebook of the first hour runs, and shows what it printed."""
 
 import json
+import warnings
 
 import matplotlib
 import pytest
@@ -21,12 +22,18 @@ def test_its_cells_run(monkeypatch, tmp_path, capsys):
     matplotlib.use('Agg')
     assert [source(cell).count(WHOLE) for cell in CODE].count(1) == 1
     names = {}
-    for number, cell in enumerate(CODE):
-        exec(compile(source(cell).replace(WHOLE, SHORT), f'cell {number}', 'exec'), names)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter('always')
+        for number, cell in enumerate(CODE):
+            exec(compile(source(cell).replace(WHOLE, SHORT), f'cell {number}', 'exec'), names)
+    assert not [str(warning.message) for warning in warned if 'W_1' in str(warning.message)], (
+        'examples follow the advice'
+    )
     printed = capsys.readouterr().out
     assert [len(iterates) for _, _, iterates in names['results']] == [3, 3]
     assert 'weight change, layer4.0.conv1' in printed and 'recurrent - control:' in printed
     assert printed.count(' 3 iterates') == 4
+    assert 'The iterations help:' in printed, 'its first example is one in which something happens'
 
 
 def test_it_is_kept_with_the_outputs_of_one_run_from_the_top():

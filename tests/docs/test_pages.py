@@ -24,5 +24,12 @@ def test_lines_wrap_at_100_columns(page):
 
 
 @pytest.mark.parametrize('page', PAGES, ids=str)
+def test_code_is_not_cut_off_on_the_site(page):
+    """At 1280 pixels, beside both side bars, a hundred columns are seen."""
+    code = [block for block in all_blocks(page) if block.language]
+    assert not [line for block in code for line in block.text.splitlines() if len(line) > 100]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=str)
 def test_code_is_in_a_language_that_is_run(page):
     assert {block.language for block in all_blocks(page)} <= LANGUAGES

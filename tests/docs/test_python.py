@@ -1,12 +1,15 @@
 """Every Python block of README and docs is run."""
 
+import re
 import shutil
+import warnings
 
 import matplotlib
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from tests.conftest import ROOT
 from tests.docs.cases import CASES, Case, config_of, make_files
 from tests.docs.pages import PAGES, blocks
 
@@ -37,6 +40,8 @@ def files(digits, image_folders, tmp_path_factory):
 @pytest.mark.parametrize('block', BLOCKS, ids=str)
 def test_a_block_runs(block, files, tmp_path, monkeypatch, capsys):
     case, text = case_of(block), block.text
+    if case.elsewhere:
+        pytest.skip(f'{case.elsewhere} runs it')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
     matplotlib.use('Agg')
@@ -54,3 +59,11 @@ def test_a_block_runs(block, files, tmp_path, monkeypatch, capsys):
         names = case.names(tmp_path, files)
         exec(compile(text, str(block), 'exec'), names)
         case.check(dict(names, printed=capsys.readouterr().out))
+
+
+def test_the_block_of_the_readme_on_any_network_warns_of_nothing():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    (block,) = (code for code in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'recurrence_report' in code)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*W_1')
+        exec(block, {})

@@ -41,7 +41,7 @@ def test_the_shell_lines_of_a_page_run(page, warm, reader, tmp_path):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=900,
+        timeout=1800,
     )
     output = done.stdout.decode(errors='replace')
     assert done.returncode == 0, output[-6000:]

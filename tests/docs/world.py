@@ -19,6 +19,7 @@ def make(folder: Path) -> None:
     clip = make_video(folder / 'clip.avi')
     _lists(folder / 'path/to/folder', clip)
     _images(folder / 'path/to/folder')
+    _flowers(folder / 'path/to/flowers')
     (folder / 'path/to/fights').symlink_to('folder')
     (folder / 'path/to/tiny-imagenet-20').symlink_to('folder')
     (folder / 'path/to/data').symlink_to('../../data')
@@ -58,6 +59,14 @@ def _images(folder: Path) -> None:
             )
 
 
+def _flowers(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in ('daisy', 'rose'):
+        (folder / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / name / f'{i}.png')
+
+
 def _cifar(folder: Path) -> None:
     folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (800, 1280, 3), np.uint8)
@@ -84,8 +93,10 @@ def _ucf101(folder: Path, clip: Path) -> None:
 
 def _published(folder: Path) -> None:
     """Checkpoints that the pages have from elsewhere."""
+    import timm
     from mmengine.hub import get_config
     from mmengine.registry import MODELS, init_default_scope
+    from safetensors.torch import save_file
 
     from tests.models.test_convert import PUBLISHED
     from tests.openmmlab.test_kinetics_route import STOCK
@@ -96,6 +107,7 @@ def _published(folder: Path) -> None:
         ('resnet20', 'released.pth'),
     ):
         torch.save(PUBLISHED[kind](), folder / name)
+    save_file(timm.create_model('resnet18').state_dict(), folder / 'resnet18.safetensors')
     init_default_scope('mmaction')
     model = get_config(STOCK).model
     model.backbone.update(base_channels=8, pretrained=None)
@@ -143,6 +155,12 @@ def trained(folder: Path) -> None:
     )
 
 
+def streams(folder: Path) -> None:
+    """Trained networks, and a video of some windows."""
+    trained(folder)
+    make_video(folder / 'long.mp4', frames=70)
+
+
 def timm_script(folder: Path) -> None:
     """A stand-in for timm's ``train.py``: takes the options that the page gives it, and writes what it would."""
     (folder / 'train.py').write_text("""
@@ -170,5 +188,8 @@ MORE: Dict[str, Callable[[Path], None]] = {
     'photos.md': imagenet,
     'predicting.md': trained,
     'scaling.md': prepared,
+    'streams.md': streams,
     'timm.md': timm_script,
+    'watching.md': trained,
+    'without_openmmlab.md': trained,
 }

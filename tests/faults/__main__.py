@@ -22,19 +22,45 @@ import mmaction.models  # noqa: F401
 import mmpretrain.models  # noqa: F401
 
 # isort: split
-from tests.faults import arguments, files, foreign_code, full_disk, kills, trainings
+from tests.faults import (
+    arguments,
+    concurrency,
+    fast_weights,
+    files,
+    foreign_code,
+    full_disk,
+    kills,
+    names,
+    networks,
+    new_configs,
+    predictions,
+    recipes,
+    released,
+    streams,
+    trainings,
+)
 from tests.faults.case import Outcome, try_all
 from tests.faults.kills import forked
 from tests.faults.samples import Samples
 
 FAMILIES = {
     'arguments': lambda samples: arguments.cases(),
+    'networks': lambda samples: networks.cases(),
+    'fast weights': lambda samples: fast_weights.fast_weights(),
     'videos': files.videos,
     'images': files.images,
+    'predictions': predictions.predictions,
+    'streams': streams.streams,
     'lists': files.lists,
+    'names': names.names,
     'configs': trainings.configs,
     'checkpoints': trainings.damaged_checkpoints,
     'foreign code': foreign_code.foreign_code,
+    'resuming': trainings.resuming,
+    'concurrency': concurrency.concurrency,
+    'new configs': lambda samples: new_configs.new_configs(),
+    'recipes': lambda samples: recipes.cases(),
+    'released': released.released,
     'full disk': full_disk.full_disk,
     'kills': kills.kills,
 }

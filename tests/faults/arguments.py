@@ -12,14 +12,19 @@ from mmaction.registry import DATASETS as VIDEO_DATASETS
 from mmaction.registry import METRICS as VIDEO_METRICS
 from mmaction.registry import MODELS as VIDEO_MODELS
 from mmaction.registry import TRANSFORMS as VIDEO_TRANSFORMS
+from mmengine.config import Config
 from mmengine.registry import HOOKS
 from mmpretrain.registry import METRICS as IMAGE_METRICS
 from mmpretrain.registry import MODELS as IMAGE_MODELS
 from torch import nn
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate, WeightAdapter
+from kaizen_mm.config_files import config_path
+from kaizen_mm.layers import AdaptiveRecurrentBlock, PerIterate, build_adapter
 from kaizen_mm.losses import KaizenLoss
 from kaizen_mm.models import BagNet, CifarResNet, MFNet, MnistCNN, MnistCNNBig, RecurrentNetwork
+from kaizen_mm.models.comparators import CORnetZ
+from kaizen_mm.models.contexts import DepthwiseContext, PositionAttention
+from kaizen_mm.surgery.input_adapted import InputAdaptedNetwork
 from tests.faults.case import Case
 
 NAN, INF, HUGE = math.nan, math.inf, 10**12
@@ -47,6 +52,8 @@ KINDS: Dict[str, list] = {
     'size or None': [*SOMETHING, True, 0, -1, [32], [32, 32, 32], [32, 1.5], [0, 32], '64'],
     'four counts': [*NOTHING, *SOMETHING, True, 4, [1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1.5], ['1'] * 4],
     'shapes by name': [*NOTHING, *SOMETHING, {}, [4, 4], {'conv1': 4}, {'conv1': [4, 0]}, {'conv1': ['4']}],
+    'odd': [*NOTHING, *SOMETHING, True, 0, -1, 2, [1], '3'],
+    'contexts': [*NOTHING, *SOMETHING, True, 2, [None], ['x', None], [None, nn.Identity], [None] * 3],
     'ks': [*NOTHING, *SOMETHING, True, 1, [], [0], [1.5], ['1'], [True]],
 }
 
@@ -68,7 +75,7 @@ def _network(**options):
 
 
 def _adapter(**options):
-    return WeightAdapter(**{'feedback_shape': (4, 8, 8), 'weight_shapes': {'conv1': (4, 4, 3, 3)}, **options})
+    return build_adapter(**{'feedback_shape': (4, 8, 8), 'weight_shapes': {'conv1': (4, 4, 3, 3)}, **options})
 
 
 def _recurrent_block(**options):
@@ -91,6 +98,10 @@ def _mfnet(**options):
 
 def _recurrent_mfnet(**options):
     return _mfnet(**{'num_iterations': 2, 'pool_padding': 1, **options})
+
+
+def _input_adapted(**options):
+    return InputAdaptedNetwork(_block(), **{'example_input': torch.zeros(1, 4, 8, 8), 'dynamic': 'conv1', **options})
 
 
 def _timm(**options):
@@ -126,6 +137,12 @@ def _list_dataset(**options):
     )
 
 
+def _digits(**options):
+    sizes = dict(split='train', num_train=4, num_val=1, num_frames=4, size=32)
+    return _built(VIDEO_DATASETS, 'MovingDigitsInMemory', **{**sizes, **options})
+
+
+_CHAIN = 'kaizen_bagnet3d_moving_camera_k2_chain.py'
 _IMAGE_HEAD = dict(type='LinearClsHead', num_classes=2, in_channels=4)
 _NECK = dict(type='mmpretrain.GlobalAveragePooling')
 _VIDEO_HEAD = dict(type='TSNHead', num_classes=2, in_channels=4)
@@ -156,10 +173,10 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
             'hinge': 'choice',
         },
     ),
-    ('WeightAdapter', _adapter, {**_ADAPTER, 'feedback_shape': 'shape', 'weight_shapes': 'shapes by name'}),
-    ('WeightAdapter, pooling', partial(_adapter, pool_kernel=2), {'pool_stride': 'sizes', 'pool_padding': 'paddings'}),
+    ('build_adapter', _adapter, {**_ADAPTER, 'feedback_shape': 'shape', 'weight_shapes': 'shapes by name'}),
+    ('build_adapter, pooling', partial(_adapter, pool_kernel=2), {'pool_stride': 'sizes', 'pool_padding': 'paddings'}),
     (
-        'WeightAdapter, global',
+        'build_adapter, global',
         partial(_adapter, adapter='global'),
         {'hidden': 'count or None', 'rank': 'count or None'},
     ),
@@ -204,7 +221,14 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     ('MnistCNN', MnistCNN, {'num_classes': 'count', 'num_iterations': 'iterations or None'}),
     ('MnistCNN, recurrent', partial(MnistCNN, num_iterations=2), {'alpha': 'number or None', 'shared_rows': 'flag'}),
     ('MnistCNNBig', MnistCNNBig, {'num_classes': 'count'}),
-    ('BagNet', BagNet, {'in_chans': 'count', 'num_classes': 'count or 0'}),
+    ('BagNet', BagNet, {'in_chans': 'count', 'num_classes': 'count or 0', 'contexts': 'contexts'}),
+    (
+        'PositionAttention',
+        partial(PositionAttention, channels=4, size=(2, 3), width=2),
+        {'channels': 'count', 'size': 'shape', 'width': 'count'},
+    ),
+    ('DepthwiseContext', partial(DepthwiseContext, dims=2, channels=4), {'channels': 'count', 'kernel': 'odd'}),
+    ('InputAdaptedNetwork', _input_adapted, {**_ADAPTER, 'dynamic': 'names'}),
     (
         'CifarResNet',
         CifarResNet,
@@ -225,6 +249,11 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
         },
     ),
     (
+        'timm: cornet_z of maps',
+        lambda **o: timm.create_model('cornet_z', **{'width': 0.125, 'features_only': True, **o}),
+        {'feature_cls': 'choice'},
+    ),
+    (
         'reset_classifier',
         lambda **o: _mfnet().reset_classifier(**{'num_classes': 2, **o}),
         {'num_classes': 'count or 0', 'global_pool': 'choice or None'},
@@ -232,6 +261,11 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     (
         'forward_intermediates',
         lambda **o: _mfnet().eval().forward_intermediates(torch.zeros(1, 3, 32, 32), **o),
+        {'output_fmt': 'choice', 'norm': 'flag', 'stop_early': 'flag', 'intermediates_only': 'flag'},
+    ),
+    (
+        'forward_intermediates of CORnet-Z',
+        lambda **o: CORnetZ(width=0.125).eval().forward_intermediates(torch.zeros(1, 3, 32, 32), **o),
         {'output_fmt': 'choice', 'norm': 'flag', 'stop_early': 'flag', 'intermediates_only': 'flag'},
     ),
     (
@@ -256,6 +290,7 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
         {
             'input_shape': 'shape',
             'input_batch': 'count',
+            'last_iterate': 'flag',
             'num_iterations': 'iterations',
             'block': 'name',
             'alpha': 'number or None',
@@ -287,6 +322,17 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
         'VideoListDataset',
         _list_dataset,
         {'num_classes': 'count or None', 'check_files': 'flag', 'max_unreadable': 'share'},
+    ),
+    ('MovingDigitsInMemory', _digits, {'max_clips': 'count or None', 'classes': 'count or None'}),
+    (
+        'ChainedWindows',
+        lambda **o: _built(VIDEO_DATASETS, 'ChainedWindows', dataset=_digits(), **{'windows': 2, **o}),
+        {'windows': 'count', 'cut': 'share', 'told': 'share'},
+    ),
+    (
+        'ChainedRecognizer3D',
+        lambda **o: VIDEO_MODELS.build({**Config.fromfile(config_path(_CHAIN)).model, **o}),
+        {'decay': 'share', 'every': 'count', 'truncate': 'count or None'},
     ),
     ('RecurrenceHook', partial(_built, HOOKS, 'RecurrenceHook'), {'interval': 'count'}),
     ('PhaseOneHook', partial(_built, HOOKS, 'PhaseOneHook'), {'allow_untrained': 'flag'}),

@@ -14,6 +14,8 @@ from mmpretrain.registry import DATASETS as IMAGE_DATASETS
 from PIL import Image
 
 from kaizen_mm.data.video_check import check_video
+from kaizen_mm.data.video_readers import open_video
+from tests.data.awkward_clips import below_zero, changing_size, doubled_rate, two_streams
 from tests.data.clips import cut, make_video
 from tests.faults.case import Case
 from tests.faults.samples import Samples, tool
@@ -62,6 +64,46 @@ def videos(samples: Samples) -> Iterator[Case]:
             yield made(name, make, 'avi', 'error')._replace(
                 **({'pattern': pattern} if pattern and kind == 'check' else {})
             )
+
+    for name, make, suffix, expected in (
+        ('an AVI whose header gives a duration', doubled_rate, 'avi', 'accepted'),
+        ('two video streams', partial(two_streams, sizes=[(64, 64), (96, 64)]), 'mkv', 'accepted'),
+        ('H.264 with B-frames in AVI', partial(make_video, codec='libx264', coding=dict(g='14')), 'avi', 'error'),
+        ('a size that changes', partial(changing_size, frames=FRAMES // 2), 'mp4', 'error'),
+        ('a first timestamp below zero', partial(below_zero, frames=FRAMES), 'ts', 'error or accepted'),
+    ):
+        yield _checked(name, make, suffix, expected)
+    matroska = source / 'whole.mkv'
+    for name, damage in (('64 zero bytes', bytes(64)), ('300 bytes doubled', None)):
+        yield _checked(f'{name} in Matroska', partial(_small_damage, matroska, damage), 'mkv', 'error')
+    yield Case(
+        'videos',
+        'a size that changes: read by PyAV',
+        'error',
+        'size of the picture changes',
+        lambda folder: open_video(changing_size(folder / 'a.mp4'), 'pyav').get_batch(range(20)),
+    )
+    yield Case(
+        'videos',
+        'a size that changes: read by decord',
+        'error',
+        'size of the picture changes',
+        lambda folder: open_video(changing_size(folder / 'a.mp4')),
+    )
+    yield Case(
+        'videos',
+        'a first timestamp below zero: read by PyAV',
+        'accepted',
+        '',
+        lambda folder: open_video(below_zero(folder / 'a.ts'), 'pyav').get_batch([39, 0]),
+    )
+
+
+def _small_damage(whole, damage, path):
+    content = whole.read_bytes()
+    middle = len(content) // 2
+    damage = damage or content[middle - 300 : middle]
+    path.write_bytes(content[:middle] + damage + content[middle + len(damage) :])
 
 
 def _checked(name, make, suffix, expected) -> Case:
@@ -183,6 +225,8 @@ def images(samples: Samples) -> Iterator[Case]:
         'num_classes',
         lambda folder: _image_folder(folder, ('one', 'two'), num_classes=3),
     )
+    for hidden in ('.ipynb_checkpoints', '__MACOSX'):
+        yield Case('images', f'a folder {hidden} beside the classes', 'accepted', '', partial(_hidden_folder, hidden))
     yield Case(
         'images',
         'no folder',
@@ -225,6 +269,13 @@ def _image_folder(folder, classes, make=None, suffix='png', **options):
 def _empty_class(folder):
     (folder / 'train' / 'empty').mkdir(parents=True)
     _image_folder(folder, ('one', 'two'))
+
+
+def _hidden_folder(name, folder):
+    (folder / 'train' / name).mkdir(parents=True)
+    Image.new('RGB', (8, 8)).save(folder / 'train' / name / 'good.png')
+    shapes = _image_folder(folder, ('one', 'two'), num_classes=2)
+    assert len(shapes) == 2, f'{len(shapes)} images of 2'
 
 
 # name, content, and the line at fault, or what is to be said where there is none

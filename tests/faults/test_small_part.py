@@ -8,7 +8,7 @@ import time
 import pytest
 from mmengine.registry import DefaultScope
 
-from tests.faults import arguments
+from tests.faults import arguments, fast_weights, networks, new_configs, recipes
 from tests.faults.__main__ import FAMILIES, counts, markdown
 from tests.faults.case import Case, is_named, try_all
 from tests.faults.kills import forked
@@ -25,18 +25,30 @@ def test_the_targets_are_built_with_good_arguments(tmp_path, monkeypatch):
     assert not list(arguments.built_as_they_are())
 
 
-def test_every_argument_of_a_wrong_kind_is_named(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize(
+    'cases, least',
+    [
+        (arguments.cases, 1000),
+        (networks.cases, 10),
+        (fast_weights.fast_weights, 40),
+        (recipes.cases, 10),
+        (new_configs.new_configs, 20),
+    ],
+)
+def test_every_argument_of_a_wrong_kind_is_named(tmp_path, monkeypatch, cases, least):
     wrong, count = [], 0
-    for case in arguments.cases():
+    for case in cases():
         count += 1
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
         try:
-            case.act(tmp_path)
+            case.act(folder)
             wrong.append(f'{case.name}: silent')
         except Exception as error:
             if not is_named(error) or not re.search(case.pattern, str(error)):
                 wrong.append(f'{case.name}: {type(error).__name__}: {error}')
-    assert count > 1000 and not wrong, wrong[:20]
+    assert count > least and not wrong, wrong[:20]
 
 
 @pytest.fixture(scope='module')
@@ -66,10 +78,16 @@ def samples(tmp_path_factory):
     [
         ('videos', 19),
         ('images', 11),
+        ('predictions', 5),
+        ('streams', 5),
         ('lists', 10),
+        ('names', 9),
+        ('released', 5),
         ('configs', 12),
         ('checkpoints', 13),
         ('foreign code', 19),
+        ('resuming', 5),
+        ('concurrency', 6),
         ('full disk', 8),
     ],
 )

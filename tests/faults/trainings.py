@@ -1,12 +1,17 @@
 """Configs and checkpoints that are wrong, before the tools that take them."""
 
+import gzip
 import random
+import runpy
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator
 
+import mmpretrain
 import torch
+from mmengine.config import Config
 
 from kaizen_mm.checkpoint_files import read_checkpoint
 from tests.faults.case import Case
@@ -40,13 +45,17 @@ OPTIONS = (
     ('train_dataloader.batch_size=0', 'batch_size'),
     ('train_dataloader.num_workers=-1', 'num_workers'),
     ('train_dataloader.persistent_workers=True', 'persistent_workers'),
-    ('train_dataloader.dataset.split=val', 'split'),
+    ('train_dataloader.dataset.split=validation', 'split'),
     ('train_dataloader.dataset.max_images=0', 'max_images'),
     ('train_dataloader.dataset.data_root=nowhere', 'nowhere'),
     ('phase_one=None', 'phase one|phase_one|load_from'),
     ('phase_one.train_cfg.max_epochs=0', 'max_epochs'),
     ('phase_one.modl.backbone=1', 'modl'),
     ('load_from=nowhere.pth', 'nowhere'),
+    ('train_dataloader=3', 'train_dataloader must be a dict, got 3'),
+    ('phase_one.optim_wrapper.optimizer=Adam', 'phase_one.optim_wrapper.optimizer must be a dict'),
+    ('custom_hooks=x', 'custom_hooks must be a list of dicts'),
+    ('model.backbone=[1]', 'model.backbone must be a dict'),
     ('default_hooks.recurrence.interval=0', 'interval'),
 )
 ACCEPTED = (
@@ -70,6 +79,19 @@ def configs(samples: Samples) -> Iterator[Case]:
         ('no such base', "_base_ = ['nowhere.py']", 'nowhere'),
     ):
         yield Case('configs', name, 'error', pattern, partial(_train_config, content))
+    for change in (
+        "runner_type = 'Runner'",
+        "load_from = 'trained.pth'",
+        'model = dict(backbone=dict(num_iterations=1))',
+    ):
+        name = f'phase_one without our runner and hooks, {change}'
+        yield Case(
+            'configs',
+            name,
+            'error',
+            "add the line runner_type = 'KaizenRunner'",
+            partial(_train_stock, change, samples),
+        )
 
 
 def _train_nothing(option, folder):
@@ -95,6 +117,24 @@ def _train_all(option, folder):
 def _train_config(content, folder):
     (folder / 'config.py').write_text(content)
     train(folder / 'config.py', '--work-dir', 'work')
+
+
+def _train_stock(change, samples, folder):
+    """By mmpretrain's own tool, of a config that has lost what names this package's runner and hooks."""
+    cfg = Config.fromfile(MNIST)
+    cfg.pop('runner_type')
+    cfg.custom_hooks, cfg.default_hooks = [], {}
+    cfg.train_dataloader.batch_size = 200
+    cfg.dump(folder / 'lost.py')
+    (folder / 'config.py').write_text(f"_base_ = ['lost.py']\n{change}\n")
+    shutil.copy(samples.trained / 'phase_one' / 'epoch_2.pth', folder / 'trained.pth')
+    stock = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
+    sys.argv = ['train.py', str(folder / 'config.py'), '--work-dir', 'work']
+    try:
+        runpy.run_path(str(stock), run_name='__main__')
+    except ValueError:
+        assert not checkpoints(folder / 'work')
+        raise
 
 
 def damages() -> Iterator[tuple]:
@@ -142,6 +182,17 @@ def damaged_checkpoints(samples: Samples) -> Iterator[Case]:
         ('more classes', 'wide', 'shape'),
     ):
         yield Case('checkpoints', f'{name}: load_from', 'error', pattern, partial(_other_network, samples, network))
+    for key in ('load_from', 'phase_one.load_from'):
+        act = partial(_started_from_another_k, samples, key)
+        yield Case('checkpoints', f'of another K: {key}', 'warned', 'was trained with 2 iterations, the network', act)
+    for prefix, expected, pattern in (
+        ('nothing.', 'error', r"backbone\.init_cfg: .*epoch_2\.pth has no weights under the prefix 'nothing\.'"),
+        ('backbone.', 'accepted', ''),
+    ):
+        for hooks in ([], ['custom_hooks=[]']):
+            act = partial(_initialized, samples, prefix, hooks)
+            name = f'init_cfg of prefix {prefix}{", without hooks" if hooks else ""}'
+            yield Case('checkpoints', name, expected, pattern, act)
     yield Case(
         'checkpoints',
         'another config in a used folder',
@@ -152,6 +203,85 @@ def damaged_checkpoints(samples: Samples) -> Iterator[Case]:
             train_images('train_dataloader.batch_size=300', words=['--no-validate', '--resume']),
         ),
     )
+
+
+def resuming(samples: Samples) -> Iterator[Case]:
+    for name, options, pattern in (
+        ('of phase one', [], 'is a checkpoint of phase one'),
+        ('of another K', ['model.backbone.num_iterations=3'], 'trained with 2 iterations'),
+        ('of another network', ['model.backbone.fc2_features=7'], 'fc2_features|another network'),
+        ('that is not there', [], r'nowhere\.pth'),
+    ):
+        path = {'of phase one': 'phase_one/epoch_1.pth', 'that is not there': 'nowhere.pth'}.get(name, 'epoch_2.pth')
+        act = partial(_resume_by_name, samples, path, options)
+        yield Case('resuming', f'a checkpoint {name}, by name', 'error', pattern, act)
+    for missing in ('optimizer', 'param_schedulers', 'message_hub', 'meta', None):
+        act = partial(_resume_from_less, samples, missing)
+        pattern = rf'less\.pth is no whole state of a training: it has no .*{missing or "optimizer"}'
+        yield Case('resuming', f'a checkpoint without {missing or "all but weights"}', 'error', pattern, act)
+    for option in ('model.backbone.alpha=0.5', 'train_dataloader.batch_size=100'):
+        act = partial(_resume_by_name, samples, 'epoch_2.pth', [option])
+        yield Case(
+            'resuming', f'with {option}', 'warned', rf'differs from this one in:\n{option.partition("=")[0]}: ', act
+        )
+    for name, act, expected, pattern in (
+        ('the clock went back', _clock, 'accepted', ''),
+        ('a record that points to other weights', _other_weights, 'error', 'is not the checkpoint that the training'),
+        ('phase one started from what is no more', _stale_start, 'error', 'what is in load_from'),
+        ('data with other bytes', partial(_other_bytes, 'train-labels*'), 'error', 'the files read of data_root'),
+        ('test data with other bytes', partial(_other_bytes, 't10k-labels*'), 'accepted', ''),
+    ):
+        yield Case('resuming', name, expected, pattern, partial(act, samples))
+
+
+def _resume_by_name(samples, name, options, folder):
+    words = ['--work-dir', 'new', '--no-validate', '--resume', samples.trained / name]
+    train(MNIST, *words, '--cfg-options', *IMAGE, 'train_cfg.max_epochs=3', *options)
+    assert (folder / 'new' / 'epoch_3.pth').exists()
+
+
+def _resume_from_less(samples, missing, folder):
+    checkpoint = read_checkpoint(samples.trained / 'epoch_2.pth')
+    less = {key: value for key, value in checkpoint.items() if key != missing} if missing else checkpoint['state_dict']
+    torch.save(less, folder / 'less.pth')
+    train(MNIST, '--work-dir', 'new', '--no-validate', '--resume', 'less.pth', '--cfg-options', *IMAGE)
+
+
+def _clock(samples, folder):
+    _changed(lambda checkpoint: checkpoint['meta'].update(time='20000101_000000'), _copy(samples, folder))
+    stamp = (folder / 'work' / 'epoch_2.pth').stat().st_mtime_ns
+    train_images('train_cfg.max_epochs=3', words=['--no-validate', '--resume'])
+    assert (folder / 'work' / 'epoch_2.pth').stat().st_mtime_ns == stamp, 'epoch 2 has been trained again'
+
+
+def _other_weights(samples, folder):
+    _copy(samples, folder)
+    one = folder / 'work' / 'phase_one'
+    shutil.copy(one / 'epoch_2.pth', folder / 'other.pth')
+    _changed(lambda checkpoint: [v.mul_(2) for v in checkpoint['state_dict'].values()], folder / 'other.pth')
+    record = (one / 'training.json').read_text()
+    (one / 'training.json').write_text(record.replace('"epoch_2.pth"', f'"{folder / "other.pth"}"'))
+    train_images(words=['--no-validate'])
+
+
+def _stale_start(samples, folder):
+    start = folder / 'start.pth'
+    shutil.copy(samples.trained / 'phase_one' / 'epoch_2.pth', start)
+    train_images(f'phase_one.load_from={start}', words=['--no-validate'])
+    _changed(lambda checkpoint: [v.mul_(2) for v in checkpoint['state_dict'].values()], start)
+    train_images(f'phase_one.load_from={start}', words=['--no-validate'])
+
+
+def _other_bytes(name, samples, folder):
+    data = folder / 'data'
+    shutil.copytree(samples.mnist / 'mnist', data)
+    train_images(f'train_dataloader.dataset.data_root={data}', words=['--no-validate'])
+    path = next(data.glob(name))
+    content, packed = path.read_bytes(), path.suffix == '.gz'
+    content = bytearray(gzip.decompress(content) if packed else content)
+    content[-1] = (content[-1] + 1) % 10
+    path.write_bytes(gzip.compress(content) if packed else content)
+    train_images(f'train_dataloader.dataset.data_root={data}', words=['--no-validate'])
 
 
 def _copy(samples: Samples, folder: Path) -> Path:
@@ -203,6 +333,17 @@ def _resume_without_note(samples, phase, damage, folder):
     train_images('train_cfg.max_epochs=3', words=['--no-validate', '--resume'])
     assert one.stat().st_mtime_ns == before, 'phase one has been trained anew'
     assert read_checkpoint(folder / 'work' / 'epoch_3.pth')['meta']['epoch'] == 3
+
+
+def _started_from_another_k(samples, key, folder):
+    train_images(f'{key}={samples.trained / "epoch_2.pth"}', 'model.backbone.num_iterations=3', words=['--no-validate'])
+
+
+def _initialized(samples, prefix, options, folder):
+    plain = samples.trained / 'phase_one' / 'epoch_2.pth'
+    entry = 'model.backbone.init_cfg'
+    init = [f'{entry}.type=Pretrained', f'{entry}.checkpoint={plain}', f'{entry}.prefix={prefix}']
+    train_images('phase_one=None', *init, *options, words=['--no-validate'])
 
 
 def _other_network(samples, network, folder):

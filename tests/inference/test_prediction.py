@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kaizen_mm.data.moving_digits import write_video
 from kaizen_mm.inference import Prediction, Predictor, class_names
-from kaizen_mm.inference.output import check_outputs, table, write
+from kaizen_mm.inference.output import check_outputs, fitting_table, table, write
 from kaizen_mm.inference.overlay import annotated_copy, panel
 
 NAMES = ['cat', 'dog, hound', '[bird]', 'fish']
@@ -98,8 +98,8 @@ def test_the_bar_sees_each_file_as_it_is_done(video, image):
 def test_names_of_classes(tmp_path):
     path = tmp_path / 'names.txt'
     path.write_text('a\nb\n')
-    assert class_names(2, path, ['x', 'y']) == ['a', 'b']
-    assert class_names(2, None, ('x', 'y')) == ['x', 'y']
+    assert class_names(2, path) == class_names(2, path, ['a', 'b']) == class_names(2, path, None, 'xy') == ['a', 'b']
+    assert class_names(2, None, ('x', 'y')) == class_names(2, None, None, ('x', 'y')) == ['x', 'y']
     assert class_names(3, None, ('x', 'y')) == class_names(3) == ['0', '1', '2']
     with pytest.raises(ValueError, match='names.txt names 2 classes, but there are 3'):
         class_names(3, path)
@@ -123,6 +123,27 @@ def test_files_hold_all_that_is_predicted(video, image, tmp_path):
     assert rows[12]['error'] == 'no such file' and not rows[12]['name']
 
 
+def test_names_from_outside_are_data_in_every_output(tmp_path):
+    bad = ['=1+2', '\x1b[2J', '$x', '\u202eb']
+    path = tmp_path / 'a\udcff.png'
+    with open(path, 'wb') as file:
+        Image.new('RGB', (20, 12)).save(file, format='png')
+    predictions = Fixed('image', SCORES[:, :1], bad)([path])
+    assert predictions[0].error is None
+    for suffix in ('json', 'csv'):
+        write(predictions, tmp_path / f'out.{suffix}', top=4)
+    with open(tmp_path / 'out.csv', newline='', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['name'] for row in rows[:4]] == [r'\u202eb', '$x', r'\x1b[2J', "'=1+2"]
+    assert rows[0]['file'].endswith(r'a\xff.png')
+    (entry,) = json.loads((tmp_path / 'out.json').read_text())
+    assert entry['file'] == str(path) and entry['iterates'][0]['top'][2]['name'] == '\x1b[2J'
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table(predictions, 4))
+    shown = console.file.getvalue()
+    assert '\x1b' not in shown and '\u202e' not in shown and r'\x1b[2J' in shown and r'\xff.png' in shown
+
+
 def test_the_table(video, image):
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(table(Fixed()([video, 'no.mp4']), top=3))
@@ -132,6 +153,36 @@ def test_the_table(video, image):
     console.print(table(Fixed('image', SCORES[:1, :1])(image), top=9))
     text = console.export_text()
     assert 'clips' not in text and 'iterate' not in text and 'top 4' in text and 'top 5' not in text
+
+
+def test_the_table_of_the_last_iterate_has_whole_names_and_a_line_a_file(video, image):
+    names = ['a class whose name is as long as those of ImageNet are, or longer', 'dog', 'cat, [tabby]', 'bird']
+    predictions = [*Fixed(names=names)([video, 'no.mp4']), *Fixed('image', SCORES[:, :1], names)(image)]
+
+    def shown(width, top=4):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(table(predictions, top, all_iterates=False))
+        return console.export_text()
+
+    lines = [line for line in shown(1000).splitlines() if '%' in line]
+    assert len(lines) == 2 and 'iterate' not in shown(1000), 'a line for each file'
+    last = predictions[0].top(4)[-1]
+    assert all(f'{100 * ranked.probability:5.1f} % {ranked.name} ' in lines[0] for ranked in last)
+    assert all(word in shown(80, top=1) for word in names[0].split()), 'wrapped, and not cut'
+
+
+def test_a_narrow_terminal_has_fewer_classes_and_still_a_line_a_file(video, image):
+    names = ['orbit_counterclockwise', 'orbit_clockwise', 'drift_right', 'drift_left']
+    predictions = [*Fixed(names=names)([video]), *Fixed('image', SCORES[:, :1], names)(image)]
+    counts = {}
+    for width in (60, 80, 110, 140, 200):
+        console = Console(width=width, record=True, file=io.StringIO())
+        shown, counts[width] = fitting_table(predictions, console, top=3, all_iterates=False)
+        console.print(shown)
+        rows = [line for line in console.export_text().splitlines() if line.startswith('│')]
+        assert counts[width] == 1 or len(rows) == 2, width
+        assert counts[width] == 1 or all(name in ' '.join(rows) for name in (predictions[0].top(1)[-1][0].name,))
+    assert counts[60] == 1 and counts[200] == 3 and sorted(counts.values()) == list(counts.values())
 
 
 def test_outputs_that_cannot_be_written_are_found_before_anything_is_done(tmp_path):
@@ -176,7 +227,7 @@ def test_an_annotated_video_has_all_frames_at_the_same_rate(video, tmp_path):
         stream = file.streams.video[0]
         frames = [frame.to_ndarray(format='rgb24') for frame in file.decode(stream)]
         assert len(frames) == 6 and stream.average_rate == 10
-    assert frames[0].shape[0] == 376 + panel(prediction, 600).height and frames[0].shape[1] == 600
+    assert frames[0].shape[0] == 376 + panel(prediction.top(3), 600).height and frames[0].shape[1] == 600
     assert np.abs(frames[3][50:300, 50:550].mean(axis=(0, 1)) - (200, 0, 0)).max() < 8
     assert not list((tmp_path / 'out').glob('.*')), 'nothing half-written is left'
 
@@ -190,4 +241,4 @@ def test_a_copy_that_cannot_be_written_is_the_fault_of_its_file(video, tmp_path,
 def test_long_names_fit(tmp_path):
     names = ['a very long name of a class, with synonyms'] * 4
     prediction = Prediction(tmp_path / 'x.png', 'image', names, np.full((4, 4), 0.25))
-    assert panel(prediction, 200, 4).width == 200
+    assert panel(prediction.top(4), 200).width == 200

@@ -1,6 +1,7 @@
 """The curves of trainings, from their files to the picture."""
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -99,8 +100,10 @@ def test_both_phases_control_and_iterates_are_drawn(tmp_path, monkeypatch):
         if len(line.get_xdata()) > 1 and line.get_linestyle() != ':'
     )
     assert curves[0] == ([1, 2], [10, 20]), 'the control'
-    assert ([1, 2, 3], [10, 20, 30]) in curves and ([4, 5], [10, 20]) in curves, 'phase two follows phase one'
-    assert ([4, 5], [9, 19]) in curves, 'the first iterate'
+    assert ([1, 2, 3], [10, 20, 30]) in curves and ([3, 4, 5], [30, 10, 20]) in curves, (
+        'phase two goes on from phase one'
+    )
+    assert ([3, 4, 5], [30, 9, 19]) in curves, 'the first iterate'
     assert [line.get_xdata()[0] for line in validation if line.get_linestyle() == ':'] == [3], 'where phase two begins'
     (legend,) = plt.gcf().legends
     assert {text.get_text() for text in legend.texts} == {'kaizen', 'kaizen, iterate 1', 'kaizen, iterate 2', 'control'}
@@ -138,6 +141,52 @@ def test_folders_that_cannot_be_drawn_are_named(tmp_path, monkeypatch, capsys, c
     assert message in capsys.readouterr().err and not list(tmp_path.rglob('*.png'))
 
 
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        ('{"loss": 1.0, "iter": 1}', 'it has an iter but no step'),
+        ('{"loss": 1.0, "iter": 0, "step": 1, "epoch": 1}', 'iter must be an int from 1'),
+        ('{"loss": 1.0, "iter": 1, "step": 1, "epoch": 0}', 'epoch must be an int from 1'),
+        ('{"loss": 1.0, "iter": "1", "step": 1}', "iter must be an int from 1 .* got '1'"),
+        ('{"loss": 1.0, "iter": 1, "step": null}', 'step must be an int from 0'),
+        ('{"loss": 1.0, "iter": 1, "step": [1]}', 'step must be an int from 0'),
+        ('{"loss": 1.0, "iter": 1, "step": NaN}', 'step must be an int from 0'),
+        ('{"loss": 1.0, "iter": true, "step": 1}', 'iter must be an int from 1'),
+        ('{"loss": 1' + '0' * 400 + ', "iter": 1, "step": 1}', 'loss must be a number of at most'),
+        ('[' * 100_000, 'no line of scalars'),
+        ('\udcff', 'no line of scalars'),
+    ],
+)
+def test_lines_that_are_no_scalars_are_named(tmp_path, monkeypatch, capsys, line, message):
+    path = write(tmp_path / 'run', '1', (1,))
+    path.write_bytes(f'{line}\n'.encode('utf-8', 'surrogateescape') + path.read_bytes())
+    with pytest.raises(SystemExit, match='2'):
+        command(monkeypatch, tmp_path / 'run')
+    assert re.search(rf'scalars.json:1: .*{message}', ' '.join(capsys.readouterr().err.split()))
+    assert not list(tmp_path.rglob('*.png'))
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        "open('ran', 'w')\nphase_one = dict(work_dir='elsewhere')",
+        "phase_one = dict(work_dir=open('ran', 'w').name)",
+        '_base_ = [\'{{ __import__("os").mknod("ran") }}\']',
+        'phase_one = dict(',
+        '(' * 10_000,
+        'phase_one = ' + '-' * 100_000 + '1',
+        "phase_one = dict(work_dir='\\0')",
+        'phase_one = dict(work_dir=3)',
+        'phase_one = None',
+    ],
+)
+def test_no_config_of_a_folder_is_run(tmp_path, monkeypatch, config):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / 'run', '1', (1,), config=config)
+    (run,) = find_runs([tmp_path / 'run'])
+    assert len(run.phases) == 1 and not (tmp_path / 'ran').exists()
+
+
 def test_other_slips_are_named(tmp_path, monkeypatch, capsys):
     write(tmp_path / 'run', '1', (1,))
     (tmp_path / 'file').write_text('')
@@ -149,3 +198,15 @@ def test_other_slips_are_named(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit, match='2'):
             command(monkeypatch, *words)
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('row', ['{"loss":{"a":1},"step":1,"epoch":1,"iter":1}', '{"my_loss":1.0,"step":1,"iter":1}'])
+def test_a_training_with_nothing_to_draw_is_an_error(tmp_path, row):
+    folder = tmp_path / 'work' / '1' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(f'{row}\n')
+    with pytest.raises(
+        ValueError, match='WORK_DIR: nothing to draw of work: .*scalars.json have no number under .*loss'
+    ):
+        plot_runs(find_runs([tmp_path / 'work']), tmp_path / 'out.png')
+    assert not (tmp_path / 'out.png').exists()

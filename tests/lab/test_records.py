@@ -23,3 +23,9 @@ def test_a_record_is_of_its_table(name):
         epochs = Config.fromfile(ROOT / 'configs' / f'{config}.py').train_cfg.max_epochs
         assert content['epochs'] == changes.get('train_cfg.max_epochs', epochs), row
         assert len(content['top1']['per_seed']) == len(record['seeds'])
+        if 'taken' in content:
+            other, its_row = table.taken[row]
+            assert content['taken'] == other
+            source = json.loads(RECORDS[other].read_text())
+            where = [source['seeds'].index(seed) for seed in record['seeds']]
+            assert content['top1']['per_seed'] == [source['rows'][its_row]['top1']['per_seed'][i] for i in where]

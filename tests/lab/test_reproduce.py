@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -16,7 +17,7 @@ from mmpretrain.registry import MODELS
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.lab.experiment import train_and_test
 from kaizen_mm.lab.measures import MEASURES
-from kaizen_mm.lab.reproduce import Run, fill_page, markdown, measure, plan, summary
+from kaizen_mm.lab.reproduce import Run, fill_page, markdown, measure, plan, summary, taken
 from kaizen_mm.lab.table import Table
 from kaizen_mm.lab.tables import TABLES
 from kaizen_mm.openmmlab.training.phase_one import phase_one_config
@@ -146,7 +147,15 @@ def test_differences_to_the_control_are_those_of_pairs():
     lines = markdown(rows).splitlines()
     assert lines[0].endswith('| difference to the control ± standard error |')
     assert [line.split(' | ')[-1] for line in lines[2:]] == ['- |', '-5.33 ± 0.88 |']
-    assert markdown(summary(table, results([2]))).splitlines()[3].endswith('| -5.00 |')
+    one = results([2])
+    assert markdown(summary(table, one)).splitlines()[3].endswith('| -5.00 |'), 'which samples is not known'
+    one['plain', 2].update(right=['1' * 92 + '0' * 8], samples='x')
+    one['net_k3', 2].update(right=['', '', '0' * 6 + '1' * 87 + '0' * 7], samples='x')
+    changes = np.array([-1] * 6 + [1] + [0] * 93)
+    error = summary(table, one)['net_k3']['difference']['standard_error']
+    assert error == pytest.approx(100 * changes.std() / 10), 'paired by sample where there is one seed'
+    one['plain', 2]['samples'] = 'y'
+    assert summary(table, one)['net_k3']['difference']['standard_error'] is None
 
 
 def test_a_row_may_have_a_control_of_its_own():
@@ -172,10 +181,74 @@ def test_differences_to_a_rival_are_a_column_of_their_own():
     assert [line.split(' | ')[-2:] for line in lines[2:]] == [['-', '+5.33 ± 0.88 |'], ['-5.33 ± 0.88', '- |']]
 
 
-@pytest.mark.parametrize('row', TABLES['cifar10_half_factors'].variants)
-def test_variants_of_a_config_are_one_factor_away_and_build(row, tmp_path):
-    table = TABLES['cifar10_half_factors']
-    run = next(run for run in plan(table, CONFIGS, tmp_path, [0])[1] if run.row == row)
+def test_the_share_of_samples_that_the_last_iterate_breaks():
+    table = TABLE._replace(breaks=True)
+    runs = {key: dict(run, right=['1100', '1010', '1001']) for key, run in results([0, 1]).items()}
+    rows = summary(table, runs)
+    assert rows['net_k3']['broken'] == dict(mean=50.0, per_seed=[50.0, 50.0]) and 'broken' not in rows['plain']
+    lines = [line.split(' | ') for line in markdown(rows).splitlines()]
+    column = lines[0].index('right before, wrong at last [%]')
+    assert [lines[row][column] for row in (2, 3)] == ['-', '50.00'] and {len(line) for line in lines} == {len(lines[0])}
+    assert 'right before' not in markdown(summary(TABLE, runs))
+
+
+def recorded(folder, seeds=(0, 2, 3), **table) -> None:
+    """Writes the record of a table, of whose rows one is a variant."""
+    rows = summary(TABLE._replace(**table), results(list(seeds)))
+    (folder / 'other.json').write_text(json.dumps(dict(rows=rows, seeds=list(seeds), core_hours=1.0)))
+
+
+def test_a_row_that_another_table_holds_is_taken_from_its_record(tmp_path):
+    table = TABLE._replace(
+        taken=dict(net_k3=('other', 'net_k3'), plain=('no_record', 'plain')),
+        variants={'net_k3': ('net', {'a.b': (1, 2)})},
+    )
+    assert taken(table, tmp_path, [0, 2]) == {}
+    recorded(tmp_path, variants=table.variants)
+    assert taken(table, tmp_path, [0, 1]) == {}, 'not all of these seeds'
+    assert taken(table._replace(taken=dict(net_k3=('other', 'no_row'))), tmp_path, [0, 2]) == {}
+    found = taken(table, tmp_path, [2, 3])
+    assert sorted(found) == [('net_k3', 2), ('net_k3', 3)]
+    rows = summary(table, {**results([2, 3]), **found})
+    expected = summary(table, results([2, 3]))
+    assert rows['net_k3'].pop('taken') == 'other'
+    assert rows == expected
+
+
+def test_a_row_may_have_another_name_there(tmp_path):
+    recorded(tmp_path, variants={'net_k3': ('net', {})})
+    rows = dict(TABLE.rows, fast=None)
+    table = TABLE._replace(rows=rows, taken=dict(fast=('other', 'net_k3')), variants={'fast': ('net', {})})
+    found = taken(table, tmp_path, [0])
+    assert summary(table, {**results([0]), **found})['fast']['top1']['per_seed'] == [83.0]
+
+
+def test_a_row_of_another_config_or_other_changes_is_not_taken(tmp_path):
+    recorded(tmp_path, variants={'net_k3': ('net', {'a': 1})})
+    for variant in (('net', {'a': 2}), ('net2', {'a': 1})):
+        table = TABLE._replace(taken=dict(net_k3=('other', 'net_k3')), variants={'net_k3': variant})
+        with pytest.raises(ValueError, match="other.json: its row 'net_k3' is 'net' with {'a': 1}, not"):
+            taken(table, tmp_path, [0])
+
+
+def test_a_measure_is_made_of_its_metrics_and_the_other_way_round():
+    for kind in MEASURES.values():
+        for iterates in ([50.0], [25.0, 37.5, 75.0]):
+            assert kind.iterates(kind.metrics(iterates)) == iterates
+
+
+FACTORS = [
+    (table, row)
+    for table in ('bagnet_cifar10_adapters', 'bagnet_cifar10_losses')
+    for row, (_, options) in TABLES[table].variants.items()
+    if any(key.startswith('model.') for key in options)
+]
+
+
+@pytest.mark.parametrize('name, row', FACTORS)
+def test_variants_of_a_config_are_one_factor_away_and_build(name, row, tmp_path):
+    table = TABLES[name]
+    run = next(run for run in plan(table, CONFIGS, tmp_path, [0])[0] if run.row == row)
     centre, cfg = loaded(run.config), config(run, loaded(run.config))
     net = MODELS.build(copy.deepcopy(cfg.model))
     assert len(net.backbone(torch.randn(2, 3, 32, 32))) == cfg.model.backbone.num_iterations
@@ -184,7 +257,7 @@ def test_variants_of_a_config_are_one_factor_away_and_build(row, tmp_path):
         for key in ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
         if cfg[key] != centre[key]
     ]
-    assert len(changed) == 1
+    assert changed == ['model']
     rows = {name: dict(metrics={'accuracy/top1': 50.0}, parameters=1, epochs=1, seconds=1.0) for name in table.rows}
     measured = summary(table, {(name, 0): result for name, result in rows.items()})
     assert measured[row]['changes'] == table.variants[row][1] and f'| `{row}` | 1 |' in markdown(measured)
@@ -224,6 +297,7 @@ def test_the_tables_of_a_page_are_drawn_from_results(tmp_path):
 
 def test_the_hours_of_a_page_are_those_of_its_tables(tmp_path):
     rows = summary(TABLE, results([0, 2]))
+    rows['more'] = dict(rows['plain'], taken='table1')  # trained for another table
     for name, spent in (('table1', 1.25), ('tiny_imagenet', 100.0), ('cifar10_16px', 0.5)):
         (tmp_path / f'{name}.json').write_text(
             json.dumps(dict(rows=rows, seeds=[0, 2], command='a', hardware='b', torch='c', core_hours=spent))
@@ -240,7 +314,7 @@ def test_the_hours_of_a_page_are_those_of_its_tables(tmp_path):
 
 
 def test_the_page_shows_what_is_in_results(tmp_path):
-    page = CONFIGS.parent / 'docs' / 'when_it_helps.md'
+    page = CONFIGS.parent / 'docs' / 'when_it_helps_in_full.md'
     copied = tmp_path / page.name
     copied.write_text(page.read_text())
     fill_page(copied, CONFIGS.parent / 'results')
@@ -300,7 +374,10 @@ def test_a_result_counts_for_its_own_config_and_test(mnist_data, monkeypatch, tm
     monkeypatch.setattr(Runner, 'test', lambda self: tested.append(self) or real(self))
     assert train_and_test(config(run), 'nothing') == first and not tested
     fewer = {'test_dataloader.dataset.max_images': 50}
-    assert train_and_test(config(run, **fewer), 'nothing')['metrics'] != first['metrics'] and len(tested) == 1
+    again = train_and_test(config(run, **fewer), 'nothing')
+    assert again['metrics'] != first['metrics'] and len(tested) == 1
+    # the training has taken what it took
+    assert again['seconds'] - again['seconds_test'] >= first['seconds'] - first['seconds_test']
     for key, value, before in (
         ('optim_wrapper.optimizer.lr', 0.5, 0.008),
         ('train_dataloader.dataset.max_images', 99, 512),

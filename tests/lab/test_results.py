@@ -55,6 +55,10 @@ def test_a_record_is_read_as_it_is(tmp_path):
         (metrics(acc__iterate_1__video_top1=None), 'must be a number .*None'),
         (metrics(mean_loss=float('inf')), r"metrics\['mean_loss'\] must be a finite number"),
         (metrics(acc__video_top1=0.75), r"metrics\['acc/video_top1'\] must be that of the last iterate, got 0.75"),
+        (record(right='0101'), 'right must be a list of strings of 0 and 1, equally long'),
+        (record(right=['01', '011']), 'equally long'),
+        (record(right=['01', '0x']), 'strings of 0 and 1'),
+        (record(right=[]), 'right must be'),
         (record(metrics={'acc/iterate_1/video_top1': 0.5}), r"metrics\['acc/video_top1'\] is missing"),
     ],
 )

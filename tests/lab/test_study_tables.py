@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from kaizen_mm.lab.benchmark.counting import multiply_adds
+from kaizen_mm.lab.counting import multiply_adds
 from kaizen_mm.lab.study_tables import STUDY_TABLES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from kaizen_mm.layers import (
     AdaptiveRecurrentBlock,
-    WeightAdapter,
     add_iterate_statistics,
+    build_adapter,
     iterate_statistics,
     make_dynamic,
 )
@@ -90,7 +90,7 @@ def test_maps_with_channels_last_give_what_channels_first_give(options):
     results = []
     for layout, given in (('channels_first', z.movedim(-1, 1)), ('channels_last', z)):
         torch.manual_seed(0)
-        adapter = WeightAdapter(
+        adapter = build_adapter(
             (6, 5, 4), {'a': (6, 3), 'b': (3, 2)}, feedback_layout=layout, alpha=0.3, **options
         ).double()
         increments = adapter.update(adapter.initial(), given)
@@ -99,7 +99,7 @@ def test_maps_with_channels_last_give_what_channels_first_give(options):
 
 
 def test_tokens_with_channels_last():
-    adapter = WeightAdapter((4, 5), {'layer': (2, 3)}, feedback_layout='channels_last').double()
+    adapter = build_adapter((4, 5), {'layer': (2, 3)}, feedback_layout='channels_last').double()
     tokens = torch.randn(3, 5, 4, dtype=torch.float64)  # [N, L, C]
     (increment,) = adapter.update(adapter.initial(), tokens)
     torch.testing.assert_close(increment.rows, torch.stack([pooled_rows(z.t(), 2) for z in tokens]))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from kaizen_mm.layers import AdaptiveRecurrentBlock, WeightAdapter
+from kaizen_mm.layers import AdaptiveRecurrentBlock, build_adapter
 from kaizen_mm.layers.increments import LowRankIncrement
 
 SHAPES = {'first': (5, 3, 3, 3), 'second': (7, 5)}  # rows that divide nothing
@@ -16,7 +16,7 @@ SHAPES = {'first': (5, 3, 3, 3), 'second': (7, 5)}  # rows that divide nothing
 
 def global_adapter(feedback_shape=(6,), shapes=SHAPES, seed=0, **options):
     torch.manual_seed(seed)
-    return WeightAdapter(feedback_shape, shapes, adapter='global', **options).double()
+    return build_adapter(feedback_shape, shapes, adapter='global', **options).double()
 
 
 def moved(adapter):
@@ -88,7 +88,7 @@ def test_parameters_are_as_many_as_the_docstring_says(options, shapes):
 
 def test_alpha_is_one_by_default_and_the_papers_is_not():
     assert global_adapter().alpha == 1 and global_adapter(alpha=0.1).alpha == 0.1
-    assert WeightAdapter((6,), {'layer': (3, 4)}).alpha == 1e-3
+    assert build_adapter((6,), {'layer': (3, 4)}).alpha == 1e-3
 
 
 def test_the_rows_of_a_layer_start_at_a_norm_of_about_one():
@@ -177,14 +177,14 @@ def test_arguments_that_cannot_be_used(options, message):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(adapter='rows'), r"adapter must be one of \('paper', 'global'\), got 'rows'"),
+        (dict(adapter='rows'), r"adapter must be one of \('paper', 'global', 'slots', 'experts'\), got 'rows'"),
         (dict(hidden=8), 'hidden must be left at None where adapter is "paper", got 8'),
         (dict(rank=2), 'rank must be left at None where adapter is "paper", got 2'),
     ],
 )
 def test_arguments_of_the_other_adapter(options, message):
     with pytest.raises(ValueError, match=message):
-        WeightAdapter((6,), {'layer': (3, 4)}, **options)
+        build_adapter((6,), {'layer': (3, 4)}, **options)
 
 
 def test_other_channels_are_refused():

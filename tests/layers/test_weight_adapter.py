@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from kaizen_mm.layers import WeightAdapter
+from kaizen_mm.layers import build_adapter
 from kaizen_mm.layers.increments import DenseIncrement, LowRankIncrement
 from tests.layers.reference import pooled_rows, pooled_windows
 
@@ -13,7 +13,7 @@ def adapter_for(feedback_shape, pool=None, shapes=SHAPES, **options):
     torch.manual_seed(0)
     if pool is not None:
         options.update(pool_kernel=pool[0], pool_stride=pool[1], pool_padding=pool[2])
-    return WeightAdapter(feedback_shape, shapes, **options).double()
+    return build_adapter(feedback_shape, shapes, **options).double()
 
 
 def materialized(increment, shape):
@@ -166,7 +166,8 @@ def test_rows_that_do_not_divide_the_pooled_values():
     with pytest.raises(
         ValueError,
         match=r"layer 'odd' has 5 rows .* do not divide the 32 pooled values .*"
-        r'\(8, 3, 3\); choose a pooling that leaves a multiple of 5 positions, not 2, or set',
+        r'\(8, 3, 3\); choose a pooling that leaves a multiple of 5 positions, not 2, or take adapter='
+        r'"global", which fits any layer, or shared_rows=False, with 864 weights',
     ):
         adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'even': (4, 3), 'odd': (5, 3)})
     adapter_for((8, 3, 3), ((3, 2), (1, 1), (0, 0)), {'odd': (5, 3)}, shared_rows=False)

@@ -1,6 +1,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -175,6 +176,19 @@ def test_half_precision_logits_are_compared_in_single_precision(options):
     assert torch.autograd.grad(loss, half[1])[0].dtype == torch.bfloat16
 
 
+def test_class_weights_of_arrays_and_tensors():
+    """What scikit-learn's compute_class_weight returns is an array."""
+    logits, target = [torch.randn(6, 3), torch.randn(6, 3)], torch.tensor([0, 1, 2, 0, 1, 2])
+    weight = [0.25, 1.0, 2.0]
+    expected = KaizenLoss(class_weight=weight)(logits, target)
+    assert expected != KaizenLoss()(logits, target)
+    for given in (np.array(weight), np.array(weight, np.float32), torch.tensor(weight), tuple(weight)):
+        assert KaizenLoss(class_weight=given)(logits, target) == expected
+    for given in (np.array([[1.0]]), torch.tensor(1.0), np.array([1.0, np.nan]), torch.tensor([-1.0]), np.array(['a'])):
+        with pytest.raises(ValueError, match='class_weight'):
+            KaizenLoss(class_weight=given)
+
+
 def test_class_weights_add_nothing_to_the_checkpoint():
     assert not KaizenLoss(class_weight=[1.0, 2.0]).state_dict() and not list(KaizenLoss().parameters())
 
@@ -201,6 +215,138 @@ def test_arguments_that_do_not_fit_the_logits():
         KaizenLoss(gammas=(0.1, 0.2))(logits, target)
     with pytest.raises(ValueError, match='class_weight must have one value for each of 5 classes, got 2'):
         KaizenLoss(class_weight=[1.0, 2.0])(logits, target)
+
+
+ROWS = {
+    'negated': lambda rows: -rows,
+    'one not a number': lambda rows: rows.index_fill(0, torch.tensor([1]), math.nan),
+    'one infinite': lambda rows: rows.index_fill(0, torch.tensor([1]), math.inf),
+    'a sum of 2': lambda rows: 2 * rows,
+    'scores': lambda rows: rows.log(),
+    'zeros, as of a sample without a label': lambda rows: rows * torch.tensor([1.0, 0, 1, 1])[:, None],
+    'several labels': lambda rows: (rows > 0.1).float(),
+    'a sum of 1 of which one is negative': lambda rows: (
+        rows + torch.tensor([0.0, 0, 0, 2])[:, None] * torch.tensor([1.0, -1, 0, 0, 0])
+    ),
+}
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize('rows', ROWS)
+def test_rows_that_are_no_distribution_are_refused(rows, hinge):
+    logits, _ = random_logits(2)
+    target = ROWS[rows](torch.full((4, 5), 0.2))
+    for call in (KaizenLoss(hinge=hinge), KaizenLoss(hinge=hinge).iterate_losses):
+        with pytest.raises(ValueError, match=r'target: each row of probabilities must be >= 0 and sum to 1, but row '):
+            call([y[:4] for y in logits], target)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_distributions_of_every_precision_are_taken(dtype):
+    torch.manual_seed(0)
+    target = torch.randn(4, 1000).softmax(dim=1).to(dtype)
+    logits = torch.randn(2, 4, 1000, dtype=dtype)
+    assert KaizenLoss()(logits, target).isfinite()
+
+
+def infinite(*finite):
+    """``L_i`` of iterates; inf where an iterate says that the one class is impossible."""
+    return [torch.tensor([[0.0 if value else -math.inf, 0.5]], requires_grad=True) for value in finite]
+
+
+L = math.log(1 + math.exp(0.5))
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize(
+    'finite, options, expected',
+    [
+        ((False, True), dict(gamma_first=0), L),  # better than infinite is no worse
+        ((False, True), dict(gamma_first=0, kaizen_weight=0), L),
+        ((False, False, True), dict(gammas=(0, 0)), L),
+        ((True, False, True), dict(gammas=(0, 0), kaizen_weight=0), L),
+        ((True, False, True), dict(gammas=(0, 0)), math.inf),
+        ((False, True), {}, math.inf),
+        ((True, False), dict(gamma_first=0), math.inf),
+    ],
+)
+def test_infinite_losses_count_what_their_weights_say(hinge, finite, options, expected):
+    logits = infinite(*finite)
+    value = KaizenLoss(hinge=hinge, **options)(logits, torch.zeros(1, dtype=torch.long))
+    assert float(value) == pytest.approx(expected)
+    if math.isfinite(expected):
+        value.backward()
+        assert all(y.grad.isfinite().all() for y in logits) and logits[-1].grad.any()
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+def test_what_is_not_a_number_is_never_passed_over(hinge):
+    logits = [torch.full((1, 2), math.nan), torch.zeros(1, 2)]
+    target = torch.zeros(1, dtype=torch.long)
+    assert KaizenLoss(gamma_first=0, hinge=hinge)(logits, target).isnan()
+    assert KaizenLoss(gamma_first=0, hinge=hinge, kaizen_weight=0)(logits, target).isnan()
+
+
+def impossible(*values):
+    """Logits of a class that is masked out and of two others."""
+    return [torch.tensor([[-math.inf, value, 0.0]] * 2, dtype=torch.float64, requires_grad=True) for value in values]
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize(
+    'options, target, weight',
+    [
+        (dict(), [[0.0, 0.5, 0.5], [0.0, 1.0, 0.0]], None),
+        (dict(class_weight=[2.0, 3.0, 1.0]), [[0.0, 0.5, 0.5], [0.0, 1.0, 0.0]], [3.0, 1.0]),
+        (dict(class_weight=[0.0, 3.0, 1.0]), [[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]], [3.0, 1.0]),
+        (dict(class_weight=[0.0, 3.0, 1.0]), [1, 2], [3.0, 1.0]),
+    ],
+    ids=str,
+)
+def test_a_class_of_no_weight_that_is_impossible_is_as_if_it_were_not_there(options, target, weight, hinge):
+    target, logits = torch.tensor(target), impossible(0.5, -0.5, 1.0)
+    value = KaizenLoss(hinge=hinge, **options)(logits, target.double() if target.is_floating_point() else target)
+    others = [y.detach()[:, 1:].clone().requires_grad_() for y in logits]
+    if target.is_floating_point():
+        rows, weights = target.double()[:, 1:], torch.tensor(weight or [1.0, 1.0], dtype=torch.float64)
+        each = torch.stack([-(rows * weights * y.log_softmax(1)).sum(1) for y in others])
+        losses = each.mean(1)
+    else:
+        each = torch.stack(
+            [F.cross_entropy(y, target - 1, torch.tensor(weight).double(), reduction='none') for y in others]
+        )
+        losses = each.sum(1) / sum(weight)
+    hinges = losses.diff().clamp(min=0)
+    if hinge == 'sample':
+        hinges = each.diff(dim=0).clamp(min=0)
+        hinges = hinges.mean(1) if target.is_floating_point() else hinges.sum(1) / sum(weight)
+    expected = losses[2] + 3e-3 * losses[0] + 1e-3 * losses[1] + 0.1 * hinges.sum()
+    torch.testing.assert_close(value, expected)
+    gradients = torch.autograd.grad(value, logits)
+    for own, other in zip(gradients, torch.autograd.grad(expected, others)):
+        torch.testing.assert_close(own, F.pad(other, (1, 0)))
+
+
+@pytest.mark.parametrize('hinge', ['batch', 'sample'])
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+@pytest.mark.parametrize('make', [impossible, lambda *v: random_logits(3, classes=3)[0]])
+def test_labels_of_no_weight_teach_nothing(make, smoothing, hinge):
+    logits = make(0.5, -0.5, 1.0)
+    loss = KaizenLoss(hinge=hinge, class_weight=[0.0, 1.0, 2.0], label_smoothing=smoothing)
+    value = loss(logits, torch.zeros(len(logits[0]), dtype=torch.long))
+    assert value == 0 and not any(g.any() or g.isnan().any() for g in torch.autograd.grad(value, logits))
+
+
+@pytest.mark.parametrize('target', [torch.zeros(0, dtype=torch.long), torch.zeros(0, 3)], ids=['labels', 'rows'])
+def test_a_batch_of_no_samples_is_refused(target):
+    for call in (KaizenLoss(), KaizenLoss(hinge='sample'), KaizenLoss().iterate_losses):
+        with pytest.raises(ValueError, match=r'logits must have at least one sample, got a batch of shape .0, 3.'):
+            call([torch.zeros(0, 3)] * 2, target)
+
+
+def test_class_weights_that_are_all_zero_are_refused():
+    with pytest.raises(ValueError, match=r'class_weight must have at least one weight > 0, got \[0.0, 0\]'):
+        KaizenLoss(class_weight=[0.0, 0])
 
 
 class Network(nn.Module):

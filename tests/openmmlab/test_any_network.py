@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import METRICS, MODELS, init_default_scope
-from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kaizen_mm.layers import recurrent_blocks
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from tests.openmmlab.samples import batch
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'any_network'
@@ -292,7 +292,7 @@ def test_a_training_run_starts_from_a_stock_checkpoint(tmp_path, digits):
             experiment_name='any_network',
         )
     )
-    runner = Runner.from_cfg(cfg)
+    runner = KaizenRunner.from_cfg(cfg)
     runner.train()
     scalars = runner.message_hub.log_scalars
     assert 'val/acc/iterate_3/clip_top1' in scalars and scalars['train/iterate_3_ce'].current() > 0

@@ -68,7 +68,7 @@ def test_the_checkpoint_work_around_is_still_needed(tmp_path):
 
 def test_the_work_around_for_cpus_is_still_needed():
     source = inspect.getsource(inspect.unwrap(mmengine.dist.utils._init_dist_pytorch))
-    assert 'torch.cuda.set_device(local_rank)' in source, 'distribute_without_gpu can go'
+    assert 'torch.cuda.set_device(local_rank)' in source, 'gloo_without_gpu can be made smaller'
 
 
 def test_the_work_around_for_classifiers_of_configs_is_still_needed():

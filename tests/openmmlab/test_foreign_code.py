@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from kaizen_mm.checkpoint_files import read_checkpoint
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from tests.openmmlab.toy import toy_runner
 
 
@@ -113,5 +113,5 @@ def test_mmaction_s_way(config, trace, tmp_path):
     poison(path, trace)
     init_recognizer(config, str(path), device='cpu')
     config.load_from, config.work_dir = str(path), str(tmp_path / 'test')
-    Runner.from_cfg(config).load_or_resume()
+    KaizenRunner.from_cfg(config).load_or_resume()
     assert not trace.exists()

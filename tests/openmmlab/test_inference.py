@@ -10,12 +10,13 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.runner import Runner
 from PIL import Image
 
 from kaizen_mm.inference import Predictor
 from kaizen_mm.openmmlab.inference import ConfigPredictor, write_network
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from tests.conftest import ROOT
+from tests.data.clips import make_video
 from tests.openmmlab.test_any_network import tiny
 from tests.openmmlab.trained import image_config, save, stock_video_config, video_config
 
@@ -54,6 +55,16 @@ def test_a_video_gives_the_scores_of_the_test(video, digits):
     assert prediction.names[:2] == ['motion 0', 'motion 1']
 
 
+def test_a_video_that_decord_does_not_read_is_read_by_pyav(video, tmp_path):
+    predictor = ConfigPredictor(*video)
+    assert predictor.readers == ('decord', 'pyav')
+    make_video(tmp_path / 'a.mpg', 'mpeg2video')
+    make_video(tmp_path / 'b.mp4', 'libx264')
+    predictions = predictor(tmp_path)
+    assert [p.error for p in predictions] == [None, None]
+    assert [step.reader for step in predictor._opening] == ['decord']  # again, for the second
+
+
 def test_an_image_gives_the_scores_of_the_test(image, image_folders):
     cfg, checkpoint = image
     predictor = ConfigPredictor(cfg, checkpoint)
@@ -68,10 +79,29 @@ def test_an_image_gives_the_scores_of_the_test(image, image_folders):
     assert bad.error.startswith('neither an image nor a video')
 
 
+def test_an_image_means_the_same_whatever_it_is_stored_in(image, tmp_path):
+    gray = np.random.default_rng(0).integers(0, 256, (80, 100), dtype=np.uint8)
+    lying = Image.Exif()
+    lying[274] = 6
+    Image.fromarray(gray).save(tmp_path / 'a.png')
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / 'b.png')
+    Image.fromarray(gray.astype(np.int32) * 257).save(tmp_path / 'c.tif')
+    Image.fromarray((gray / 255).astype(np.float32)).save(tmp_path / 'd.tiff')
+    Image.fromarray(np.ascontiguousarray(np.rot90(gray))).save(tmp_path / 'e.png', exif=lying)
+    first, *others = ConfigPredictor(*image)(tmp_path)
+    assert len(others) == 4 and first.error is None
+    for other in others:
+        np.testing.assert_array_equal(other.probabilities, first.probabilities, str(other.file))
+
+
 def test_names_come_from_the_file_the_checkpoint_or_the_config(image, tmp_path):
     cfg, checkpoint = image
     (tmp_path / 'names.txt').write_text('w\nx\ny\nz\n')
-    assert ConfigPredictor(cfg, checkpoint, labels=tmp_path / 'names.txt').names == list('wxyz')
+    with pytest.raises(ValueError, match="trained with: 0 'a', 1 'b', .*names.txt: 0 'w', 1 'x'"):
+        ConfigPredictor(cfg, checkpoint, labels=tmp_path / 'names.txt')
+    assert ConfigPredictor(cfg, save(cfg, tmp_path / 'a.pth'), labels=tmp_path / 'names.txt').names == list('wxyz')
+    (tmp_path / 'shown.txt').write_text('b\tx\nd\tz\n')
+    assert ConfigPredictor(cfg, checkpoint, labels=tmp_path / 'shown.txt').names == list('axcz')
     (tmp_path / 'names.txt').write_text('w\nx\n')
     with pytest.raises(ValueError, match='names.txt names 2 classes, but there are 4'):
         ConfigPredictor(cfg, checkpoint, labels=tmp_path / 'names.txt')
@@ -168,7 +198,7 @@ def test_photos_for_networks_whose_data_set_has_its_images_in_memory(tmp_path):
 
 @pytest.mark.slow
 def test_what_training_writes_is_what_prediction_needs(config, digits, monkeypatch, tmp_path):
-    Runner.from_cfg(config).train()
+    KaizenRunner.from_cfg(config).train()
     path = f'{config.work_dir}/epoch_1.pth'
     meta = torch.load(path, weights_only=False)['meta']
     names = (digits / 'classes.txt').read_text().split('\n')[:8]

@@ -7,9 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
 
 from kaizen_mm.checkpoint_files import read_checkpoint
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from tests.conftest import ROOT
 
 STOCK = 'mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_kinetics400-rgb.py'
@@ -66,7 +66,7 @@ def config(digits, stock, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_phase_one_fine_tunes_and_phase_two_adds_the_recurrence(config, stock):
     path, state = stock
-    Runner.from_cfg(config).train()
+    KaizenRunner.from_cfg(config).train()
     work = Path(config.work_dir)
     one, two = (read_checkpoint(work / name)['state_dict'] for name in ('phase_one/epoch_1.pth', 'epoch_1.pth'))
     assert one['cls_head.fc_cls.weight'].shape == (8, 256)
@@ -86,6 +86,6 @@ def test_phase_one_fine_tunes_and_phase_two_adds_the_recurrence(config, stock):
 
 def test_given_to_phase_two_the_checkpoint_is_refused_with_what_to_do(config, stock):
     config.load_from = str(stock[0])
-    with pytest.raises(ValueError, match=r'\(400, 256\) for \(8, 256\).*in phase one, phase_one.load_from'):
-        Runner.from_cfg(config).train()
+    with pytest.raises(ValueError, match=r'\(400, 256\) for \(8, 256\).*in phase one, use phase_one.load_from'):
+        KaizenRunner.from_cfg(config).train()
     assert not list(Path(config.work_dir).rglob('epoch_*.pth'))

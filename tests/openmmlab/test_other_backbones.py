@@ -33,7 +33,7 @@ def test_uniformer_v2_is_refused(batch):
     with pytest.raises(
         ValueError,
         match=r"block: 'transformer.resblocks.3' must have the samples in the first dimension, .* "
-        r'from shape \(17, \d+, 16\) to \(17, \d+, 16\): samples would mix',
+        r'from shape \(17, \d+, 16\) to \(17, \d+, 16\)\. Samples would mix',
     ):
         MODELS.build(
             dict(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.dist import get_rank
 
-from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero
+from kaizen_mm.openmmlab.processes import check_same_weights, on_rank_zero, read_on_rank_zero
 
 
 def work(rank: int, port: int, folder: str) -> None:
@@ -20,14 +20,12 @@ def work(rank: int, port: int, folder: str) -> None:
         on_rank_zero(fail)
 
     # a file that only the first machine has
-    from mmengine.runner import runner
-
     if rank == 0:
         torch.save(dict(weight=torch.arange(3)), f'{folder}/rank_0.pth')
     path = f'{folder}/rank_{rank}.pth'
-    assert runner._load_checkpoint(path, map_location='cpu')['weight'].tolist() == [0, 1, 2]
+    assert read_on_rank_zero(path, 'cpu', None)['weight'].tolist() == [0, 1, 2]
     with pytest.raises(FileNotFoundError if rank == 0 else RuntimeError, match='missing.pth'):
-        runner._load_checkpoint(f'{folder}/missing.pth')
+        read_on_rank_zero(f'{folder}/missing.pth', 'cpu', None)
 
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))

@@ -4,7 +4,8 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS
-from mmengine.runner import Runner
+
+from kaizen_mm.openmmlab.runner import KaizenRunner
 
 
 @MODELS.register_module()
@@ -25,22 +26,25 @@ class Toy(BaseModel):
 
 @DATASETS.register_module()
 class ToyData(torch.utils.data.Dataset):
-    """Four numbers."""
+    """The numbers from 0, four of them."""
+
+    def __init__(self, length: int = 4):
+        self.length = length
 
     def __len__(self):
-        return 4
+        return self.length
 
     def __getitem__(self, index):
         return dict(inputs=torch.ones(1) * index)
 
 
-def toy_runner(work_dir, epochs=2, rate=0.1, model=None, checkpoint=None, hooks=None, **entries) -> Runner:
+def toy_runner(work_dir, epochs=2, rate=0.1, model=None, checkpoint=None, hooks=None, **entries) -> KaizenRunner:
     """Two iterations in each epoch; ``entries`` are those of the config."""
-    return Runner.from_cfg(
+    return KaizenRunner.from_cfg(
         Config(
             dict(
                 dict(
-                    model=dict(type='Toy', **(model or {})),
+                    model=dict(dict(type='Toy'), **(model or {})),
                     work_dir=str(work_dir),
                     train_dataloader=dict(
                         batch_size=2,

@@ -3,6 +3,8 @@
 import runpy
 import sys
 from collections import OrderedDict
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, RUNNERS, DefaultScope, init_default_scope
 
+from kaizen_mm.commands.report import _title
 from kaizen_mm.introspection import recurrence_report
 from kaizen_mm.report import render
-from kaizen_mm.report.evaluation import evaluate
+from kaizen_mm.report.evaluation import _Pixels, evaluate
 from tests.conftest import ROOT
+from tests.report.test_outcomes import outcomes
 
 
 @pytest.fixture
@@ -87,6 +91,27 @@ def test_digits_in_memory_have_pictures(mnist_data, monkeypatch, tmp_path):
     assert 'data:image/jpeg' in render(outcomes, 'title')
 
 
+@pytest.mark.parametrize('channels, bgr', [(1, False), (3, False), (3, True)])
+def test_clips_in_memory_have_frames(channels, bgr):
+    """As the test data of the demo, which have no files."""
+    clip = torch.arange(2 * channels * 4 * 5 * 6).reshape(2, channels, 4, 5, 6).to(torch.uint8)  # [clips, C, T, H, W]
+    pixels = _Pixels([dict(inputs=clip)], SimpleNamespace(to_rgb=bgr))(0)
+    assert pixels.shape == (4, 5, 6, 3)
+    for channel in range(3):
+        source = min(2 - channel if bgr else channel, channels - 1)
+        assert np.array_equal(pixels[..., channel], clip[0, source].numpy())
+    found = outcomes([[0, 1], [1, 1]], [0, 1])
+    found.files, found.pixels = ['sample 0', 'sample 1'], lambda sample: pixels
+    assert 'class="cards wide"' in render(found, 'title') and 'data:image/jpeg' in render(found, 'title')
+
+
+def test_a_page_has_a_title_that_says_what_it_is_about():
+    found = outcomes([[0, 1], [1, 1]], [0, 1])
+    assert _title(Path('configs/mine.py'), found) == 'mine: 2 iterates on 2 test samples'
+    assert _title(Path('work_dirs/demo/config.py'), found) == 'demo: 2 iterates on 2 test samples'
+    assert _title(Path('mine.py'), outcomes([[1], [1]], [0, 1])) == 'mine: one iterate on 2 test samples'
+
+
 def test_photos_come_from_the_pipeline_in_rgb(images):
     cfg, checkpoint, _ = images
     outcomes = evaluate(cfg, str(checkpoint))
@@ -98,7 +123,7 @@ def test_classes_in_another_order_are_refused(images):
     cfg, checkpoint, network = images
     names = [f'class_{c}' for c in (1, 0, 2, 3)]
     torch.save(dict(state_dict=network.state_dict(), meta=dict(dataset_meta=dict(classes=names))), checkpoint)
-    with pytest.raises(ValueError, match="class 0 is 'class_0', and was 'class_1'"):
+    with pytest.raises(ValueError, match="trained with: 0 'class_1', .*: 0 'class_0', 1 'class_1'"):
         evaluate(cfg, str(checkpoint))
 
 

@@ -45,7 +45,9 @@ def test_what_an_iterate_corrects_and_breaks():
     assert step.error == pytest.approx(changes.std() / math.sqrt(6))
     assert step.p == pytest.approx(2 * (math.comb(4, 0) + math.comb(4, 1)) / 2**4)
     same = outcomes([[1, 1], [0, 0]], [0, 1]).step(0, 1)
-    assert (same.corrected, same.broken, same.gain, same.error, same.p) == (0, 0, 0, 0, 1)
+    assert (same.corrected, same.broken, same.gain, same.error, same.p) == (0, 0, 0, None, 1), (
+        'a spread that is 0 by construction is none'
+    )
 
 
 def test_classes_and_confusion():

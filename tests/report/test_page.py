@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from kaizen_mm.introspection import FRESH, RecurrenceReport
-from kaizen_mm.report import Outcomes, render, write_report
+from kaizen_mm.report import Outcomes, pictures, render, write_report
 from kaizen_mm.report.pictures import thumbnail
+from kaizen_mm.uncertainty import iterates_verdict
 from tests.report.test_outcomes import LABELS, RIGHT, outcomes
 
 ALONE = {'meta', 'img', 'br', 'link'}
@@ -83,7 +84,14 @@ def test_all_that_is_known_is_on_a_page_of_its_own(tmp_path):
     assert not {'script', 'link', 'iframe'} & set(page.tags)
     pictures = [Image.open(BytesIO(base64.b64decode(address.partition(',')[2]))) for address in page.addresses]
     assert [p.size for p in pictures if p.format == 'JPEG'] == [(192, 96)] * 4, 'a thumbnail of each sample shown'
-    assert sum(p.format == 'PNG' for p in pictures) == 3, 'accuracy and both confusion matrices'
+    assert sum(p.format == 'PNG' for p in pictures) == 4, 'accuracy, early exits, both confusion matrices'
+
+
+@pytest.mark.parametrize('right', [RIGHT, [[0, 1]] * 6, [[1, 0]] * 6, [[1], [0]] * 3])
+def test_the_verdict_is_that_of_training_and_test(right):
+    html = render(outcomes(right, LABELS), 'title')
+    assert iterates_verdict(right) in squeezed(Page(html))
+    assert ('class="verdict"' in html) == (right in (RIGHT, [[1, 0]] * 6)), 'red unless the iterations help'
 
 
 def test_a_recurrence_that_does_nothing_is_named_with_its_reason():
@@ -106,6 +114,20 @@ def test_names_and_files_are_no_html():
     html = render(found, '<i>title</i>')
     Page(html)
     assert '<script' not in html and '<b>' not in html and '<i>title' not in html and '&lt;script&gt;' in html
+
+
+def test_names_are_neither_mathematics_nor_control_characters(monkeypatch):
+    found = outcomes(RIGHT, LABELS)
+    found.names[:2] = ['$\\frac{1}$ \x1b]0;', 'a$ and b$']
+    found.files[0] = 'name \udcff \u202egpj.exe'
+    drawn, address = [], pictures._address
+    monkeypatch.setattr(pictures, '_address', lambda figure: drawn.append(figure) or address(figure))
+    html = render(found, 'title')
+    html.encode('utf-8')
+    assert '\x1b' not in html and '\u202e' not in html and r'name \xff \u202egpj.exe' in html
+    ticks = [label for figure in drawn for axis in figure.axes for label in axis.get_xticklabels()]
+    texts = {label._preprocess_math(label.get_text()) for label in ticks}
+    assert ('a$ and b$', False) in texts and (r'$\frac{1}$ \x1b]0;', False) in texts
 
 
 def test_of_many_samples_and_classes_the_most_telling_are_shown():

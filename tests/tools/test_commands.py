@@ -12,10 +12,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from mmengine.config import DictAction
 
 import kaizen_mm
-from kaizen_mm.commands import reproduce
-from kaizen_mm.commands.arguments import config_file, positive
+from kaizen_mm.__main__ import main as commands
+from kaizen_mm.commands import convert_checkpoint, export, prepare_data, reproduce
+from kaizen_mm.commands.arguments import add_cfg_options, config_file, positive
+from kaizen_mm.commands.options import KeyValues, read_value
+from kaizen_mm.data.video_readers import READERS
+from kaizen_mm.export import FORMATS
+from kaizen_mm.models.convert import RELEASES
 from tests.conftest import ROOT
 
 SCRIPTS = dict(
@@ -25,12 +31,12 @@ SCRIPTS = dict(
         flags=re.MULTILINE,
     )
 )
-SHARED = {'arguments'}  # modules of the commands that are none themselves
+SHARED = {'arguments', 'completion', 'errors', 'options'}  # modules of the commands that are none themselves
 
 
 def test_every_command_has_both_scripts():
-    commands = {path.stem for path in (ROOT / 'kaizen_mm' / 'commands').glob('[!_]*.py')} - SHARED
-    assert commands == set(SCRIPTS.values()) == {path.stem for path in (ROOT / 'tools').glob('*.py')}
+    there = {path.stem for path in (ROOT / 'kaizen_mm' / 'commands').glob('[!_]*.py')} - SHARED
+    assert there == set(SCRIPTS.values()) == {path.stem for path in (ROOT / 'tools').glob('*.py')}
     assert all(script.replace('-', '_') == command for script, command in SCRIPTS.items())
 
 
@@ -41,6 +47,85 @@ def test_both_run_the_same_function(command):
     with pytest.raises(SystemExit) as stopped:
         main(['--help'])
     assert stopped.value.code == 0
+
+
+# what takes long to import, or comes with a part of the package alone
+HEAVY = ('torch', 'numpy', 'matplotlib', 'rich', 'mmengine', 'mmcv', 'mmaction', 'mmpretrain', 'timm', 'av', 'decord')
+
+
+@pytest.mark.parametrize('command', SCRIPTS.values())
+def test_help_imports_nothing_heavy_and_has_an_example(command):
+    code = (
+        'import sys\n'
+        f'from kaizen_mm.commands.{command} import main\n'
+        'try:\n    main(["--help"])\n'
+        'finally:\n    print("imported:", *sys.modules)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    text, _, modules = done.stdout.partition('imported:')
+    assert not set(HEAVY) & set(modules.split())
+    script = f'kaizen-{command.replace("_", "-")}'
+    assert re.search(rf'^    {script} \S', text, flags=re.MULTILINE), text
+
+
+def test_the_package_lists_its_commands(capsys):
+    assert commands([]) == 0
+    listed = capsys.readouterr().out
+    for script, command in SCRIPTS.items():
+        sentence = importlib.import_module(f'kaizen_mm.commands.{command}').__doc__.splitlines()[0]
+        assert re.search(rf'^  kaizen-{script} +{re.escape(sentence)}', listed, flags=re.MULTILINE)
+    assert commands(['--help']) == 0 and capsys.readouterr().out == listed
+    assert commands(['trian']) == 2 and "no command 'trian'; there are advise, " in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        commands(['train', '--help'])
+    assert stopped.value.code == 0 and 'kaizen-train' in capsys.readouterr().out
+
+
+def test_choices_are_those_of_what_does_the_work():
+    assert tuple(RELEASES) == convert_checkpoint.KINDS
+    assert tuple(FORMATS) == export.ENDINGS
+    assert tuple(READERS) == prepare_data.READERS
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '3', '-3', '1e-3', '1.0', 'True', 'false', 'None', 'none', 'bn2', '', '1_000', 'nan', "'quoted'", '"2"',
+        '1,2', 'a,', '[]', '()', '[1]', '(3,)', '[(1,2),a]', '[[1,2],[3]]', '((1,2),True)', 'layer3.0',
+        '[0-9]*.mp4', 'a(b', 'kaizen_mm::mnist.py', 'x=y', 'dict(a=1)', '[1, 2]', '( 1 , b )',
+    ],
+)  # fmt: skip
+def test_values_are_those_of_mmengine(text):
+    def read(action):
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--options', nargs='+', action=action)
+        return parser.parse_args(['--options', 'before=1', f'key={text}']).options
+
+    theirs, ours = read(DictAction), read(KeyValues)
+    assert repr(ours) == repr(theirs) and type(ours['key']) is type(theirs['key'])
+
+
+def test_values_that_mmengine_reads_otherwise():
+    assert read_value('my videos/a b.mp4') == 'my videos/a b.mp4'  # without its spaces
+    assert read_value('(1,2),(3,4)') == [(1, 2), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    'word, message',
+    [
+        ('train_cfg.max_epochs', r"--cfg-options: must be KEY=VALUE, got 'train_cfg.max_epochs'"),
+        ('=3', "must be KEY=VALUE, got '=3'"),
+        ('size=[1,2', r"size: brackets do not match in '\[1,2'"),
+        ('size=(1,2]', 'size: brackets do not match'),
+        ('size=1),2', 'size: brackets do not match'),
+    ],
+)
+def test_options_that_cannot_be_read(word, message, capsys):
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a=1', word])
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_config_by_name_or_by_path(tmp_path, monkeypatch):

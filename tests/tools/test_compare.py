@@ -1,13 +1,15 @@
 """The comparison of phase one, control and recurrent network, and the demo's pieces."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
-from kaizen_mm.lab.experiment import compare, conclusion, markdown_table
+from kaizen_mm.lab.experiment import ROWS, compare, conclusion, markdown_table
 from kaizen_mm.lab.plots import plot_iterates
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -53,6 +55,13 @@ def test_rows_seeds_and_resumption(run, tiny_configs, tmp_path):
         'videos, not clips'
     )
     assert output.strip().endswith(conclusion(results))
+    assert re.search(r'Estimate: about .* \(phase_one .*, static_control .*, kaizen .* for each of 2 seeds\)', output)
+    assert 'Saving checkpoint' not in output and '[1][4/4]' in output, 'a line an epoch'
+    for row in ('phase_one', 'static_control', 'kaizen'):
+        for one in results[row]['per_seed']:
+            shares = [100 * right.count('1') / 8 for right in one['right']]
+            assert shares == list(np.atleast_1d(one['video_top1'])), 'each sample counts in the accuracy as kept'
+    assert len({one['samples'] for row in ROWS for one in results[row]['per_seed']}) == 1
 
     stamps = {p: p.stat().st_mtime_ns for p in work.rglob('*.pth')}
     (work / 'seed_1' / 'kaizen' / 'result.json').unlink()
@@ -89,6 +98,9 @@ def test_exchanged_configs_are_refused(tiny_configs, environment, monkeypatch, t
     kaizen, control = (Config.fromfile(tiny_configs / f'{name}.py') for name in ('kaizen', 'control'))
     with pytest.raises(ValueError, match='kaizen must be a config .* at least 2, got num_iterations=1'):
         compare(control, kaizen, tmp_path)
+    with pytest.raises(ValueError, match='seeds must be different ints .* got 0 twice: it is one training'):
+        compare(kaizen, control, tmp_path, seeds=[0, 1, 0])
+    assert not list(tmp_path.iterdir())
     kaizen.phase_one = None
     with pytest.raises(ValueError, match='must both have a phase_one, or neither of them, got one in control alone'):
         compare(kaizen, control, tmp_path)
@@ -142,7 +154,16 @@ def test_the_table_gives_mean_and_standard_error():
     single['kaizen']['per_seed'][0]['clip_top1'] = [75.0, 80.0]
     assert '| phase_one | 9 | 90.0 ± 3.0 | 80.0 ± 4.0 |' in markdown_table(single)
     assert '| kaizen, iterate 1 | 9 | 75.0 ± 4.3 | 75.0 ± 4.3 |' in markdown_table(single)
-    assert 'not to be told from the static control (80.0 ± 4.0 %)' in conclusion(single)
+    assert 'no measurable difference to the static control (80.0 ± 4.0 %)' in conclusion(single)
+    assert 'is not known' in conclusion(single), 'results of before it was kept'
+    for row, right in (
+        ('kaizen', ['0' * 100, '1' * 80 + '0' * 20]),
+        ('static_control', ['1' * 60 + '0' * 20 + '1' * 20]),
+    ):
+        single[row]['per_seed'][0].update(right=right, samples='x')
+    assert '20 samples being corrected and 20 broken' in conclusion(single)
+    single['kaizen']['per_seed'][0]['samples'] = 'y'
+    assert 'is not known' in conclusion(single), 'of other samples'
 
 
 def test_the_table_of_images_has_one_measure():

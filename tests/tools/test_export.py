@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 import kaizen_mm  # noqa: F401  timm's names
 from kaizen_mm.commands.export import main
@@ -31,8 +33,9 @@ def export(capsys):
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     net = timm.create_model('kaizen_mfnet2d_n9', num_classes=5, img_size=32, pool_kernel=1)
-    torch.save(net.state_dict(), tmp_path_factory.mktemp('weights') / 'net.pth')
-    return tmp_path_factory.getbasetemp() / 'weights0' / 'net.pth'
+    path = tmp_path_factory.mktemp('weights') / 'net.pth'
+    torch.save(net.state_dict(), path)
+    return path
 
 
 @pytest.mark.slow
@@ -77,6 +80,87 @@ def test_configs(build, shape, export, tmp_path):
             else network.head.iterate_scores(network.extract_feat(x))
         )
         torch.testing.assert_close(list(program(x)), list(wanted), rtol=1e-5, atol=1e-5)
+
+
+def picture(path, seed=0):
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_a_network_adapted_to_a_picture_or_to_saved_weights(export, weights, tmp_path):
+    from kaizen_mm.inference.timm_networks import TimmPredictor
+
+    image = picture(tmp_path / 'image.png')
+    predictor = TimmPredictor('kaizen_mfnet2d_n9', weights, num_classes=5, img_size=32, pool_kernel=1)
+    net, x = predictor.network, predictor._image(image)
+    with torch.no_grad():
+        w = net.written_weights(x)
+        w.save(tmp_path / 'w.safetensors')
+        other = torch.randn(2, 3, 32, 32)
+        expected = net(other, fast_weights=w.expand(2))
+    for source in (image, tmp_path / 'w.safetensors'):
+        status, _, errors = export(*TIMM, '--checkpoint', weights, '--out', tmp_path / 'net.pt2', '--adapt-to', source)
+        assert status == 0, errors
+        program = torch.export.load(tmp_path / 'net.pt2')
+        torch.testing.assert_close(program.module()(other), expected, rtol=1e-4, atol=1e-5)
+        assert not any('adapter' in name or 'iterates' in name for name in program.state_dict)
+
+
+@pytest.mark.slow
+def test_a_recognizer_adapted_to_all_clips_of_a_video(export, tmp_path):
+    from kaizen_mm.layers import specialized, written_weights
+    from kaizen_mm.openmmlab.inference import ConfigPredictor
+    from tests.data.clips import make_video
+
+    cfg = video_config()
+    cfg.dump(str(tmp_path / 'config.py'))
+    save(cfg, tmp_path / 'net.pth')
+    make_video(tmp_path / 'clip.mp4', frames=40)
+    words = ['--config', tmp_path / 'config.py', '--checkpoint', tmp_path / 'net.pth', '--out', tmp_path / 'net.pt2']
+    status, _, errors = export(*words, '--adapt-to', tmp_path / 'clip.mp4')
+    assert status == 0, errors
+    predictor = ConfigPredictor(cfg, str(tmp_path / 'net.pth'))
+    seen = []
+    predictor.network.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    assert predictor(tmp_path / 'clip.mp4')[0].error is None
+    with torch.no_grad():
+        w = written_weights(predictor.network.backbone, torch.cat(seen))
+        plain = specialized(predictor.network.backbone, w.mean())
+        x = torch.randn(2, 3, 16, 32, 32)
+        wanted = predictor.network.cls_head.wrapped(plain(x))
+        torch.testing.assert_close(torch.export.load(tmp_path / 'net.pt2').module()(x), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--out', 'net.pt2', '--adapt-to', 'none.png'], 'error: .*none.png'),
+        (['--out', 'net.pt2', '--adapt-to', 'none.safetensors'], 'error: .*No such file.*none.safetensors'),
+        (['--out', 'net.pt2', '--adapt-to', 'broken.png'], 'error: --adapt-to broken.png: '),
+        (['--out', 'net.pt2', '--adapt-to', 'broken.safetensors'], 'error: broken.safetensors is no safetensors file'),
+        (
+            ['--out', 'net.pt2', '--adapt-to', 'image.png', '--all-iterates'],
+            'error: --all-iterates must be left out with --adapt-to: a plain network has no iterates',
+        ),
+    ],
+)
+def test_what_a_network_cannot_be_adapted_to(words, message, export, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture('image.png')
+    for name in ('broken.png', 'broken.safetensors'):
+        (tmp_path / name).write_bytes(b'this is text')
+    status, _, errors = export(*TIMM, '--checkpoint', weights, *words)
+    assert status == 2 and re.search(message, errors), errors
+    assert not (tmp_path / 'net.pt2').exists()
+
+
+def test_a_network_of_one_iteration_cannot_be_adapted(export, tmp_path):
+    torch.manual_seed(0)
+    net = timm.create_model('mfnet2d_n9', num_classes=5)
+    torch.save(net.state_dict(), tmp_path / 'net.pth')
+    words = ['--timm', 'mfnet2d_n9', '--model-kwargs', 'num_classes=5', '--checkpoint', tmp_path / 'net.pth']
+    status, _, errors = export(*words, '--out', tmp_path / 'net.pt2', '--adapt-to', picture(tmp_path / 'image.png'))
+    assert status == 2 and 'MFNet has no recurrent block, so that no weights are written' in errors
 
 
 @pytest.mark.parametrize(

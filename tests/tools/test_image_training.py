@@ -1,5 +1,6 @@
 """Images through the command-line tools: both phases, two processes, mmpretrain's own tools."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -67,3 +68,7 @@ def test_a_folder_of_images_on_two_processes(run, environment, image_folders, tm
 
     tested = run(sys.executable, ROOT / 'tools' / 'test.py', config, 'work/epoch_1.pth')
     assert last_table(tested) == last_table(output), 'one process gives what two gave in validation'
+    verdicts = [
+        re.search(r'On (validation|test) data: (The iterations .*difference\))', text) for text in (output, tested)
+    ]
+    assert [found[1] for found in verdicts] == ['validation', 'test'] and verdicts[0][2] == verdicts[1][2]

@@ -1,12 +1,16 @@
 """tools/predict.py: what it prints, writes and returns."""
 
+import errno
 import json
+import os
+import shutil
 import sys
 
 import pytest
 from mmengine.logging import MMLogger
 
 from kaizen_mm.commands.predict import main
+from kaizen_mm.inference.output import write
 from tests.conftest import ROOT
 from tests.openmmlab.trained import image_config, save
 
@@ -77,6 +81,43 @@ def test_one_unreadable_input_is_named_and_the_others_are_done(predict, image_fo
     ]
 
 
+def test_what_a_folder_has_beside_is_counted(predict, image_folders, tmp_path):
+    folder = tmp_path / 'photos'
+    shutil.copytree(image_folders / 'val' / 'class_0', folder)
+    (folder / 'notes.txt').write_text('hello')
+    (folder / 'clip.mp4').write_bytes(b'')
+    status, out, err = predict(folder)
+    assert status == 0 and '0.png' in out
+    assert err.splitlines() == [f'passed over: 1 video ({folder / "clip.mp4"}); 1 neither ({folder / "notes.txt"})']
+
+
+def test_a_name_that_is_no_utf8_loses_nothing(predict, image_folders, tmp_path):
+    folder = tmp_path / 'photos'
+    shutil.copytree(image_folders / 'val' / 'class_0', folder)
+    name = os.fsdecode(b'caf\xe9.png')
+    os.rename(folder / '0.png', folder / name)
+    outputs = [tmp_path / 'p.json', tmp_path / 'p.csv']
+    status, out, _ = predict(folder, '--out', *outputs, '--annotate', tmp_path / 'copies')
+    assert status == 0 and '1.png' in out
+    files = [entry['file'] for entry in json.loads(outputs[0].read_text())]
+    assert len(files) == 3 and str(folder / name) in files
+    assert len({line.split(',')[0] for line in outputs[1].read_text().splitlines()[1:]}) == 3
+    assert sorted(os.listdir(tmp_path / 'copies')) == sorted([name, '1.png', '2.png'])
+
+
+def test_an_output_that_fails_in_the_end_costs_that_output_alone(predict, image_folders, tmp_path, monkeypatch):
+    def full(predictions, path, top):
+        if path.suffix == '.json':
+            raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+        write(predictions, path, top)
+
+    monkeypatch.setattr('kaizen_mm.inference.output.write', full)
+    photo = image_folders / 'val' / 'class_0' / '0.png'
+    status, out, err = predict(photo, '--out', tmp_path / 'p.json', tmp_path / 'p.csv')
+    assert status == 2 and 'No space left' in err and '0.png' in out
+    assert str(photo) in (tmp_path / 'p.csv').read_text()
+
+
 @pytest.mark.parametrize(
     'words, message',
     [
@@ -123,6 +164,7 @@ def test_as_a_command_with_a_name_of_timm(run, tmp_path, image_folders):
         'weights.pth',
         '--labels',
         'labels.txt',
+        '--iterates',
         '--top',
         4,
         '--out',

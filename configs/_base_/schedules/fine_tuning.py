@@ -2,7 +2,7 @@
 # its own for h, without which the iterates stay identical (docs/training.md). The rates are not tuned.
 # A config takes all entries of fine_tuning over with globals().update(_base_.fine_tuning).
 custom_imports = dict(imports=['kaizen_mm'], allow_failed_imports=False)
-runner_type = 'TidyLogRunner'
+runner_type = 'KaizenRunner'
 
 fine_tuning = dict(
     train_cfg=dict(max_epochs=10),

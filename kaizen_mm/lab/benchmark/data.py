@@ -1,7 +1,8 @@
-"""``data``: what loading a clip or a photo costs, in time of one core."""
+"""``data``: what loading clips costs, in time of one core, by size of the videos, reader and part of the pipeline."""
 
+import contextlib
 import functools
-import importlib.util
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,48 +13,88 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from kaizen_mm.data.reencoding import X264, encode, output_size, shown_size
+from kaizen_mm.config_files import config_path
+from kaizen_mm.data.moving_digits import MovingDigits, write_video
+from kaizen_mm.data.reencoding import encode, output_size, shown_size
 from kaizen_mm.data.video_readers import READERS, check_reader, open_video
-from kaizen_mm.openmmlab.named_configs import config_path
 
 from .conditions import Conditions
-from .media import photos, videos
-from .timing import Side, Times, interleaved, summary
+from .timing import Side, interleaved, summary
 
-_ONE_KEY_FRAME = dict(crf='20')  # x264's own choice: a key frame in 250 frames
+# what is timed: a config, its pipeline, and up to which step; None for all of it
+_STAGES = {
+    'decoding': ('kaizen_mfnet_ucf101.py', 'train', 'DecordDecode'),
+    'to 224 px': ('kaizen_mfnet_ucf101.py', 'train', None),
+    'to 112 px': ('kaizen_mfnet_list.py', 'train', None),
+    'ten clips': ('kaizen_mfnet_ucf101.py', 'test', None),
+}
+_SHORT_SIDES = (128, 192, 256)
 
 
 def measure(how: Conditions, folder: str | None = None) -> Iterable[dict[str, Any]]:
-    """The records of clips, of sources by reader and of sizes, and of photos.
+    """The records.
 
     Args:
-        how: Of it ``seconds`` and ``quick``.
-        folder: With videos; see :func:`~kaizen_mm.lab.benchmark.media.videos`.
+        how: Of it ``seconds``, ``rounds`` and ``quick``.
+        folder: With videos; see :func:`videos`.
+
+    Raises:
+        ValueError: There are none in the folder.
     """
     with tempfile.TemporaryDirectory() as made:
-        name, files = videos(folder, Path(made), 40 if how.quick else 164)
-        files = files[:1] if how.quick else files
-        yield from _sources(how, name, files, Path(made))
-        yield from _photos(how, files, Path(made))
+        files = videos(folder, Path(made), 40 if how.quick else 164)[: 1 if how.quick else None]
+        rows: list[dict[str, Any]] = []
+        sides = []
+        for source, paths in sources(files, Path(made), how.quick).items():
+            size = sum(path.stat().st_size for path in paths) / len(paths)
+            about = dict(videos=source, pixels='{}x{}'.format(*shown_size(paths[0])), mib=round(size / 2**20, 3))
+            for reader in readers():
+                frames = same_frames(paths, reader)
+                for stage in _STAGES:
+                    seeds = range(1 if how.quick or stage == 'ten clips' else 8)
+                    sides.append(Side(str(len(rows)), functools.partial(load, stage, reader, paths, seeds)))
+                    rows.append(dict(about, reader=reader, frames=frames, stage=stage, clips=len(seeds) * len(paths)))
+        times = interleaved(sides, how.seconds, least_rounds=how.rounds)
+    for row, side in zip(rows, sides):
+        cost = summary([1e3 * seconds / row['clips'] for seconds in times[side.name].cpu])
+        yield dict(row, ms_of_a_core=cost, a_second_and_core=round(1e3 / cost['median'], 1))
+
+
+def videos(folder: str | None, made: Path, frames: int = 164) -> list[Path]:
+    """The files of a folder.
+
+    Args:
+        folder: None for ``$KAIZEN_DATA/ucf101_samples`` if it is there. Else two videos of moving digits are made, as
+            large as UCF101's and with one key frame in 250.
+        made: Folder for these.
+        frames: Of each.
+
+    Raises:
+        ValueError: There are none in the folder.
+    """
+    samples = Path(os.environ.get('KAIZEN_DATA', 'data'), 'ucf101_samples')
+    if folder is not None or samples.is_dir():
+        place = samples if folder is None else Path(folder)
+        found = sorted(path for path in place.iterdir() if path.suffix in ('.avi', '.mp4', '.mkv', '.webm'))
+        if not found:
+            raise ValueError(f'--videos must be a folder with videos, got {place}')
+        return found
+    digits = MovingDigits(num_train=2, num_val=1, num_frames=frames, size=240, noise=0)
+    files = [made / f'made_{index}.mp4' for index in range(2)]
+    for index, file in enumerate(files):
+        write_video(made / 'square.mp4', digits.render('train', index)[0], 25)
+        encode(made / 'square.mp4', file, (320, 240), {'crf': '20', 'g': '250'})
+    return files
 
 
 def sources(files: Sequence[Path], folder: Path, quick: bool = False) -> dict[str, list[Path]]:
-    """The originals, and re-encoded in several ways, each in a folder of its own."""
-    ways = {
-        'short side 256, enlarged, one key frame in 250': (256, _ONE_KEY_FRAME),
-        '--short-side 256, size kept': (None, X264),
-        '--short-side 192': (192, X264),
-        '--short-side 128': (128, X264),
-    }
+    """The originals, and re-encoded to several sizes, each in a folder of its own."""
     made = {'originals': list(files)}
-    for index, (way, (side, options)) in enumerate(list(ways.items())[: 2 if quick else None]):
-        (folder / str(index)).mkdir()
-        made[way] = [folder / str(index) / f'{file.stem}.mp4' for file in files]
-        for file, target in zip(files, made[way]):
-            width, height = shown_size(file)
-            scale = 256 / min(width, height)
-            larger = tuple(2 * round(scale * length / 2) for length in (width, height))
-            encode(file, target, larger if side == 256 else output_size(width, height, side or 256), options)
+    for side in _SHORT_SIDES[: 1 if quick else None]:
+        (folder / str(side)).mkdir()
+        made[f'--short-side {side}'] = [folder / str(side) / f'{file.stem}.mp4' for file in files]
+        for file, target in zip(files, made[f'--short-side {side}']):
+            encode(file, target, output_size(*shown_size(file), side))
     return made
 
 
@@ -61,77 +102,34 @@ def readers() -> list[str]:
     """Those that are installed."""
     found = []
     for reader in READERS:
-        try:
+        with contextlib.suppress(ImportError):
             check_reader(reader)
-        except ImportError:
-            continue
-        found.append(reader)
+            found.append(reader)
     return found
 
 
-@functools.lru_cache
-def package_config(name: str) -> Config:
-    """A config of this package."""
-    return Config.fromfile(config_path(name))
-
-
-def clip_pipeline(config: str, reader: str, whole: bool) -> Compose:
-    """The training pipeline of a config of videos, or its part up to decoding."""
-    steps = package_config(config).train_dataloader.dataset.pipeline
-    end = None if whole else [step.type for step in steps].index('DecordDecode') + 1
+@functools.cache
+def pipeline(stage: str, reader: str) -> Compose:
+    """What loads, of the configs of this package."""
+    name, part, last = _STAGES[stage]
+    steps = Config.fromfile(config_path(name))[f'{part}_dataloader'].dataset.pipeline
+    end = None if last is None else [step.type for step in steps].index(last) + 1
     with DefaultScope.overwrite_default_scope('mmaction'):
         return Compose([dict(type='VideoInit', reader=reader), *steps[1:end]])
 
 
-def clip(pipeline: Compose, file: Path, seed: int) -> dict:
-    """One clip of a file, as a data set loads it."""
-    np.random.seed(seed)
-    return pipeline(dict(filename=str(file), label=0, start_index=0, modality='RGB', test_mode=False))
+def load(stage: str, reader: str, paths: Sequence[Path], seeds: Iterable[int]) -> list[dict]:
+    """What a data set loads of files, once for each seed."""
+    loaded = []
+    for seed in seeds:
+        for path in paths:
+            np.random.seed(seed)
+            sample = dict(filename=str(path), label=0, start_index=0, modality='RGB', test_mode=stage == 'ten clips')
+            loaded.append(pipeline(stage, reader)(sample))
+    return loaded
 
 
-def _sources(how: Conditions, name: str, files: list[Path], folder: Path) -> Iterable[dict[str, Any]]:
-    made = sources(files, folder, how.quick)
-    configs = {'224': 'kaizen_mfnet_ucf101.py', '112': 'kaizen_mfnet_list.py'}
-    clips = 1 if how.quick else 8
-    rows: list[dict[str, Any]] = []
-    sides: list[Side] = []
-    for source, paths in made.items():
-        mib = sum(path.stat().st_size for path in paths) / len(paths) / 2**20
-        width, height = shown_size(paths[0])
-        for reader in readers():
-            for stage, config in (
-                ('decoding', configs['224']),
-                *((f'to {size} px', configs[size]) for size in configs),
-            ):
-                pipeline = clip_pipeline(config, reader, whole=stage != 'decoding')
-                rows.append(
-                    dict(
-                        kind='clips',
-                        videos=name,
-                        source=source,
-                        size=f'{width}x{height}',
-                        mib_per_video=round(mib, 3),
-                        reader=reader,
-                        stage=stage,
-                        frames=_same_frames(paths, reader),
-                    )
-                )
-                sides.append(Side(str(len(sides)), _several(pipeline, paths, clips)))
-    times = interleaved(sides, how.seconds, least_rounds=how.least_rounds())
-    for index, row in enumerate(rows):
-        yield dict(row, **_per_item(times[str(index)], clips * len(made[row['source']])))
-
-
-def _several(pipeline, paths, clips):
-    return lambda: [clip(pipeline, path, seed) for seed in range(clips) for path in paths]
-
-
-def _per_item(times: Times, items: int) -> dict[str, Any]:
-    cost = {key: round(1e3 * value / items, 3) for key, value in summary(times.cpu).items()}
-    return dict(cpu_ms=cost, per_second_and_core=round(1e3 / cost['median'], 1), rounds=len(times.cpu))
-
-
-def _same_frames(paths: Sequence[Path], reader: str) -> str:
+def same_frames(paths: Sequence[Path], reader: str) -> str:
     """Whether a reader gives the very frames that PyAV gives in a row."""
     largest = 0.0
     for path in paths:
@@ -141,36 +139,3 @@ def _same_frames(paths: Sequence[Path], reader: str) -> str:
         found = found.get_batch(places).asnumpy()
         largest = max(largest, float(np.abs(found.astype(int) - expected[places]).mean()))
     return "PyAV's" if largest == 0 else f'differ by {largest:.1f} of 255'
-
-
-def _photos(how: Conditions, files: list[Path], folder: Path) -> Iterable[dict[str, Any]]:
-    paths = photos(files, folder, number=2 if how.quick else 8)
-    steps = package_config('kaizen_mfnet2d_imagenet_k2.py').train_dataloader.dataset.pipeline
-    decoders = ['cv2', 'pillow'] + ['turbojpeg'] * (importlib.util.find_spec('turbojpeg') is not None)
-    rows: list[dict[str, Any]] = []
-    sides: list[Side] = []
-    for decoder in decoders:
-        for stage in ('decoding', 'to 224 px'):
-            with DefaultScope.overwrite_default_scope('mmpretrain'):
-                pipeline = Compose(
-                    [dict(steps[0], imdecode_backend=decoder), *(steps[1:] if stage != 'decoding' else [])]
-                )
-            rows.append(
-                dict(
-                    kind='photos',
-                    videos='photos',
-                    source='JPEG of 500x375, quality 90',
-                    size='500x375',
-                    reader=decoder,
-                    stage=stage,
-                    mib_per_video=round(sum(p.stat().st_size for p in paths) / len(paths) / 2**20, 3),
-                )
-            )
-            sides.append(Side(str(len(sides)), _each(pipeline, paths)))
-    times = interleaved(sides, how.seconds / 2, least_rounds=how.least_rounds())
-    for index, row in enumerate(rows):
-        yield dict(row, **_per_item(times[str(index)], len(paths)))
-
-
-def _each(pipeline, paths):
-    return lambda: [pipeline(dict(img_path=str(path), gt_label=0)) for path in paths]

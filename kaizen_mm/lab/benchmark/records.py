@@ -1,26 +1,24 @@
-"""Records of measurements: JSON files, and tables of them on a terminal and on a page."""
+"""Records of measurements: JSON files, and tables of them on a terminal."""
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from kaizen_mm.files import write_lines
 
-Row = dict[str, Any]
-Column = tuple[str, Callable[[Row], str]]
 
-
-def write_record(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
+def write_record(path: Path, about: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     """Writes a measurement.
 
     Args:
         path: A .json file.
-        about: What it was made on, see :func:`~kaizen_mm.lab.benchmark.conditions.hardware`; the load at the end is
+        about: How it was made, see :func:`~kaizen_mm.lab.benchmark.conditions.circumstances`; the load at the end is
             added.
         rows: What was measured.
     """
@@ -28,21 +26,7 @@ def write_record(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None
     write_lines(path, [json.dumps(dict(about=about, rows=list(rows)), indent=1)])
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """``about`` and ``rows``.
-
-    Raises:
-        ValueError: The file holds no such record.
-    """
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        content['about']['command'], content['rows'][0]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f'{path} is no record of tools/benchmark.py: {error!r}') from error
-    return content
-
-
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """With three digits that count."""
     if value is None:
         return '-'
@@ -51,28 +35,29 @@ def number(value: float) -> str:
     return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
 
 
-def spread(values: dict[str, float]) -> str:
+def spread(values: dict[str, float] | None) -> str:
     """Median, and quartiles in brackets."""
-    return f'{number(values["median"])} ({number(values["low"])}-{number(values["high"])})'
+    return f'{number(values["median"])} ({number(values["low"])}-{number(values["high"])})' if values else '-'
 
 
-def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    """The lines of a table."""
-    lines = [f'| {" | ".join(title for title, _ in columns)} |', f'|{" --- |" * len(columns)}']
-    return lines + [f'| {" | ".join(cell(row) for _, cell in columns)} |' for row in rows]
+def cell(value: Any) -> str:
+    """What a table shows of a value of a row."""
+    if isinstance(value, dict):
+        return spread(value)
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    if isinstance(value, str):
+        return value
+    return f'{value:,}' if isinstance(value, int) else number(value)
 
 
-def print_table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
-    """A table on the terminal; plain lines where it is none."""
-    console = Console()
-    if not console.is_terminal:
-        console.print(
-            title, '', *markdown(columns, rows), '', sep='\n', markup=False, highlight=False, soft_wrap=True, crop=False
-        )
-        return
-    table = Table(title=title)
-    for name, _ in columns:
-        table.add_column(name)
+def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """A table of all that the rows hold, in Markdown; as wide as it is where there is no terminal."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*(name.replace('_', ' ') for name in names), box=box.MARKDOWN)
     for row in rows:
-        table.add_row(*(cell(row) for _, cell in columns))
-    console.print(table)
+        table.add_row(*(cell(row.get(name)) for name in names))
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = console.measure(table, options=console.options.update(width=10**4)).maximum
+    console.print(title, table, sep='\n')

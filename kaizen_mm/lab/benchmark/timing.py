@@ -4,7 +4,6 @@ What a machine does beside falls on all sides alike then, and ratios are those o
 """
 
 import dataclasses
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +62,7 @@ def interleaved(sides: Sequence[Side], seconds: float, device: str = 'cpu', leas
     return times
 
 
-def _timed(side: Side, device: str):
+def _timed(side: Side, device: str) -> tuple[float, float]:
     cpu, wall = time.process_time(), time.perf_counter()
     side.call()
     if device == 'cuda':
@@ -73,19 +72,12 @@ def _timed(side: Side, device: str):
     return cpu, wall
 
 
-def summary(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    ordered = sorted(values)
-    return dict(median=statistics.median(ordered), low=_quantile(ordered, 0.25), high=_quantile(ordered, 0.75))
+def summary(values: Sequence[float], digits: int = 4) -> dict[str, float]:
+    """Median and quartiles, rounded."""
+    low, median, high = statistics.quantiles(values, method='inclusive') if len(values) > 1 else [*values] * 3
+    return dict(median=round(median, digits), low=round(low, digits), high=round(high, digits))
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> dict[str, float]:
     """Median and quartiles of the ratios of each round."""
     return summary([one / other for one, other in zip(of, to)])
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])

@@ -4,8 +4,9 @@ Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognit
 in the public release (github.com/dicarlolab/CORnet), where an area that the image has not reached yet gets zeros.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Tuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,7 +18,12 @@ _GROUPS = 32  # of the group norms
 
 
 class TimedArea(nn.Module):
-    """An input convolution, the last output added to it, and a convolution; group norm and ReLU after each."""
+    """An input convolution, the last output added to it, and a convolution; group norm and ReLU after each.
+
+    Gives what it has after each step of time, ``[N, channels, H / stride, W / stride]`` each, for what the area before
+    has given, ``[N, in_channels, H, W]`` each. That of the first area is the image; the others get nothing at the first
+    step (``waits``), and give one map more than they get.
+    """
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int):
         super().__init__()
@@ -26,11 +32,14 @@ class TimedArea(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.norm1 = nn.GroupNorm(_GROUPS, channels)
 
-    def forward(self, x: Optional[Tensor], state: Optional[Tensor], like: Tensor) -> Tensor:
-        """``x``: what the area before has given, None before the image has come; ``state``: this area's last output;
-        ``like``: a map of zeros."""
-        drive = like if x is None else F.relu(self.norm_input(self.conv_input(x)))
-        return F.relu(self.norm1(self.conv1(drive if state is None else drive + state)))
+    def forward(self, inputs: List[Tensor], waits: bool) -> List[Tensor]:
+        drives = [F.relu(self.norm_input(self.conv_input(x))) for x in inputs]
+        if waits:
+            drives = [torch.zeros_like(drives[0])] + drives
+        outputs: List[Tensor] = []
+        for drive in drives:
+            outputs.append(F.relu(self.norm1(self.conv1(drive if len(outputs) == 0 else drive + outputs[-1]))))
+        return outputs
 
 
 class CORnetRT(ImageNetwork):
@@ -45,6 +54,14 @@ class CORnetRT(ImageNetwork):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
+    feature_modules = AREAS
+
+    if TYPE_CHECKING:
+        V1: Any
+        V2: Any
+        V4: Any
+        IT: Any
+
     def __init__(self, times: int = 5, width: float = 1.0, **kwargs):
         if not is_int(times) or times < len(AREAS):
             raise ValueError(
@@ -57,6 +74,7 @@ class CORnetRT(ImageNetwork):
         for area, out in zip(AREAS, widths):
             self.add_module(area, TimedArea(channels, out, 7 if area == 'V1' else 3, 4 if area == 'V1' else 2))
             channels = out
+        self.describe_stages(widths, (4, 8, 16, 32))
         self.apply(init_weights)
 
     @property
@@ -64,22 +82,17 @@ class CORnetRT(ImageNetwork):
         """How many iterates it gives."""
         return self.times - len(AREAS) + 1
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
-        height, width = -(-x.shape[-2] // 4), -(-x.shape[-1] // 4)
-        outputs: Dict[str, Optional[Tensor]] = dict.fromkeys(AREAS)
-        iterates: List[Tensor] = []
-        for time in range(self.times):
-            given: Optional[Tensor] = x
-            size = height, width
-            latest: Dict[str, Tensor] = {}
-            for area in AREAS:
-                module = getattr(self, area)
-                like = x.new_zeros(len(x), module.conv1.in_channels, *size)
-                latest[area] = module(given, outputs[area], like)
-                # the next area gets what this one has given a step before, from the second step on
-                given, size = outputs[area], (-(-size[0] // 2), -(-size[1] // 2))
-            outputs.update(latest)
-            if time >= len(AREAS) - 1:
-                iterates.append(latest['IT'])
-        return tuple(iterates)
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        outputs = self.V1([x] * self.times, False)
+        maps = [outputs[-1]]
+        # an area gets what the one before has given a step before
+        if last > 0:
+            outputs = self.V2(outputs[:-1], True)
+            maps.append(outputs[-1])
+        if last > 1:
+            outputs = self.V4(outputs[:-1], True)
+            maps.append(outputs[-1])
+        if last > 2:
+            outputs = self.IT(outputs[:-1], True)
+            maps.append(outputs[-1])
+        return maps, outputs[last:]

@@ -9,7 +9,7 @@ its own. The input of the first time is the map of the area before, through a 1x
 the output of the one before.
 """
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,9 +36,9 @@ class RecurrentArea(nn.Module):
         self.norms1, self.norms2 = (nn.ModuleList(nn.BatchNorm2d(inner) for _ in range(times)) for _ in range(2))
         self.norms3 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(times))
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> List[Tensor]:
         x = self.conv_input(x)
-        outputs = []
+        outputs: List[Tensor] = []
         for time, (norm1, norm2, norm3) in enumerate(zip(self.norms1, self.norms2, self.norms3)):
             shortcut = self.norm_skip(self.skip(x)) if time == 0 else x
             z = F.relu(norm1(self.conv1(x)))
@@ -46,7 +46,7 @@ class RecurrentArea(nn.Module):
             z = norm3(self.conv3(F.relu(norm2(z))))
             x = F.relu(z + shortcut)
             outputs.append(x)
-        return tuple(outputs)
+        return outputs
 
 
 class CORnetS(ImageNetwork):
@@ -60,6 +60,8 @@ class CORnetS(ImageNetwork):
     Raises:
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
+
+    feature_modules = ('V1', 'V2', 'V4', 'IT')
 
     def __init__(self, times: Sequence[int] = (2, 4, 2), width: float = 1.0, **kwargs):
         times = check_shape('times', times, 'one each for V2, V4 and IT', length=3)
@@ -78,6 +80,7 @@ class CORnetS(ImageNetwork):
         self.V2 = RecurrentArea(v1, v2, times[0])
         self.V4 = RecurrentArea(v2, v4, times[1])
         self.IT = RecurrentArea(v4, it, times[2])
+        self.describe_stages((v1, v2, v4, it), (4, 8, 16, 32))
         self.apply(init_weights)
 
     @property
@@ -85,6 +88,16 @@ class CORnetS(ImageNetwork):
         """How many iterates it gives: the times of IT."""
         return self.times[2]
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
-        return self.IT(self.V4(self.V2(self.V1(x))[-1])[-1])
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        iterates = [self.V1(x)]
+        maps = [iterates[-1]]
+        if last > 0:
+            iterates = self.V2(maps[-1])
+            maps.append(iterates[-1])
+        if last > 1:
+            iterates = self.V4(maps[-1])
+            maps.append(iterates[-1])
+        if last > 2:
+            iterates = self.IT(maps[-1])
+            maps.append(iterates[-1])
+        return maps, iterates

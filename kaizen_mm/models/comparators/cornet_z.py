@@ -4,7 +4,7 @@ Kubilius et al., "CORnet: Modeling the Neural Mechanisms of Core Object Recognit
 in the public release (github.com/dicarlolab/CORnet).
 """
 
-from typing import Tuple
+from typing import TYPE_CHECKING, Any, List, Tuple
 
 from torch import Tensor, nn
 
@@ -23,6 +23,14 @@ class CORnetZ(ImageNetwork):
 
     num_iterations = 1
 
+    feature_modules = AREAS
+
+    if TYPE_CHECKING:
+        V1: Any
+        V2: Any
+        V4: Any
+        IT: Any
+
     def __init__(self, width: float = 1.0, **kwargs):
         widths = scaled((64, 128, 256, 512), width)
         super().__init__(widths[-1], smallest=32, **kwargs)
@@ -32,10 +40,15 @@ class CORnetZ(ImageNetwork):
             conv = nn.Conv2d(channels, out, 7 if first else 3, 2 if first else 1, 3 if first else 1)
             self.add_module(area, nn.Sequential(conv, nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)))
             channels = out
+        self.describe_stages(widths, (4, 8, 16, 32))
         self.apply(init_weights)
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
-        for area in AREAS:
-            x = getattr(self, area)(x)
-        return (x,)
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        maps = [self.V1(x)]
+        if last > 0:
+            maps.append(self.V2(maps[-1]))
+        if last > 1:
+            maps.append(self.V4(maps[-1]))
+        if last > 2:
+            maps.append(self.IT(maps[-1]))
+        return maps, maps[-1:]

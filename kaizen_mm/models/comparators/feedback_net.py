@@ -19,7 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_choice, check_int, check_shape
-from kaizen_mm.layers.iterate_statistics import add_iterate_statistics, iterate_statistics
+from kaizen_mm.layers.iterate_statistics import (
+    add_iterate_statistics,
+    make_norms_indexed,
+    normalized,
+    restore_iterate_statistics,
+)
 from kaizen_mm.layers.recurrent_block import check_norm_statistics
 from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
@@ -39,15 +44,23 @@ class GatePath(nn.Module):
         self.conv2, self.conv3 = (nn.Conv2d(gates, gates, 3, 1, 1, groups=4, bias=bias) for _ in range(2))
         self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(gates) for _ in range(3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+    def forward(self, x: Tensor, index: int) -> Tensor:
+        """``index``: of the iteration, from 0."""
+        if torch.jit.is_scripting():
+            z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x), index=index))), index=index)
+        else:
+            z = normalized(self.bn2, self.conv2(F.relu(normalized(self.bn1, self.conv1(x), index))), index)
         # a shortcut without parameters: every second pixel, new channels filled with zeros
         shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.channels - x.shape[1]))
-        return self.bn3(self.conv3(F.relu(z + shortcut.repeat(1, 4, 1, 1))))
+        z = self.conv3(F.relu(z + shortcut.repeat(1, 4, 1, 1)))
+        if torch.jit.is_scripting():
+            return self.bn3(z, index=index)
+        else:
+            return normalized(self.bn3, z, index)
 
 
 class ConvLSTM(nn.Module):
-    """One step: ``x_t`` and ``(h_{t-1}, c_{t-1})``, None at first, to ``(h_t, c_t)``."""
+    """One step: ``x_t``, ``(h_{t-1}, c_{t-1})``, None at first, and ``t`` from 0, to ``(h_t, c_t)``."""
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
@@ -55,14 +68,21 @@ class ConvLSTM(nn.Module):
         self.input_path = GatePath(in_channels, channels, stride, bias=True)
         self.hidden_path = GatePath(channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor, state: Optional[State]) -> State:
-        from_input = self.input_path(x)
+    def forward(self, x: Tensor, state: Optional[State], index: int) -> State:
+        from_input = self.input_path(x, index)
         if state is None:
-            zeros = from_input.new_zeros(len(x), self.channels, *from_input.shape[-2:])
+            zeros = torch.zeros_like(from_input[:, : self.channels])
             state = zeros, zeros
-        i, f, o, g = (from_input + self.hidden_path(state[0])).chunk(4, dim=1)
+        i, f, o, g = (from_input + self.hidden_path(state[0], index)).chunk(4, dim=1)
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class _Output(nn.Module):
+    """What follows the last LSTM; with a module of torch's own, ``torch.fx`` finds its first call alone by name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
 
 
 class FeedbackNet(ImageNetwork):
@@ -81,6 +101,8 @@ class FeedbackNet(ImageNetwork):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
+    feature_modules = ('stem', 'lstms.0', 'lstms.1', 'lstms.2', 'output')
+
     def __init__(
         self,
         num_iterations: int = 4,
@@ -95,6 +117,7 @@ class FeedbackNet(ImageNetwork):
         check_norm_statistics(norm_statistics)
         widths = check_widths(widths)
         channels, *widths = scaled(widths, width)
+        stem_channels = channels
         super().__init__(widths[-1], smallest=4 if stem == 'small' else 16, **kwargs)
         self.num_iterations = num_iterations
         if stem == 'small':
@@ -107,23 +130,43 @@ class FeedbackNet(ImageNetwork):
         for out, stride in zip(widths, (1, 2, 2, 1)):
             self.lstms.append(ConvLSTM(channels, out, stride))
             channels = out
+        self.output = _Output()
+        first = 1 if stem == 'small' else 4
+        self.describe_stages((stem_channels, *widths), [first * reduction for reduction in (1, 1, 2, 4, 4)])
         self.apply(init_weights)
         if norm_statistics == 'per_iterate':
             add_iterate_statistics(self.lstms, num_iterations)
+            make_norms_indexed(self.lstms)
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
+    def __prepare_scriptable__(self) -> nn.Module:
+        make_norms_indexed(self.lstms)
+        return self
+
+    def _parts(self, stage: int) -> Tuple[str, ...]:
+        return (f'lstms.{stage - 1}',) if stage else ('stem',)
+
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        if not torch.jit.is_scripting():
+            restore_iterate_statistics(self.lstms)
         image = self.stem(x)
-        states: List[Optional[State]] = [None] * len(self.lstms)
-        iterates = []
+        states: List[State] = []
+        maps = [image]
+        iterates = maps[:0]
         for index in range(self.num_iterations):
-            x = image
-            with iterate_statistics(self.lstms, index):
-                for place, lstm in enumerate(self.lstms):
-                    state = lstm(x, states[place])
-                    states[place], x = state, state[0]
-            iterates.append(F.relu(x))
-        return tuple(iterates)
+            maps = [image]
+            for place, lstm in enumerate(self.lstms):
+                if place < last:
+                    state: Optional[State] = None
+                    if index > 0:
+                        state = states[place]
+                    h, c = lstm(maps[-1], state, index)
+                    if index == 0:
+                        states.append((h, c))
+                    else:
+                        states[place] = (h, c)
+                    maps.append(self.output(h) if place == 3 else h)
+            iterates.append(maps[-1])
+        return maps, iterates
 
 
 def check_widths(widths: Sequence[int]) -> Tuple[int, ...]:

@@ -1,15 +1,15 @@
 """IamNN: a residual network whose stages iterate one unit, as long as each image needs it.
 
 Leroux et al., "IamNN: Iterative and Adaptive Mobile Neural Network for Efficient Image Classification", ICLR 2018
-workshop, arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.08983): after iteration n a
-linear layer on the pooled state gives ``h_n = sigmoid(w s_n + b)``; an image halts at the first N with ``h_1 + ... +
-h_N >= 1 - epsilon``, a stage gives ``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``, and
-the ponder cost of the stage is ``N + R``.
+workshop, arXiv:1804.10123. The halting is Graves's adaptive computation time (arXiv:1603.08983). After iteration n a
+linear layer on the pooled state gives ``h_n = sigmoid(w s_n + b)``. An image halts at the first N with ``h_1 + ... +
+h_N >= 1 - epsilon``. A stage gives ``sum_{n<N} h_n s_n + R s_N`` with the remainder ``R = 1 - sum_{n<N} h_n``. The
+ponder cost of the stage is ``N + R``.
 
 Of layer sizes we know no more than that the structure is that of a ResNet, with about 4.8 M parameters for one
-iteration and 5 M for all. Those come out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and 3
-iterations), whose 3x3 convolution is depthwise as in MobileNet, with shortcuts without parameters between stages, and
-with batch norms of their own for each iteration.
+iteration and 5 M for all. These numbers come out with the bottlenecks of ResNet-101 (256 to 2048 channels, 3, 4, 23 and
+3 iterations) and three changes. The 3x3 convolution is depthwise as in MobileNet. Shortcuts between stages have no
+parameters. Each iteration has batch norms of its own.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaizen_mm.arguments import check_int, check_number, check_shape
+from kaizen_mm.layers.increments import is_exporting
 from kaizen_mm.models.comparators.base import ImageNetwork, init_weights, resnet_stem, scaled
 
 REDUCTION = 4
@@ -28,18 +29,18 @@ class Pondered(NamedTuple):
     """What an adaptive stage gives: after every iteration the map ``[N, C, H, W]`` that it would give if it were the
     last, and the ponder cost ``[N]``."""
 
-    iterates: Tuple[Tensor, ...]
+    iterates: List[Tensor]
     ponder_cost: Tensor
 
 
 class AdaptiveStage(nn.Module):
     """A bottleneck that is iterated up to ``num_iterations`` times, and a halting unit; with one iteration there is
-    none."""
+    none. An input of fewer than ``channels`` channels is filled with zeros."""
 
     def __init__(self, channels: int, num_iterations: int, epsilon: float):
         super().__init__()
         inner = max(channels // REDUCTION, 1)
-        self.epsilon = epsilon
+        self.channels, self.epsilon = channels, epsilon
         self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
         self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner, bias=False)
         self.conv3 = nn.Conv2d(inner, channels, 1, bias=False)
@@ -52,34 +53,46 @@ class AdaptiveStage(nn.Module):
             nn.init.zeros_(self.halting.weight)
             nn.init.constant_(self.halting.bias, -3.0)
 
-    def unit(self, state: Tensor, index: int) -> Tensor:
-        """The state after iteration ``index``, from 0."""
-        z = F.relu(self.norms1[index](self.conv1(state)))
-        z = F.relu(self.norms2[index](self.conv2(z)))
-        return F.relu(state + self.norms3[index](self.conv3(z)))
-
     def forward(self, state: Tensor) -> Pondered:
         count = len(self.norms1)
-        left = state.new_ones(len(state))  # 1 - sum of h so far
+        state = F.pad(state, (0, 0, 0, 0, 0, self.channels - state.shape[1]))
+        left = state.new_ones([state.shape[0]])  # 1 - sum of h so far
         going = torch.ones_like(left, dtype=torch.bool)
-        weighted: Union[Tensor, float] = 0.0
-        steps, iterates = torch.zeros_like(left), []
-        for index in range(count):
-            state = self.unit(state, index)
-            steps = steps + going.to(left)
-            # if this were the last iteration, the remainder would be this state's; an image that has halted keeps what
-            # it has
-            ends = weighted + _of_each(left * going) * state
-            iterates.append(ends)
-            if self.halting is not None and index + 1 < count:
-                h = torch.sigmoid(self.halting(state.mean(dim=(2, 3))).squeeze(1))
-                stops = going & (left - h <= self.epsilon)
-                weighted = torch.where(_of_each(stops), ends, weighted + _of_each(h * going) * state)
-                going, left = going & ~stops, torch.where(going & ~stops, left - h, left)
-                if not self.training and not going.any():
-                    iterates += [weighted] * (count - index - 1)
-                    break
-        return Pondered(tuple(iterates), steps + left)
+        weighted = torch.zeros_like(state)
+        steps = torch.zeros_like(left)
+        cost = steps
+        iterates: List[Tensor] = []
+        done = False
+        for index, (norm1, norm2, norm3) in enumerate(zip(self.norms1, self.norms2, self.norms3)):
+            if done:
+                iterates.append(weighted)
+            else:
+                z = F.relu(norm1(self.conv1(state)))
+                z = F.relu(norm2(self.conv2(z)))
+                state = F.relu(state + norm3(self.conv3(z)))
+                steps = steps + going.to(left)
+                cost = steps + left
+                # if this were the last iteration, the remainder would be this state's; an image that has halted keeps
+                # what it has
+                ends = weighted + _of_each(left * going) * state
+                iterates.append(ends)
+                if self.halting is not None:
+                    if index + 1 < count:
+                        h = torch.sigmoid(self.halting(state.mean(dim=(2, 3))).squeeze(1))
+                        stops = going & (left - h <= self.epsilon)
+                        weighted = torch.where(_of_each(stops), ends, weighted + _of_each(h * going) * state)
+                        left = torch.where(going & ~stops, left - h, left)
+                        going = going & ~stops
+                        done = self._may_stop(going)
+        return Pondered(iterates, cost)
+
+    def _may_stop(self, going: Tensor) -> bool:
+        """Whether iterations that no image needs are left out: not in training, and not in a graph, which is to hold
+        for other images too; there they change nothing."""
+        if not torch.jit.is_scripting():
+            if not isinstance(going, Tensor) or torch.jit.is_tracing() or torch.compiler.is_compiling():
+                return False
+        return not self.training and not bool(going.any())
 
 
 def _of_each(values: Tensor) -> Tensor:
@@ -106,6 +119,9 @@ class IamNN(ImageNetwork):
         ValueError: An argument that cannot be used, named with what would be accepted.
     """
 
+    feature_modules = ('stem', 'stages.0', 'stages.1', 'stages.2', 'stages.3')
+    ponder_cost: Optional[Tensor]
+
     def __init__(
         self,
         num_iterations: Union[int, Sequence[int]] = (3, 4, 23, 3),
@@ -126,8 +142,9 @@ class IamNN(ImageNetwork):
         self.stages = nn.ModuleList(
             AdaptiveStage(channels, count, epsilon) for channels, count in zip(widths, iterations)
         )
+        self.describe_stages((stem, *widths), (4, 4, 8, 16, 32))
         self.apply(init_weights)
-        self.ponder_cost: Optional[Tensor] = None
+        self.ponder_cost = None
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, 'ponder_cost': None}  # it is of one pass, and with its gradient it cannot be copied
@@ -137,15 +154,17 @@ class IamNN(ImageNetwork):
         """How many iterates it gives: the most iterations of the last stage."""
         return self.iterations[-1]
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
-        x = self.stem(x)
-        costs: List[Tensor] = []
-        for index, (stage, channels) in enumerate(zip(self.stages, self.widths)):
-            x = F.avg_pool2d(x, 2, ceil_mode=True) if index else x
-            x = F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))  # the new channels start from zero
-            iterates, cost = stage(x)
-            costs.append(cost)
-            x = iterates[-1]
-        self.ponder_cost = torch.stack(costs).sum(dim=0).mean()
-        return iterates
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        maps = [self.stem(x)]
+        iterates = maps[:]
+        costs = maps[:0]
+        for index, stage in enumerate(self.stages):
+            if index < last:
+                state = maps[-1] if index == 0 else F.avg_pool2d(maps[-1], 2, ceil_mode=True)
+                iterates, cost = stage(state)
+                maps.append(iterates[-1])
+                costs.append(cost)
+        if not torch.jit.is_scripting():  # a graph of one tensor has no place for it
+            if costs and isinstance(x, Tensor) and not is_exporting():
+                self.ponder_cost = torch.stack(costs).sum(dim=0).mean()
+        return maps, iterates

@@ -5,8 +5,9 @@ Recognition Letters, 2018); layer sizes as in the public release (github.com/abo
 13,613,864 parameters with 1000 classes.
 """
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,9 +31,19 @@ class SharedBlock(nn.Module):
         else:
             self.shortcut = nn.Identity()
 
-    def forward(self, x: Tensor, conv2: nn.Conv2d) -> Tensor:
-        z = self.bn2(conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(z + self.shortcut(x))
+    @torch.jit.unused  # no script takes a module as an argument
+    def forward(self, x: Tensor, conv2) -> Tensor:
+        return self.after(conv2(self.before(x)), x)
+
+    @torch.jit.export
+    def before(self, x: Tensor) -> Tensor:
+        """What the second convolution gets."""
+        return F.relu(self.bn1(self.conv1(x)))
+
+    @torch.jit.export
+    def after(self, z: Tensor, x: Tensor) -> Tensor:
+        """The output, from what the second convolution has given and the input."""
+        return F.relu(self.bn2(z) + self.shortcut(x))
 
 
 class SharedStage(nn.Module):
@@ -47,7 +58,10 @@ class SharedStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x, self.conv2)
+            if torch.jit.is_scripting():
+                x = block.after(self.conv2(block.before(x)), x)  # type: ignore[operator]
+            else:
+                x = block(x, self.conv2)
         return x
 
 
@@ -65,6 +79,8 @@ class ShaResNet(ImageNetwork):
 
     num_iterations = 1
 
+    feature_modules = ('stem', 'stages.0', 'stages.1', 'stages.2', 'stages.3')
+
     def __init__(self, depth: int = 34, width: float = 1.0, **kwargs):
         if not is_int(depth) or depth not in BLOCKS:
             raise ValueError(f'depth must be one of {tuple(BLOCKS)}, got {depth!r}')
@@ -77,8 +93,12 @@ class ShaResNet(ImageNetwork):
                 for stage, blocks in enumerate(BLOCKS[depth])
             )
         )
+        self.describe_stages((widths[0], *widths), (4, 4, 8, 16, 32))
         self.apply(init_weights)
 
-    def forward_feature_iterates(self, x: Tensor) -> Tuple[Tensor, ...]:
-        self._check_input(x)
-        return (self.stages(self.stem(x)),)
+    def forward_stages(self, x: Tensor, last: int) -> Tuple[List[Tensor], List[Tensor]]:
+        maps = [self.stem(x)]
+        for index, stage in enumerate(self.stages):
+            if index < last:
+                maps.append(stage(maps[-1]))
+        return maps, maps[-1:]

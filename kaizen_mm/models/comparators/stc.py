@@ -5,9 +5,9 @@ Two branches weigh the channels of a map: the spatial one by means over space an
 space, at each step of time. Each is a bottleneck of two linear layers and a sigmoid; the map is multiplied by the
 mean of the two.
 
-Of STC-ResNet-101 we know no more than that it has over 100 M parameters. With a bottleneck of an eighth of the
-channels, and the temporal branch's layers the same at all steps of time, so that clips may be of any length, it has
-104 M with 101 classes.
+Of STC-ResNet-101 we know no more than that it has over 100 M parameters. Ours has 104 M with 101 classes: its
+bottleneck has an eighth of the channels. The temporal branch's layers are the same at all steps of time, so that clips
+may be of any length.
 """
 
 import torch

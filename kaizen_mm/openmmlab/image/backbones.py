@@ -4,7 +4,7 @@ Every backbone here yields a tuple, as mmpretrain expects: of one feature map or
 network, of its iterates, the last one best.
 """
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -17,6 +17,7 @@ from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.cifar_resnet import CifarResNet
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
 from kaizen_mm.models.mnist_cnn import MnistCNN, MnistCNNBig
+from kaizen_mm.openmmlab.blocks import build_contexts
 
 _VARIANTS = {'mfnet2d': {}, 'mfnet2d_n9': NINE_UNITS}
 
@@ -67,6 +68,11 @@ class RecurrentMFNet2d(MFNet2d):
     def __init__(self, num_iterations: int, input_size=(224, 224), **kwargs):
         check_num_iterations(num_iterations)  # for MFNet2d None is the plain network
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
+
+    def become_plain(self) -> None:
+        """As in :class:`~kaizen_mm.models.MFNet`; the network is an :class:`MFNet2d` then."""
+        super().become_plain()
+        self.__class__ = MFNet2d
 
 
 @MODELS.register_module(name='MnistCNN')
@@ -124,11 +130,17 @@ class CifarResNetBackbone(CifarResNet, BaseModule):
 class BagNet2d(BagNet, BaseModule):
     """:class:`kaizen_mm.models.BagNet` of images, without its classifier.
 
-    ``channels_last`` is that of :class:`MFNet2d`.
+    Of its ``contexts`` each may be a config. ``channels_last`` is that of :class:`MFNet2d`.
     """
 
-    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
-        super().__init__(dims=2, num_classes=0, **kwargs)
+    def __init__(
+        self,
+        channels_last: bool = False,
+        contexts: Sequence[Optional[dict]] = (),
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
+        super().__init__(dims=2, num_classes=0, contexts=build_contexts(contexts), **kwargs)
         check_flag('channels_last', channels_last)
         self.init_cfg = init_cfg
         if channels_last:

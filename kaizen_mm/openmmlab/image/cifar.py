@@ -1,7 +1,7 @@
 """CIFAR-10 from memory, cut into the parts that a study with choices needs."""
 
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -67,6 +67,12 @@ class CifarInMemory(InMemoryImages):
         )  # [N, 3, side, side], channels last
         self.augment = augment
 
+    @staticmethod
+    def file_names(split: str) -> Tuple[str, ...]:
+        """The files of a split in ``data_root``."""
+        check_choice('split', split, tuple(sorted(SPLITS)))
+        return ('labels.txt', *_sheets(range(SHEETS * ROWS * COLUMNS)[SPLITS[split]]))
+
     def __getitems__(self, indices: Sequence[int]) -> dict:
         """A batch: inputs ``[len(indices), 3, side, side]`` (uint8) and as many data samples."""
         batch = super().__getitems__(indices)
@@ -96,10 +102,15 @@ def _smaller(photos: np.ndarray, side: int) -> np.ndarray:
     return np.rint(squares.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
+def _sheets(part: range) -> List[str]:
+    size = ROWS * COLUMNS
+    return [f'sheet_{sheet:02d}.webp' for sheet in range(part.start // size, (part.stop - 1) // size + 1)]
+
+
 def _read(folder: Path, part: range) -> Tuple[np.ndarray, np.ndarray]:
     """The photos ``[N, 32, 32, 3]`` and labels ``[N]`` with the numbers of ``part``, from the sheets that hold them."""
     size = ROWS * COLUMNS
-    names = [f'sheet_{sheet:02d}.webp' for sheet in range(part.start // size, (part.stop - 1) // size + 1)]
+    names = _sheets(part)
     for name in ('labels.txt', *names):
         if not (folder / name).is_file():
             raise FileNotFoundError(

@@ -6,21 +6,23 @@ import os
 import os.path as osp
 import zlib
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
+from mmpretrain.datasets.custom import get_samples
 from mmpretrain.registry import DATASETS
 
 from kaizen_mm.arguments import check_choice, check_int
-from kaizen_mm.data.class_names import names_beside, names_of_folders
+from kaizen_mm.data.class_names import class_folders, is_hidden, names_beside, names_of_folders, one_sided
 from kaizen_mm.data.file_check import file_fault
 from kaizen_mm.data.lists import numbered_lines
 from kaizen_mm.openmmlab.class_names import names_or_warning
 from kaizen_mm.openmmlab.file_dataset import FileDataset
 from kaizen_mm.openmmlab.image.in_memory import InMemoryImages
+from kaizen_mm.openmmlab.named_configs import set_by_environment
 
 # what OpenCV, with which mmcv loads images, reads
 EXTENSIONS = (
@@ -60,7 +62,8 @@ class ImageFolderDataset(FileDataset, CustomDataset):
         ann_file: A list, see :mod:`kaizen_mm.data.lists`. Default: one class for each folder.
         num_classes: Number of classes; None leaves it unchecked.
         extensions: Endings of images' names. Default: those that OpenCV reads; of a moving ``.gif`` or ``.webp`` it
-            reads the first picture. Other files in the folders are named by a warning, hidden ones are not.
+            reads the first picture. Other files in the folders are named by a warning. What is
+            hidden, or in a hidden folder or ``__MACOSX``, is passed over.
         kwargs: Those of :class:`~kaizen_mm.openmmlab.file_dataset.FileDataset`, such as ``max_unreadable``, and of
             ``CustomDataset``.
 
@@ -101,8 +104,8 @@ class ImageFolderDataset(FileDataset, CustomDataset):
         else:
             if self.with_label:
                 self._check_classes(folder)
-                self._name_classes(folder)
-            images = super().load_data_list()
+                self.name_classes()
+            images = [i for i in super().load_data_list() if not is_hidden(osp.relpath(i['img_path'], folder))]
             self._check_others(folder, {osp.normpath(image['img_path']) for image in images})
         if self.with_label:
             self.check_labels([image['gt_label'] for image in images])
@@ -111,7 +114,7 @@ class ImageFolderDataset(FileDataset, CustomDataset):
     def _load_list(self):
         if self.with_label:
             entries = self.read_entries(self.num_classes)
-            self._name_classes(Path(self.img_prefix))
+            self.name_classes()
             lines = [entry.line for entry in entries]
             images = [dict(img_path=osp.join(self.img_prefix, e.file), gt_label=e.label) for e in entries]
         else:
@@ -125,7 +128,7 @@ class ImageFolderDataset(FileDataset, CustomDataset):
         """Names what is in the folder beside the images that were found."""
         others, faults = [], []
         for root, folders, files in os.walk(folder, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith('.')]
+            folders[:] = [name for name in folders if not is_hidden(name)]
             for path in (osp.join(root, name) for name in files if not name.startswith('.')):
                 if osp.normpath(path) not in images:
                     fault = file_fault(path) if self.is_valid_file(path) else None
@@ -144,28 +147,57 @@ class ImageFolderDataset(FileDataset, CustomDataset):
             )
 
     def _check_classes(self, folder):
-        classes = sorted(p for p in folder.iterdir() if p.is_dir())
+        classes = [folder / name for name in class_folders(folder)]
         if self.num_classes is not None and len(classes) != self.num_classes:
             raise ValueError(
-                f'num_classes is {self.num_classes}, but {folder} has {len(classes)} folders; there must '
-                'be one for each class'
+                f'num_classes is {self.num_classes}{set_by_environment(self.num_classes)}, but {folder} has '
+                f'{len(classes)} folders; there must be one for each class{_against_siblings(folder, self.num_classes)}'
             )
         for path in classes:
-            if not any(self.is_valid_file(p.name) for p in path.rglob('*')):
+            if not any(self.is_valid_file(p.name) and not is_hidden(p.relative_to(path)) for p in path.rglob('*')):
                 raise FileNotFoundError(f'no image in {path}; images end in {", ".join(sorted(self.extensions))}')
         if not classes:
             raise FileNotFoundError(f'no folder in {folder}; there must be one for each class, with its images')
 
-    def _name_classes(self, folder):
+    def name_classes(self) -> None:
+        """Finds out the names of the classes, and their folders, without a look at the images.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+        """
+        if not self.ann_file:
+            folders = class_folders(self.img_prefix)
+            self._metainfo['folders'] = tuple(folders)
         if self.CLASSES is not None:
             return
         if self.ann_file:
             names = names_or_warning(names_beside, self.ann_file, self.num_classes)
         else:
-            folders = sorted(p.name for p in folder.iterdir() if p.is_dir())
             names = names_or_warning(names_of_folders, self.data_root, folders)
         if names:
             self._metainfo['classes'] = tuple(names)
+
+    def _find_samples(self) -> List[Tuple[str, int]]:
+        """As in mmpretrain, which takes hidden folders for classes."""
+        if not self.with_label:
+            return super()._find_samples()
+        self.folder_to_idx = {name: label for label, name in enumerate(class_folders(self.img_prefix))}
+        if self.CLASSES is None:
+            self._metainfo['classes'] = tuple(self.folder_to_idx)
+        elif len(self.CLASSES) != len(self.folder_to_idx):
+            raise ValueError(
+                f'classes has {len(self.CLASSES)} names, but {self.img_prefix} has {len(self.folder_to_idx)} folders; '
+                'there must be one for each class'
+            )
+        return get_samples(self.img_prefix, self.folder_to_idx, is_valid_file=self.is_valid_file)[0]
+
+
+def _against_siblings(folder: Path, num_classes: int) -> str:
+    """How folders of classes differ from those of another split beside them that has the right number."""
+    for other in sorted(path for path in folder.parent.iterdir() if path.is_dir() and path != folder):
+        if len(class_folders(other)) == num_classes:
+            return f'. {one_sided(class_folders(folder), class_folders(other), str(folder), str(other))}'
+    return ''
 
 
 @DATASETS.register_module()
@@ -190,9 +222,7 @@ class MnistInMemory(InMemoryImages):
     metainfo = dict(classes=tuple('0123456789'))
 
     def __init__(self, data_root: str, split: str, max_images: Optional[int] = None, pipeline: Sequence[dict] = ()):
-        check_choice('split', split, tuple(sorted(_SPLITS)))
-        images = _read_idx(Path(data_root), f'{_SPLITS[split]}-images-idx3-ubyte', 3)
-        labels = _read_idx(Path(data_root), f'{_SPLITS[split]}-labels-idx1-ubyte', 1)
+        images, labels = (_read_idx(Path(data_root), name, n) for name, n in zip(self.file_names(split), (3, 1)))
         if not 0 < len(labels) == len(images) or images.shape[1:] != (28, 28) or labels.max() > 9:
             raise ValueError(
                 f'{data_root} must hold as many 28x28 images as labels from 0 to 9, got images of shape '
@@ -205,6 +235,13 @@ class MnistInMemory(InMemoryImages):
             chosen = np.linspace(0, len(images) - 1, max_images).astype(int)
             images, labels = images[chosen], labels[chosen]
         super().__init__(torch.from_numpy(images).unsqueeze(1), labels, pipeline)  # [N, 1, 28, 28]
+
+    @staticmethod
+    def file_names(split: str) -> Tuple[str, ...]:
+        """The files of a split in ``data_root``: images and labels, and the same packed."""
+        check_choice('split', split, tuple(sorted(_SPLITS)))
+        names = [f'{_SPLITS[split]}-{part}-ubyte' for part in ('images-idx3', 'labels-idx1')]
+        return (*names, *(f'{name}.gz' for name in names))
 
 
 def _read_idx(folder: Path, name: str, dims: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kaizen_mm.layers import PerIterate
 from kaizen_mm.losses import KaizenLoss
+from kaizen_mm.openmmlab.training.passed_over import check_not_passed_over
 
 
 @MODELS.register_module()
@@ -69,6 +70,7 @@ class AdaptiveRecurrentClsHead(PerIterate, BaseModule):
     def loss(self, feats: Sequence[Tensor], data_samples: List[DataSample], **kwargs) -> dict:
         """The loss over the iterates; for the log, each iterate's own, its accuracy where labels are single ones, and
         whether it is worse than the one before."""
+        check_not_passed_over()
         self.last_scores = []  # RecurrenceHook reads them
         handle = self.wrapped.register_forward_hook(
             lambda head, given, scores: self.last_scores.append(scores.detach())

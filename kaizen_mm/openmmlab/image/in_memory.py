@@ -2,12 +2,13 @@
 
 import itertools
 import weakref
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
 import torch
-from mmengine.dataset import Compose
+from mmcv.transforms import TestTimeAug
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.registry import FUNCTIONS
 from mmpretrain.registry import TRANSFORMS
@@ -60,8 +61,11 @@ class InMemoryImages(Dataset):
             dict(self.get_data_info(index), inputs=self.images[index], data_samples=self._sample(index))
         )
 
-    def __getitems__(self, indices: Sequence[int]) -> dict:
-        """A batch: inputs ``[len(indices), C, H, W]`` (uint8) and as many data samples."""
+    def __getitems__(self, indices: Sequence[int]) -> Union[dict, List[dict]]:
+        """A batch: inputs ``[len(indices), C, H, W]`` (uint8) and as many data samples; with a ``TestTimeAug`` in the
+        pipeline what it makes of each image."""
+        if any(isinstance(step, TestTimeAug) for step in self.pipeline.transforms):
+            return [self[index] for index in indices]
         return dict(inputs=self.images[indices], data_samples=[self._sample(i) for i in indices])
 
     def _sample(self, index):
@@ -88,5 +92,5 @@ class InMemoryBackend(BaseStorageBackend):
 
 @FUNCTIONS.register_module()
 def keep_batch(batch):
-    """Collate function for data sets that give whole batches."""
-    return batch
+    """Collate function for data sets that give whole batches; views of images are laid together by view."""
+    return pseudo_collate(batch) if isinstance(batch, list) else batch

@@ -38,6 +38,11 @@ class IterateAccuracy(BaseMetric):
         for sample in data_samples:
             scores = sample['iterate_scores'] if 'iterate_scores' in sample else sample['pred_score'][None]
             scores = scores.cpu()  # [K, C]
+            if 'pred_score' in sample and not torch.equal(scores[-1], sample['pred_score'].cpu()):
+                raise ValueError(
+                    'pred_score must be that of the last of iterate_scores; to average views, use '
+                    "tta_model=dict(type='AverageIterateScoresTTA')"
+                )
             labels = sample['gt_label']
             if len(labels) != 1:
                 raise ValueError(

@@ -13,7 +13,7 @@ from rich.table import Table
 from kaizen_mm.openmmlab.log.by_iterate import by_iterate
 
 COLUMNS = 120
-WIDTH = COLUMNS - len('12/31 23:59:59  ')  # what TidyLogRunner puts before a line
+WIDTH = COLUMNS - len('12/31 23:59:59  ')  # what KaizenRunner puts before a line
 _AVERAGED = re.compile(r'loss|time|grad_norm|_ce$|_criterion$|_worse$|_acc$')
 LEGEND = (
     'A line: epoch and iteration, time left, loss; then by iterate cross entropy (ce), accuracy in % (acc),',
@@ -25,10 +25,10 @@ LEGEND = (
 class IterateLogProcessor(LogProcessor):
     """mmengine's ``LogProcessor`` with lines of at most 120 columns.
 
-    A line of training has the time left, the loss, and for every iterate the cross entropy, the accuracy in percent,
-    the share of batches of the window in which it was worse than the iterate before, and the changes of weights and
-    logits that ``RecurrenceHook`` has seen last; a validation or test is a table with a row for each iterate.
-    Everything else (rates, norms of gradients, times) is in ``scalars.json`` alone.
+    A line of training has the time left and the loss. For every iterate it has the cross entropy, the accuracy in
+    percent, and the share of batches of the window in which it was worse than the iterate before. It has the changes of
+    weights and logits that ``RecurrenceHook`` has seen last. A validation or test is a table with a row for each
+    iterate. Everything else (rates, norms of gradients, times) is in ``scalars.json`` alone.
 
     Args:
         window_size: Iterations over which losses, accuracies and shares are averaged. Default 20.

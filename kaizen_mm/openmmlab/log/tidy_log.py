@@ -1,27 +1,18 @@
-"""A runner whose log begins with a few lines.
+"""A log that begins with a few lines.
 
 mmengine's runner logs the environment, the whole config, all hooks and the options of every parameter before the first
 iteration, close to a thousand lines. Here they go to a file beside the log.
 """
 
-import functools
 import logging
-import os.path as osp
 import re
-from typing import Optional
-from unittest import mock
+from contextlib import suppress
+from typing import Any
 
-import mmengine
-import torch
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
-from mmengine.logging.logger import MMFormatter
-from mmengine.model import BaseModule
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, runner
-from torch.utils.data import DataLoader
 
-from kaizen_mm.data.workers import default_workers
+from kaizen_mm.former_places import former_name
+from kaizen_mm.text import printable
 
 DETAILS = 'details.txt'
 # how the messages begin that are for looking something up, not for reading along
@@ -34,77 +25,15 @@ _FOR_DETAILS = (
     '"FileClient" will be',
     '"HardDiskBackend" is',
     'Distributed training is not used, all SyncBatchNorm',
+    'Resumed iteration number is not divisible',  # what is lost, if anything, is said by training/accumulation.py
 )
 _FROZEN = 'is skipped since its requires_grad=False'  # W_1
 _MISMATCH = 'The model and loaded state dict do not match exactly'
 
 
-@RUNNERS.register_module()
-class TidyLogRunner(Runner):
-    """mmengine's ``Runner``, with environment, config, hooks and options of parameters in ``details.txt`` beside the
-    log.
-
-    Data loaders have as many workers as there are cores where a config leaves ``num_workers`` out.
-
-    Tensors that a checkpoint lacks, such as all of ``h`` in one of phase one, are told in one line. A line of the log
-    begins with date and time.
-    """
-
-    def build_logger(self, *args, **kwargs) -> MMLogger:
-        logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if isinstance(handler.formatter, MMFormatter):
-                handler.formatter.info_format = '%(asctime)s  %(message)s'
-                handler.formatter.datefmt = '%m/%d %H:%M:%S'
-        logger.addFilter(DetailsFilter(osp.join(self.log_dir, DETAILS)))
-        return logger
-
-    @staticmethod
-    def build_dataloader(dataloader, seed: Optional[int] = None, diff_rank_seed: bool = False) -> DataLoader:
-        """A data loader of a config without ``num_workers`` has :func:`~kaizen_mm.data.workers.default_workers`."""
-        if isinstance(dataloader, dict):
-            dataloader = {'num_workers': default_workers(), **dataloader}
-        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-
-    def _log_env(self, env_cfg: dict) -> None:
-        super()._log_env(env_cfg)
-        where = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-        self.logger.info(
-            f'{self.experiment_name}: PyTorch {torch.__version__}, MMEngine {mmengine.__version__}, {where}, '
-            f'{self.world_size} process{"es" * (self.world_size > 1)}, seed {self.seed}'
-        )
-        self.logger.info(
-            f'Environment, config, hooks and options of parameters: {osp.relpath(osp.join(self.log_dir, DETAILS))}'
-        )
-
-    def _init_model_weights(self) -> None:
-        # mmengine writes how every parameter was initialized straight into the file of the log
-        with mock.patch.object(BaseModule, '_dump_init_info', self._dump_init_info(BaseModule._dump_init_info)):
-            super()._init_model_weights()
-
-    def _dump_init_info(self, dump):
-
-        def to_details(module):
-            handlers = self.logger.handlers
-            details = logging.FileHandler(osp.join(self.log_dir, DETAILS))
-            try:
-                self.logger.handlers = [details]
-                dump(module)
-            finally:
-                self.logger.handlers = handlers
-                details.close()
-
-        return to_details
-
-    def load_checkpoint(self, *args, **kwargs) -> dict:
-        # mmengine prints what does not match; given the logger, the filter can put it into one line
-        load = functools.partial(runner._load_checkpoint_to_model, logger=self.logger)
-        with mock.patch.object(runner, '_load_checkpoint_to_model', load):
-            return super().load_checkpoint(*args, **kwargs)
-
-
 class DetailsFilter(logging.Filter):
-    """Takes what is long out of a log and writes it to a file, of the first process alone.
+    """Takes what is long out of a log and writes it to a file, of the first process alone; what is left is
+    :func:`~kaizen_mm.text.printable`.
 
     Args:
         path: The file.
@@ -115,7 +44,9 @@ class DetailsFilter(logging.Filter):
         self.path = path
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+        message = printable(record.getMessage(), keep='\n\t')
+        if message != record.getMessage():  # names in it are from outside, the terminal obeys what it gets
+            record.msg, record.args = message, ()
         if message.startswith(_MISMATCH):
             self._write(message)
             record.msg, record.args = _in_one_line(message), ()
@@ -128,8 +59,34 @@ class DetailsFilter(logging.Filter):
 
     def _write(self, message):
         if is_main_process():
-            with open(self.path, 'a', encoding='utf-8') as file:
+            # as of other logs: what cannot be written does not end the training
+            with suppress(OSError), open(self.path, 'a', encoding='utf-8') as file:
                 file.write(f'{message.strip()}\n\n' if '\n' in message else f'{message}\n')
+
+
+# what a person who reads along need not see; it is in the file of the log
+_FOR_THE_FILE = ('Saving checkpoint at', 'Checkpoints will be saved to', 'Loads checkpoint by')
+_LINE = re.compile(r'(?:\[ *\d+\])?\[ *(\d+)/(\d+)\]')  # of a training: epoch, iteration and iterations
+LONG = 60.0  # seconds
+
+
+class TerminalFilter(logging.Filter):
+    """Leaves one line an epoch of training to the terminal, or one a minute where an epoch takes longer, and no line
+    for each checkpoint. The file of the log has them all."""
+
+    def __init__(self):
+        super().__init__()
+        self._last = 0.0  # when a line of training was left
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        line = _LINE.match(message.lstrip())
+        if line is None:
+            return not message.startswith(_FOR_THE_FILE)
+        if line[1] == line[2] or record.created - self._last >= LONG:
+            self._last = record.created
+            return True
+        return False
 
 
 def _in_one_line(message: str) -> str:
@@ -154,3 +111,7 @@ def _in_one_line(message: str) -> str:
 
 def _first(keys) -> str:
     return f' ({", ".join(keys[:2])}{", ..." if len(keys) > 2 else ""})' if keys else ''
+
+
+def __getattr__(name: str) -> Any:
+    return former_name(__name__, name)

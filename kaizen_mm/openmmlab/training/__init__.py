@@ -1,3 +1,3 @@
 """The two phases, what a work folder remembers of its training, and the hooks of both."""
 
-from kaizen_mm.openmmlab.training import data_hooks, divergence, hooks, phase_one, training_hook  # noqa: F401
+from kaizen_mm.openmmlab.training import data_hooks, divergence, hooks, phase_one, saving  # noqa: F401

@@ -4,14 +4,39 @@ import logging
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple, Union
+from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 
 from kaizen_mm.checkpoint_files import load_unverified, not_finite, read_checkpoint
 
 SUFFIXES = ('.pth', '.pt', '.ckpt')
-_NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
+SETTINGS = 'training_settings'  # in a checkpoint's meta
+_STATE = {'state_dict': dict, 'meta': dict, 'message_hub': dict, 'optimizer': dict, 'param_schedulers': (list, dict)}
+
+
+def missing_state(checkpoint: Any, scheduled: bool = False) -> List[str]:
+    """What a checkpoint lacks of the state that a training goes on from; mmengine starts most of it anew in silence.
+
+    Args:
+        checkpoint: What is in the file.
+        scheduled: Whether the training has schedules of rates, where the checkpoint does not tell. Default False.
+    """
+    if not isinstance(checkpoint, Mapping):
+        return ['state_dict']
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    settings = meta.get(SETTINGS)
+    if isinstance(settings, dict):
+        scheduled = any(key.startswith('param_scheduler') for key in settings)
+    missing = [
+        key
+        for key, kind in _STATE.items()
+        if not isinstance(checkpoint.get(key), kind) and (scheduled or key != 'param_schedulers')
+    ]
+    return missing + [
+        f'meta.{key}' for key in ('epoch', 'iter') if 'meta' not in missing and not isinstance(meta.get(key), int)
+    ]
 
 
 def newest_whole_checkpoint(
@@ -21,8 +46,9 @@ def newest_whole_checkpoint(
 ) -> Optional[Path]:
     """The newest checkpoint of a work folder from which training can go on as if uninterrupted.
 
-    All checkpoints of the folder itself are looked at, whatever its ``last_checkpoint`` says; the newest is
-    the one saved last by its own record, which copying does not change.
+    All checkpoints of the folder itself are looked at, whatever its ``last_checkpoint`` says; the newest is the one
+    after the most iterations of its training, of several trainings that of the one which saved last. Copying does
+    not change this, nor does a clock that goes back during a training.
 
     Args:
         folder: The folder; it need not exist.
@@ -49,13 +75,14 @@ def newest_whole_checkpoint(
         saved = _saved(checkpoint)
         reason = accept(checkpoint) if saved and accept else None
         if saved is None:  # such as mmengine's best one, which is for testing
-            damaged.append(f'checkpoint {path} is no whole state of a training')
+            damaged.append(f'checkpoint {path} is no whole state of a training: it has no {_listed(checkpoint)}')
         elif reason:
             refused.append(f'checkpoint {path} {reason}')
         else:
             candidates.append((saved, path))
     newest = None
-    for _, path in sorted(candidates, reverse=True):
+    last_of = {training: time for (training, _, time), _ in sorted(candidates, key=lambda entry: entry[0][2])}
+    for _, path in sorted(candidates, key=lambda entry: (last_of[entry[0][0]], *entry), reverse=True):
         reason = _damage(path)
         if reason is None:
             newest = path
@@ -82,6 +109,19 @@ def newest_whole_checkpoint(
     return newest
 
 
+def latest_iteration(folder: Union[str, Path], training: str) -> int:
+    """The largest number of iterations that a checkpoint in a folder has of the training of this name; 0 for none."""
+    latest = 0
+    for path in checkpoints_in(Path(folder)):
+        try:
+            meta = load_unverified(path, mmap=zipfile.is_zipfile(path))['meta']
+        except (ValueError, KeyError, TypeError):
+            continue
+        if meta.get('training') == training and isinstance(meta.get('iter'), int):
+            latest = max(latest, meta['iter'])
+    return latest
+
+
 def checkpoints_in(folder: Path) -> List[Path]:
     """The checkpoint files in a folder, whole or not, by name, with what its ``last_checkpoint`` says."""
     named = _named_last(folder)
@@ -101,12 +141,16 @@ def _named_last(folder: Path) -> Optional[str]:
     return text.splitlines()[0].rsplit('/', 1)[-1][:200] if text else ''
 
 
-def _saved(checkpoint: Any) -> Optional[Tuple[str, int]]:
-    """Time and iteration at which a checkpoint was saved; None where it is no whole state of a training."""
-    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(key), dict) for key in _NEEDED):
+def _saved(checkpoint: Any) -> Optional[Tuple[str, int, str]]:
+    """Of what training a checkpoint was saved, at which iteration and time; None where it is no whole state of one."""
+    if missing_state(checkpoint) or not isinstance(checkpoint['meta'].get('time'), str):
         return None
-    time, iteration = (checkpoint['meta'].get(key) for key in ('time', 'iter'))
-    return (time, iteration) if isinstance(time, str) and isinstance(iteration, int) else None
+    meta = checkpoint['meta']
+    return str(meta.get('training')), meta['iter'], meta['time']
+
+
+def _listed(checkpoint: Any) -> str:
+    return ', '.join(missing_state(checkpoint)) or 'meta.time'
 
 
 def _damage(path: Path) -> Optional[str]:

@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from kaizen_mm.data.sample_seeds import SeededDataset, samples_being_read, seed_samples
+from kaizen_mm.openmmlab.training.runner import check_runner
 
 
 @HOOKS.register_module()
@@ -23,7 +24,7 @@ class EpochSeedHook(Hook):
     """Seeds every epoch by its number and every sample by its index in it.
 
     A resumed run is then the uninterrupted one, and a run with data workers is the one without. mmengine's checkpoints
-    hold no random state, and its data workers are seeded with a constant: made anew each epoch they repeat the same
+    hold no random state, and its data workers are seeded with a constant. Made anew each epoch they repeat the same
     augmentations, and another number of workers means others. Evaluation draws the same numbers each time. See
     :mod:`kaizen_mm.data.sample_seeds` for what is covered.
 
@@ -39,6 +40,7 @@ class EpochSeedHook(Hook):
         self._sampler = None  # of the training data
 
     def before_run(self, runner) -> None:
+        check_runner(runner)
         for loop, loader in _loops(runner):
             training = loop is runner._train_loop
             fresh = not isinstance(loader.dataset, SeededDataset)
@@ -52,7 +54,7 @@ class EpochSeedHook(Hook):
         if self._sampler is None and getattr(runner.train_dataloader, 'persistent_workers', False):
             raise ValueError(
                 'train_dataloader.persistent_workers must be False for a data set without indices: the '
-                'random state of workers that live on is lost on resuming; or remove EpochSeedHook'
+                'random state of workers that live on is lost on resuming. Or remove EpochSeedHook'
             )
 
     def before_train_epoch(self, runner) -> None:

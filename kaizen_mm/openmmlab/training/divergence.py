@@ -34,7 +34,7 @@ class FiniteLossHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         losses = {
-            name: float(value)
+            name: float(value.detach() if torch.is_tensor(value) else value)
             for name, value in (outputs if isinstance(outputs, dict) else {}).items()
             if 'loss' in name and (not torch.is_tensor(value) or value.numel() == 1)
         }

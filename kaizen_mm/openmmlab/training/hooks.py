@@ -1,5 +1,7 @@
 """Hooks that training and testing of recurrent networks need."""
 
+from typing import Optional
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -9,8 +11,12 @@ from kaizen_mm.introspection import WEIGHT_CHANGE, logit_changes, prediction_cha
 from kaizen_mm.layers import recurrent_blocks
 from kaizen_mm.layers.first_weights import untrained_first_weights
 from kaizen_mm.models.convert import RELEASES, release_of
-from kaizen_mm.models.weights_check import num_iterations, trained_iterations, weights_difference
+from kaizen_mm.openmmlab.class_names import check_classes_of_checkpoint, check_classes_of_data, is_built
 from kaizen_mm.openmmlab.processes import unwrapped
+from kaizen_mm.openmmlab.training.foreign_names import HEADS, rename_for
+from kaizen_mm.openmmlab.training.pretrained import without_weights_for
+from kaizen_mm.openmmlab.training.runner import check_runner
+from kaizen_mm.surgery.weights_check import num_iterations, trained_iterations, weights_difference
 
 
 @HOOKS.register_module()
@@ -34,6 +40,9 @@ class RecurrenceHook(Hook):
         check_int('interval', interval)
         self.interval = interval
         self._changes = []  # the largest change of a weight, of each iteration looked at in this epoch
+
+    def before_run(self, runner) -> None:
+        check_runner(runner)
 
     def before_train_epoch(self, runner) -> None:
         self._changes = []
@@ -71,7 +80,7 @@ class RecurrenceHook(Hook):
                 )
             runner.logger.warning(
                 'the recurrence does nothing: in this epoch no iteration changed a weight by more than '
-                f'{max(self._changes):.1g} of its norm, so that all iterates are the same network. {why}'
+                f'{max(self._changes):.1g} of its norm. All iterates are the same network. {why}'
             )
 
     @staticmethod
@@ -84,23 +93,31 @@ class RecurrenceHook(Hook):
 class CheckpointCheckHook(Hook):
     """Refuses a checkpoint of another architecture before anything of it is loaded.
 
-    mmengine loads what fits and only warns of the rest. Here the checkpoint must have every
-    tensor of the model, in its shape; only what phase two adds (adapters, statistics of later
-    iterates) may be missing. What is saved says with how many iterations the network was trained, as
-    ``num_iterations`` in its ``meta``; a test with another number warns.
+    mmengine loads what fits and only warns of the rest. Here the checkpoint must have every tensor of the model, in its
+    shape, under its name or that of the network alone, as in files of timm and torchvision
+    (:mod:`~kaizen_mm.openmmlab.training.foreign_names`). Only what phase two adds (adapters, statistics of later
+    iterates) may be missing. The classes that it was trained with must be those of the data that it is tested or
+    trained on, where both tell them. Validation and test data must have the classes of the training data. What is saved
+    says with how many iterations the network was trained, as ``num_iterations`` in its ``meta``. A test with another
+    number warns, and so does a training, unless it is phase two from a plain network.
 
     Args:
-        new_classifier: Whether tensors of the head whose number of classes alone is another are left out, by name and
-            with a message, rather than refused. Default False.
+        new_classifier: Whether a training may start from a network of other classes. Tensors of the head that are
+            missing, or of which the number of classes alone differs, are then left out, by name and with a message,
+            rather than refused. Default False.
 
     Raises:
-        ValueError: A tensor is missing or of another shape.
+        ValueError: A tensor is missing or of another shape, or the classes differ.
     """
 
     def __init__(self, new_classifier: bool = False):
         check_flag('new_classifier', new_classifier)
         self.new_classifier = new_classifier
         self._trained_iterations = None  # K of the checkpoint that was loaded last
+
+    def before_run(self, runner) -> None:
+        check_runner(runner)
+        check_classes_of_data(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         checkpoint['meta']['num_iterations'] = num_iterations(unwrapped(runner.model))
@@ -110,32 +127,63 @@ class CheckpointCheckHook(Hook):
         if not all(isinstance(v, torch.Tensor) for v in state_dict.values()):
             raise ValueError('the checkpoint has no state dict: neither "state_dict" nor tensors by name')
         model = unwrapped(runner.model)
+        renamed = None if release_of(state_dict) else rename_for(model, state_dict)
+        if renamed:
+            runner.logger.info(renamed)
         self._trained_iterations = trained_iterations(state_dict, checkpoint.get('meta') or {})
         difference = weights_difference(model, state_dict)
         if self.new_classifier:
             left_out = self._leave_out_classifier(runner, difference.shapes, state_dict)
-            difference = difference._replace(shapes={k: v for k, v in difference.shapes.items() if k not in left_out})
+            difference = difference._replace(
+                shapes={k: v for k, v in difference.shapes.items() if k not in left_out},
+                missing=self._missing_but_the_classifier(runner, difference.missing),
+            )
+            own = model.state_dict()
+            for name in sorted(own.keys() - state_dict.keys()):
+                if (
+                    name.startswith(HEADS) and f'module.{name}' not in state_dict
+                ):  # the classifier that starts anew, so that nothing is missing
+                    state_dict[name] = own[name].clone()
         if difference.missing or difference.shapes:
             raise ValueError(
                 f'the checkpoint is of another architecture: {difference}. {_conversion(runner, state_dict)}It must '
-                'come from the same network; to start from weights that fit in part, use init_cfg, and to fine-tune '
-                'one of other classes in phase one, phase_one.load_from with new_classifier=True of CheckpointCheckHook'
+                'come from the same network. To start from weights that fit in part, use init_cfg. To fine-tune one of '
+                'other classes in phase one, use phase_one.load_from with new_classifier=True of CheckpointCheckHook'
+            )
+        check_classes_of_checkpoint(runner, checkpoint.get('meta') or {}, self.new_classifier)
+        if is_built(runner, 'train') and self._trained_iterations != 1:  # else phase two begins, as it is meant to
+            self._warn_of_other_iterations(
+                runner, 'trained', 'its h is left out' if num_iterations(model) == 1 else 'training starts from its h'
             )
 
+    def after_train(self, runner) -> None:
+        self._trained_iterations = None  # what was loaded has been trained since
+
     def before_test(self, runner) -> None:
+        self._warn_of_other_iterations(
+            runner, 'tested', 'its h is not trained' if self._trained_iterations == 1 else None
+        )
+
+    def _warn_of_other_iterations(self, runner, use: str, what_of_h: Optional[str]) -> None:
         ours, theirs = num_iterations(unwrapped(runner.model)), self._trained_iterations
         if theirs not in (None, ours):
             runner.logger.warning(
-                f'The checkpoint was trained with {theirs} iterations, the network that is tested has '
-                f'num_iterations={ours}' + ('; its h is not trained' if theirs == 1 else '')
+                f'The checkpoint was trained with {theirs} iterations, the network that is {use} has '
+                f'num_iterations={ours}' + (f'; {what_of_h}' if what_of_h else '')
             )
+
+    @staticmethod
+    def _missing_but_the_classifier(runner, missing):
+        rest = [name for name in missing if not name.startswith(HEADS)]
+        if len(rest) < len(missing) and not rest:
+            runner.logger.info('The checkpoint has no classifier: it starts anew')
+            return rest
+        return missing
 
     @staticmethod
     def _leave_out_classifier(runner, shapes, state_dict):
         left_out = {
-            name: theirs
-            for name, (theirs, ours) in shapes.items()
-            if name.startswith(('cls_head.', 'head.')) and theirs[1:] == ours[1:]
+            name: theirs for name, (theirs, ours) in shapes.items() if name.startswith(HEADS) and theirs[1:] == ours[1:]
         }
         for name in left_out:
             for key in (name, f'module.{name}'):
@@ -164,7 +212,8 @@ class FirstWeightsHook(Hook):
         names = untrained_first_weights(unwrapped(runner.model))
         if names and not any(getattr(hook, 'allow_untrained', False) for hook in runner.hooks):
             raise ValueError(
-                f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. Set '
+                f'W_1 of {", ".join(names)} is frozen, but its weights were never loaded: they would stay random. '
+                f'{without_weights_for(unwrapped(runner.model))}Set '
                 'load_from or init_cfg to a checkpoint of the trained plain network, or phase_one to its settings; or '
                 'freeze_dynamic=False, which trains W_1 too; or allow_untrained=True of PhaseOneHook'
             )

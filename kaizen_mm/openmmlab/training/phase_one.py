@@ -6,6 +6,7 @@ recurrent one starts from its weights.
 
 import copy
 import os.path as osp
+from typing import Optional
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -16,9 +17,12 @@ from mmengine.visualization import Visualizer
 
 from kaizen_mm.arguments import check_flag
 from kaizen_mm.layers import recurrent_blocks
-from kaizen_mm.openmmlab.processes import on_rank_zero, unwrapped
+from kaizen_mm.layers.first_weights import untrained_first_weights
+from kaizen_mm.openmmlab.processes import locked_on_rank_zero, on_rank_zero, read_on_rank_zero, unwrapped
+from kaizen_mm.openmmlab.training.estimate import announce
+from kaizen_mm.openmmlab.training.pretrained import loads_weights, naming_addresses, without_weights_for
 from kaizen_mm.openmmlab.training.record import finished_checkpoint, read_record
-from kaizen_mm.openmmlab.training.runner import RUNNER_ENTRIES, build_runner
+from kaizen_mm.openmmlab.training.runner import RUNNER_ENTRIES, build_runner, check_runner
 from kaizen_mm.openmmlab.training.trial import check_entries, check_known, try_one_step, unchanged_random_state
 
 
@@ -30,10 +34,10 @@ class PhaseOneHook(Hook):
 
     Args:
         allow_untrained: Whether phase two may start without phase one, that is with
-            ``phase_one=None`` and no ``load_from``. Default False.
+            ``phase_one=None``, no ``load_from`` and nothing that ``init_cfg`` has loaded. Default False.
 
     Raises:
-        ValueError: Phase two would start from untrained weights.
+        ValueError: Phase two would start from untrained weights, or the runner passes over ``phase_one``.
     """
 
     priority = 'HIGHEST'
@@ -43,14 +47,25 @@ class PhaseOneHook(Hook):
         self.allow_untrained = allow_untrained
 
     def before_run(self, runner: Runner) -> None:
+        check_runner(runner)
+        if not loads_weights(runner.model):  # else it can be told before training alone
+            self._check(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        if loads_weights(runner.model):
+            self._check(runner)
+
+    def _check(self, runner: Runner) -> None:
         if runner._train_loop is None or isinstance(runner._train_loop, dict) or runner._load_from:
             return  # a test, or a start from a given checkpoint
         if not runner.cfg and not recurrent_blocks(runner.model):
             return  # a tool that runs the hooks of a config on a network of its own
-        if runner.cfg.get('phase_one') is None and not self.allow_untrained:
+        model = unwrapped(runner.model)
+        untrained = untrained_first_weights(model, frozen=False) or not recurrent_blocks(model)
+        if runner.cfg.get('phase_one') is None and not self.allow_untrained and untrained:
             raise ValueError(
-                'phase two would start from an untrained W_1: set load_from to a checkpoint of phase '
-                'one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook'
+                f'phase two would start from an untrained W_1: {without_weights_for(model)}set load_from or init_cfg '
+                'to a checkpoint of phase one, or phase_one to its settings, or allow_untrained=True of PhaseOneHook'
             )
 
 
@@ -68,22 +83,31 @@ def train_phase_one(runner: Runner, resume: bool) -> None:
     Raises:
         ValueError: One of the two phases cannot be trained as its config says, or the folder of phase one holds
             the training of another config.
+        FolderInUse: Another process trains phase one in that folder.
     """
     check_known(runner.cfg.phase_one, [*RUNNER_ENTRIES, 'work_dir'], 'phase_one')
     cfg = phase_one_config(runner.cfg, runner.work_dir)
     checkpoint = on_rank_zero(finished_checkpoint, cfg, resume)
     if checkpoint is None:
-        now = copy.deepcopy(cfg)
-        now.resume = resume and on_rank_zero(read_record, cfg.work_dir) is not None
-        if now.resume:
-            now.load_from = None  # it is not started from there again
-        with unchanged_random_state():
-            _train(now, runner)
-        checkpoint = on_rank_zero(finished_checkpoint, cfg)
+        with locked_on_rank_zero(cfg.work_dir, runner.logger.warning):
+            checkpoint = on_rank_zero(finished_checkpoint, cfg, resume)  # where several share it, it may have ended now
+            if checkpoint is None:
+                checkpoint = _trained(cfg, runner, resume)
     if checkpoint is None:
         raise RuntimeError(f'phase one in {cfg.work_dir} has not ended, so that phase two cannot start')
     runner._load_from = checkpoint
     runner.logger.info(f'Phase two starts from {checkpoint}')
+
+
+def _trained(cfg: Config, runner: Runner, resume: bool) -> Optional[str]:
+    """Trains phase one; returns the checkpoint that it has ended with."""
+    now = copy.deepcopy(cfg)
+    now.resume = resume and on_rank_zero(read_record, cfg.work_dir) is not None
+    if now.resume:
+        now.load_from = None  # it is not started from there again
+    with unchanged_random_state():
+        _train(now, runner)
+    return on_rank_zero(finished_checkpoint, cfg)
 
 
 def phase_one_config(cfg: Config, work_dir: str) -> Config:
@@ -110,12 +134,25 @@ def phase_one_config(cfg: Config, work_dir: str) -> Config:
     return one
 
 
+def _hand_on(outer: Runner, inner: Runner) -> None:
+    """Hooks that a command has given to phase two, such as a progress bar, for phase one."""
+    for hook in list(outer.hooks):
+        if hasattr(hook, 'for_phase_one') and not any(type(own) is type(hook) for own in inner.hooks):
+            inner.register_hook(hook.for_phase_one())
+
+
 def _train(cfg: Config, outer: Runner) -> None:
     """Trains with a runner of its own and then makes the outer one's globals current again."""
     inner = build_runner(cfg)
     try:
         check_entries(cfg, unwrapped(inner.model), 'phase_one.')
+        _hand_on(outer, inner)
+        if cfg.load_from and ('://' in cfg.load_from or cfg.load_from.startswith('timm::')):
+            with naming_addresses(cfg.load_from):  # minutes later it would be out of reach as well
+                read_on_rank_zero(cfg.load_from, 'cpu', inner.logger)
+        outer.logger.info('Phase two is tried on one batch before phase one is trained')
         try_one_step(outer)
+        announce(inner, outer)
         inner.logger.info(f'Phase one starts in {cfg.work_dir}')
         inner.train()
     finally:

@@ -18,9 +18,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from kaizen_mm.checkpoint_files import read_checkpoint
-from kaizen_mm.files import write_lines
+from kaizen_mm.files import file_digest, write_lines
 from kaizen_mm.openmmlab.training.checkpoints import checkpoints_in, newest_whole_checkpoint
-from kaizen_mm.openmmlab.training.settings import differences, fingerprint, lasts_longer, training_settings
+from kaizen_mm.openmmlab.training.settings import STARTS, differences, fingerprint, lasts_longer, training_settings
 
 NAME = 'training.json'
 
@@ -39,6 +39,7 @@ class TrainingRecord:
         saved: Whether a checkpoint was written.
         checkpoint: The one that the training ended with; None where it has not ended.
         iterations: How many iterations it then had.
+        digest: SHA-256 of that checkpoint's file.
     """
 
     training: str
@@ -49,6 +50,7 @@ class TrainingRecord:
     saved: bool = False
     checkpoint: Optional[str] = None
     iterations: Optional[int] = None
+    digest: Optional[str] = None
 
 
 def new_record(settings: Dict[str, Any], **kwargs) -> TrainingRecord:
@@ -81,6 +83,7 @@ def read_record(folder: str) -> Optional[TrainingRecord]:
             saved=bool,
             checkpoint=(str, type(None)),
             iterations=(int, type(None)),
+            digest=(str, type(None)),
         )
         wrong = [key for key, kind in kinds.items() if not isinstance(getattr(record, key), kind)]
         if wrong or record.fingerprint != fingerprint(record.settings):
@@ -119,7 +122,7 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
     if record is None:
         check_no_checkpoints(cfg.work_dir)
         return None
-    check_settings_of(record, settings, cfg.work_dir, resumed)
+    check_settings_of(record, settings, cfg.work_dir, resumed, starts=True)
     if record.checkpoint is None or lasts_longer(record.settings, settings):
         return None
     path = osp.join(cfg.work_dir, record.checkpoint)
@@ -136,12 +139,12 @@ def finished_checkpoint(cfg: Config, resumed: bool = False) -> Optional[str]:
         print_log(f'passed over: {error}', logger='current', level=logging.WARNING)
         return None
     meta = checkpoint.get('meta') or {}
-    if meta.get('iter') != record.iterations or (
-        record.training != meta.get('training') and record.checkpoint != record.started_from
-    ):
+    own = record.training == meta.get('training') or record.checkpoint == record.started_from
+    whole = record.digest is None or record.digest == file_digest(path)  # earlier versions have none
+    if meta.get('iter') != record.iterations or not own or not whole:
         raise ValueError(
             f'{path} is not the checkpoint that the training in its folder ended with, after {record.iterations} '
-            f'iterations: one of them or {NAME} was exchanged or edited; put back what was there, or move the folder '
+            f'iterations: one of them or {NAME} was exchanged or edited. Put back what was there, or move the folder '
             'away to train anew'
         )
     return path
@@ -157,21 +160,27 @@ def check_no_checkpoints(folder: str) -> None:
     if files:
         newest = max(files, key=lambda path: path.stat().st_mtime)
         raise ValueError(
-            f'{folder} holds {newest.name} but no {NAME}: it was trained by an earlier version or another program, and '
-            'nothing says with which config, or whether to the end. To go on from a checkpoint, or, where it is the '
-            f'last, to have it recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT, with the '
-            'config file that the training left there. To start phase two from it: load_from=CHECKPOINT. Otherwise '
-            'choose another work folder'
+            f'{folder} holds {newest.name} but no {NAME}: it was trained by an earlier version or another program. '
+            'Nothing says with which config, or whether to the end. To go on from a checkpoint, or to have the last '
+            f'one recorded: tools/train.py CONFIG --work-dir {folder} --resume CHECKPOINT, with the config file that '
+            'the training left there. To start phase two from it: load_from=CHECKPOINT. Otherwise choose another work '
+            'folder'
         )
 
 
-def check_settings_of(record: TrainingRecord, settings: Dict[str, Any], folder: str, resumed: bool = False) -> None:
-    """``resumed`` is that of :func:`~kaizen_mm.openmmlab.training.settings.differences`.
+def check_settings_of(
+    record: TrainingRecord, settings: Dict[str, Any], folder: str, resumed: bool = False, starts: bool = False
+) -> None:
+    """``resumed`` is that of :func:`~kaizen_mm.openmmlab.training.settings.differences`; with ``starts`` what the
+    training was started from counts even so, where both say it.
 
     Raises:
         ValueError: The folder holds checkpoints of a training with other settings; the message shows them.
     """
     lines = differences(record.settings, settings, resumed) if record.saved else []
+    if resumed and starts and record.saved:
+        old, new = ({key: given[key] for key in STARTS if key in given} for given in (record.settings, settings))
+        lines += differences(old, new) if old.keys() == new.keys() else []
     if lines:
         raise ValueError(
             f'{folder} holds a training of another config:\n  '

@@ -16,8 +16,9 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS
 
 from kaizen_mm.layers import AdaptiveRecurrentBlock
-from kaizen_mm.layers.weight_adapter import WeightAdapter
+from kaizen_mm.layers.adapters import adapter_arguments
 from kaizen_mm.models import RecurrentNetwork
+from kaizen_mm.openmmlab.training.contents import PREFIX, add_contents
 
 _TRAINING = (
     'model',
@@ -46,7 +47,7 @@ _LOGGING_HOOKS = (
     'ProfilerHook',
     'EmptyCacheHook',
 )
-STARTS = ('load_from',)
+STARTS = ('load_from', f'{PREFIX}load_from')
 _LENGTHS = ('train_cfg.max_epochs', 'train_cfg.max_iters')
 
 # Our backbones, by the name of the plain one, and what is of no effect in them where there is one iteration
@@ -60,16 +61,17 @@ _BACKBONES = {
 }
 _OF_RECURRENCE = {
     name
-    for owner in (AdaptiveRecurrentBlock, WeightAdapter, RecurrentNetwork)
+    for owner in (AdaptiveRecurrentBlock, RecurrentNetwork)
     for name in inspect.signature(owner.__init__).parameters
-} | {'input_size', 'freeze_dynamic', 'input_shape', 'input_batch'}
+} | {'input_size', 'input_shape', 'input_batch', *adapter_arguments()}
 _OF_KAIZEN_LOSS = {'gamma_first', 'gamma_others', 'gammas', 'kaizen_weight', 'hinge'}
 
 
 def training_settings(cfg: Config) -> Dict[str, Any]:
     """What decides the weights, by dotted keys; values are those that JSON has.
 
-    A list of samples counts with its content, and paths that exist are absolute.
+    Files and folders that the training starts from count with what is in them
+    (:mod:`kaizen_mm.openmmlab.training.contents`), and paths that exist are absolute.
     """
     return _settings(cfg, _TRAINING + (_VALIDATION if _steered_by_validation(cfg) else ()))
 
@@ -77,6 +79,15 @@ def training_settings(cfg: Config) -> Dict[str, Any]:
 def test_settings(cfg: Config) -> Dict[str, Any]:
     """What decides the result of a test, beside the checkpoint."""
     return _settings(cfg, ('model', 'data_preprocessor', *_TEST))
+
+
+def without_contents(settings: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings without what is in files and folders, as they were before that counted."""
+    return {key: value for key, value in settings.items() if not _is_content(key)}
+
+
+def _is_content(key: str) -> bool:
+    return key.rpartition('.')[2].startswith(PREFIX)
 
 
 def fingerprint(settings: Dict[str, Any]) -> str:
@@ -95,6 +106,8 @@ def differences(old: Dict[str, Any], new: Dict[str, Any], resumed: bool = False)
 
     def differs(key):
         before, after = old.get(key), new.get(key)
+        if _is_content(key) and None in (before, after):
+            return False  # not known of what an earlier version has trained; and a path that is gone is another key
         if resumed and key in STARTS:
             return False
         if resumed and key in _LENGTHS and isinstance(before, int) and isinstance(after, int) and after > before:
@@ -161,6 +174,7 @@ def _leave_out_what_is_of_no_effect(part: dict, validation: bool) -> None:
     model = part.get('model') or {}
     if _iterations(model) == 1:
         _leave_out_recurrence(model)
+    add_contents(part)
 
 
 def _iterations(model: dict) -> int:

@@ -5,7 +5,7 @@ import difflib
 import random
 import warnings
 from contextlib import contextmanager
-from typing import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from kaizen_mm.arguments import check_int
+from kaizen_mm.openmmlab.class_names import check_classes_of_data
 from kaizen_mm.openmmlab.processes import unwrapped
 
 # Of paramwise_cfg in mmengine's DefaultOptimWrapperConstructor, which passes over all others
@@ -50,6 +52,56 @@ _STOCK = (
     'gamma',
     'downsample.1',
 )
+
+_LOADER = ('', '.dataset', '.sampler', '.batch_sampler', '.collate_fn')
+_DICTS = (
+    *(f'model{part}' for part in ('', '.backbone', '.neck', '.head', '.cls_head', '.data_preprocessor')),
+    *(f'{loader}{part}' for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader') for part in _LOADER),
+    *('train_cfg', 'val_cfg', 'test_cfg', 'auto_scale_lr', 'randomness', 'data_preprocessor'),
+    *('optim_wrapper', 'optim_wrapper.optimizer', 'optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg'),
+    'optim_wrapper.paramwise_cfg.custom_keys',
+    *('env_cfg', 'log_processor', 'visualizer', 'default_hooks', 'tta_model', 'phase_one'),
+)
+_OF_DICTS = ('default_hooks', 'optim_wrapper.paramwise_cfg.custom_keys')  # whose own entries are dicts
+_LISTS = ('custom_hooks', 'tta_pipeline')
+_DICTS_OR_LISTS = ('param_scheduler', 'val_evaluator', 'test_evaluator')
+_PLAIN = (str, bytes, int, float, bool)
+
+
+def check_kinds(cfg: Mapping, phase: str = '') -> None:
+    """Refuses plain values, and lists, where a config needs dicts; both phases are looked at.
+
+    Args:
+        cfg: Config of a training or a test.
+        phase: What precedes the entries' names in errors.
+
+    Raises:
+        ValueError: An entry is of another kind; it is named, with its value.
+    """
+    for key in (*_DICTS, *_LISTS, *_DICTS_OR_LISTS):
+        value = _entry(cfg, key)
+        if key in _LISTS:
+            kinds, expected = (*_PLAIN, Mapping), 'a list of dicts'
+        elif key in _DICTS_OR_LISTS:
+            kinds, expected = _PLAIN, 'a dict or a list of dicts'
+        else:
+            kinds, expected = (*_PLAIN, list, tuple), 'a dict'
+        if isinstance(value, kinds):
+            raise ValueError(f'{phase}{key} must be {expected}, got {value!r:.200}')
+        items = enumerate(value) if isinstance(value, (list, tuple)) else ()
+        for name, item in value.items() if key in _OF_DICTS and isinstance(value, Mapping) else items:
+            if isinstance(item, (*_PLAIN, *(() if key == 'tta_pipeline' else (list, tuple)))):
+                raise ValueError(f'{phase}{key}.{name} must be a dict, got {item!r:.200}')
+    if cfg.get('phase_one') is not None:
+        check_kinds({key: value for key, value in cfg['phase_one'].items() if key != 'phase_one'}, 'phase_one.')
+
+
+def _entry(cfg: Mapping, key: str) -> Any:
+    """What stands under a dotted key; None where nothing does."""
+    value: Any = cfg
+    for name in key.split('.'):
+        value = value.get(name) if isinstance(value, Mapping) or hasattr(value, 'to_dict') else None
+    return value
 
 
 def check_entries(cfg: Config, model: nn.Module, phase: str = '') -> None:
@@ -121,8 +173,9 @@ def try_one_step(runner: Runner) -> None:
     A copy of the network is trained. Weights and random states stay as they are.
 
     Raises:
-        ValueError: The step has failed.
+        ValueError: The step has failed, or the data of validation or test are of other classes.
     """
+    check_classes_of_data(runner)
     model = unwrapped(runner.model)
     with unchanged_random_state(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # W_1 is not loaded yet, and what else there is comes again in training
@@ -130,11 +183,11 @@ def try_one_step(runner: Runner) -> None:
         try:
             optimizer = build_optim_wrapper(trial, copy.deepcopy(runner.cfg.optim_wrapper))
             trial.train()
-            trial.train_step(_first_batch(runner.train_dataloader), optim_wrapper=optimizer)
+            trial.train_step(first_batch(runner.train_dataloader), optim_wrapper=optimizer)
             if runner.val_loop is not None:
                 trial.eval()
                 with torch.no_grad():
-                    trial.val_step(_first_batch(runner.val_dataloader))
+                    trial.val_step(first_batch(runner.val_dataloader))
         except Exception as error:
             raise ValueError(
                 f'one step of {runner.cfg.filename or "the config"}, tried before phase one is trained, has '
@@ -142,9 +195,9 @@ def try_one_step(runner: Runner) -> None:
             ) from error
 
 
-def _first_batch(loader):
-    """The first samples by their numbers: a sampler may not give its own twice."""
-    size = loader.batch_size or loader.batch_sampler.batch_size
+def first_batch(loader: DataLoader, size: Optional[int] = None) -> Any:
+    """The first samples by their numbers, as many as a batch has or ``size``: a sampler may not give its own twice."""
+    size = size or loader.batch_size or loader.batch_sampler.batch_size
     dataset, indices = loader.dataset, range(min(size, len(loader.dataset)))
     fetch = getattr(dataset, '__getitems__', None)
     return loader.collate_fn(fetch(list(indices)) if fetch else [dataset[i] for i in indices])

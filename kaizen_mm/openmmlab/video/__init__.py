@@ -9,6 +9,7 @@ with naming_extras():
     compat.provide_drn()
     from kaizen_mm.openmmlab.video import (  # noqa: F401
         backbones,
+        chains,
         comparators,
         datasets,
         heads,

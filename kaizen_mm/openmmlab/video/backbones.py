@@ -1,6 +1,6 @@
 """MFNet and a small network of the studies in mmaction2's registry."""
 
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 import torch
 from mmaction.registry import MODELS
@@ -14,6 +14,8 @@ from kaizen_mm.layers.recurrent_block import check_num_iterations
 from kaizen_mm.models.bagnet import BagNet
 from kaizen_mm.models.inflate import inflate_state_dict
 from kaizen_mm.models.mfnet import NINE_UNITS, MFNet
+from kaizen_mm.openmmlab.blocks import build_contexts
+from kaizen_mm.openmmlab.training.passed_over import check_not_passed_over
 
 _VARIANTS = {'mfnet3d': {}, 'mfnet3d_n9': NINE_UNITS}
 
@@ -87,23 +89,45 @@ class RecurrentMFNet3d(MFNet3d):
     Args:
         num_iterations: ``K``. With 1 it is the plain network.
         input_size: ``(T, H, W)`` of the clips.
+        last_iterate: Whether it yields the last iterate alone, as
+            :class:`~kaizen_mm.openmmlab.blocks.AdaptiveRecurrentBackbone` has it. Default False.
         kwargs: Those of :class:`MFNet3d` and :class:`kaizen_mm.models.MFNet`.
     """
 
-    def __init__(self, num_iterations: int, input_size=(16, 224, 224), **kwargs):
+    def __init__(self, num_iterations: int, input_size=(16, 224, 224), last_iterate: bool = False, **kwargs):
         check_num_iterations(num_iterations)  # for MFNet3d None is the plain network
+        check_flag('last_iterate', last_iterate)
         super().__init__(num_iterations=num_iterations, input_size=input_size, **kwargs)
+        self.last_iterate = last_iterate
+
+    def forward(self, x: Tensor) -> Union[Tensor, tuple]:
+        if self.training:
+            check_not_passed_over()
+        iterates = super().forward(x)
+        return iterates[-1] if self.last_iterate and isinstance(iterates, tuple) else iterates
+
+    def become_plain(self) -> None:
+        """As in :class:`~kaizen_mm.models.MFNet`; the network is an :class:`MFNet3d` then."""
+        super().become_plain()
+        self.__dict__.pop('last_iterate')
+        self.__class__ = MFNet3d
 
 
 @MODELS.register_module()
 class BagNet3d(BagNet, BaseModule):
     """:class:`kaizen_mm.models.BagNet` of clips, without its classifier.
 
-    ``channels_last`` is that of :class:`MFNet3d`.
+    Of its ``contexts`` each may be a config. ``channels_last`` is that of :class:`MFNet3d`.
     """
 
-    def __init__(self, channels_last: bool = False, init_cfg: Optional[dict] = None, **kwargs):
-        super().__init__(dims=3, num_classes=0, **kwargs)
+    def __init__(
+        self,
+        channels_last: bool = False,
+        contexts: Sequence[Optional[dict]] = (),
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
+        super().__init__(dims=3, num_classes=0, contexts=build_contexts(contexts), **kwargs)
         check_flag('channels_last', channels_last)
         self.init_cfg = init_cfg
         if channels_last:

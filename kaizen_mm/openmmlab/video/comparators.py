@@ -5,7 +5,7 @@ from typing import Optional
 from mmaction.models.backbones import ResNet3d
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from kaizen_mm.models import comparators
 
@@ -23,13 +23,29 @@ class LTCBackbone(comparators.LTC, BaseModule):
 
 
 @MODELS.register_module()
-class STCResNet3d(ResNet3d):
-    """mmaction2's ``ResNet3d`` with an STC block behind the last convolution of every residual block.
+class ResNet3dHara(ResNet3d):
+    """mmaction2's ``ResNet3d`` with the first pooling of Hara et al. (arXiv:1711.09577), over 3 x 3 x 3 positions.
+
+    mmaction2's own takes the maximum over space alone: with a stride of 2 in time it drops every second frame.
+
+    Args:
+        pool1_stride_t: Of the pooling, in time. Default 2.
+        kwargs: Those of ``ResNet3d``.
+    """
+
+    def __init__(self, depth: int = 18, pool1_stride_t: int = 2, **kwargs):
+        super().__init__(depth=depth, pool1_stride_t=pool1_stride_t, **kwargs)
+        self.maxpool = nn.MaxPool3d(3, self.maxpool.stride, 1)
+
+
+@MODELS.register_module()
+class STCResNet3d(ResNet3dHara):
+    """:class:`ResNet3dHara` with an STC block behind the last convolution of every residual block.
 
     Args:
         reduction: See :class:`kaizen_mm.models.comparators.STCBlock`. Default 8.
-        kwargs: Those of ``ResNet3d``, without ``pretrained``, and with ``zero_init_residual=False``: an STC block would
-            get zeros.
+        kwargs: Those of :class:`ResNet3dHara`, without ``pretrained``, and with ``zero_init_residual=False``: an STC
+            block would get zeros.
 
     Raises:
         ValueError: ``depth`` is none that there is, or ``pretrained`` or ``zero_init_residual`` is given another value.

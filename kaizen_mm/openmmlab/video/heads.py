@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from kaizen_mm.layers import PerIterate
+from kaizen_mm.openmmlab.training.passed_over import check_not_passed_over
 
 
 @MODELS.register_module()
@@ -82,6 +83,7 @@ class AdaptiveRecurrentHead(PerIterate, BaseModule):
 
     def loss(self, feats: Union[Tensor, tuple], data_samples: list, **kwargs) -> dict:
         """The loss over the iterates, and their cross entropies and accuracies for the log."""
+        check_not_passed_over()
         scores = self.iterate_scores(feats, **kwargs)
         self.last_scores = [score.detach() for score in scores]  # RecurrenceHook reads them
         labels = torch.stack([sample.gt_label for sample in data_samples]).to(scores[-1].device)

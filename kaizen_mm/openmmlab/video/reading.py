@@ -1,6 +1,5 @@
 """Opening videos: by path, and with a reader of choice."""
 
-import functools
 import os.path as osp
 
 from mmaction.datasets.transforms import DecordInit
@@ -28,28 +27,6 @@ class VideoInit(DecordInit):
         self.reader = reader
 
     def _get_video_reader(self, filename: str):
-        return open_video(filename, self.reader, self.num_threads)
-
-
-def read_by_path() -> None:
-    """Lets mmaction2's ``DecordInit`` open files on a local disk by their path.
-
-    mmaction2 1.2.0 hands decord the bytes of the file. With decord 0.6.0 a truncated ``.avi`` then ends the process
-    with a segmentation fault (https://github.com/dmlc/decord/issues/25), and a pipe is waited for without end.
-    """
-    if hasattr(DecordInit._get_video_reader, '__wrapped__'):
-        return
-    of_bytes = DecordInit._get_video_reader
-
-    @functools.wraps(of_bytes)
-    def of_path(self, filename: str):
-        if self.io_backend != 'disk':
-            return of_bytes(self, filename)
         # mmaction2 takes a name without an ending for one of an .mp4
         path = filename if osp.splitext(filename)[1] or osp.exists(filename) else f'{filename}.mp4'
-        return open_video(path, num_threads=self.num_threads)
-
-    DecordInit._get_video_reader = of_path
-
-
-read_by_path()
+        return open_video(path, self.reader, self.num_threads)

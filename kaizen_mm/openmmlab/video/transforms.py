@@ -1,9 +1,9 @@
 """Test clips: at random positions that do not change from run to run, and with each frame decoded once; gray frames."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
-from mmaction.datasets.transforms import SampleFrames
+from mmaction.datasets.transforms import SampleFrames, TenCrop, ThreeCrop
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
@@ -11,6 +11,7 @@ from mmengine.dataset import Compose
 from kaizen_mm.arguments import check_choice, check_int
 
 POSITIONS = ('random', 'even')
+MULTI_CROPS = (ThreeCrop, TenCrop)
 
 
 @TRANSFORMS.register_module()
@@ -64,20 +65,45 @@ class OnDistinctFrames(BaseTransform):
     """Transforms the frames of a video once each, in their order, however many of its clips they are in.
 
     Clips that overlap share frames, and clips in no order have a reader seek back for each of them. What comes out
-    is the same to the bit as without it.
+    is the same to the bit as without it, mmaction2's ``ThreeCrop`` and ``TenCrop`` included, which give all frames of
+    the first crop, then all of the next.
 
     Args:
         transforms: From decoding on; each must treat every frame alike and draw nothing at random.
+
+    Raises:
+        ValueError: Another transform changes the number of images; it belongs behind this one. Or frames have been
+            decoded before, several times each.
     """
 
     def __init__(self, transforms: Sequence[dict]):
         self.transforms = Compose(transforms)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict) -> Optional[dict]:
         wanted = results['frame_inds'].ravel()
         results['frame_inds'], places = np.unique(wanted, return_inverse=True)
-        results = self.transforms(results)
+        frames = count = len(results['frame_inds'])
+        given = len(results['imgs']) if 'imgs' in results else frames
+        if given != frames:
+            raise ValueError(
+                f'transforms of OnDistinctFrames must begin with decoding: {given} images of {frames} different frames '
+                'are there already'
+            )
+        for step in self.transforms.transforms:
+            results = step(results)
+            if results is None:
+                return None
+            images = len(results['imgs']) if 'imgs' in results else count  # none before decoding
+            if images != count and not isinstance(step, MULTI_CROPS):
+                raise ValueError(
+                    f'transforms of OnDistinctFrames must give one image a frame, except for ThreeCrop and '
+                    f'TenCrop; {step!r} makes {images} of {count}: put it behind OnDistinctFrames'
+                )
+            count = images
+        places = np.concatenate([places + first for first in range(0, count, frames)])
         results['imgs'] = [results['imgs'][place] for place in places]
+        if np.ndim(results.get('crop_bbox')) == 2:  # one of each image
+            results['crop_bbox'] = results['crop_bbox'][places]
         results['frame_inds'] = wanted
         return results
 

@@ -1,132 +1,73 @@
 """What is timed against one another computes the same."""
 
 import copy
-import sys
 
 import pytest
 import torch
 
+from kaizen_mm.lab.benchmark.cases import BLOCKS, NETWORKS, STREAMS, chosen
 from kaizen_mm.lab.benchmark.conditions import Conditions
-from kaizen_mm.lab.benchmark.formulation import OriginalUnit
-from kaizen_mm.lab.benchmark.networks import NETWORKS, QUICK_NETWORKS
-from kaizen_mm.lab.benchmark.networks import build as build_networks
-from kaizen_mm.lab.benchmark.passes import compare, passes
-from kaizen_mm.lab.benchmark.units import QUICK_UNITS, UNITS, build, check_equal
-from kaizen_mm.lab.benchmark.versions import earlier_version, this_version
-from tests.conftest import ROOT
-from tests.layers.reference import recurrence
+from kaizen_mm.lab.benchmark.sides import check_close, check_equal, compare, outputs_of, passes
+
+# that of 112 px is the same at another size, and quicker
+CASES = [
+    (cases, name) for cases in (BLOCKS, NETWORKS) for name in cases if (cases, name) != (NETWORKS, 'mfnet3d_n9_224')
+]
 
 
-class Clone(torch.nn.Module):
-    def forward(self, x):
-        return x.clone()
-
-
-@pytest.mark.parametrize('name', QUICK_UNITS)
-def test_the_authors_formulation_is_the_recurrence(name):
-    """Against the plain loop over samples, which uses nothing of the package."""
+@pytest.mark.parametrize('cases, name', CASES)
+def test_sides_are_equal_and_another_one_is_found_out(cases, name):
     torch.manual_seed(0)
-    blocks = build(QUICK_UNITS[name], 3, this_version())
-    plain, block, authors = blocks.plain.double().eval(), blocks.now.double(), blocks.authors.double().eval()
-    for own, linear in zip(authors.linears, block.adapter.linears):
-        torch.nn.init.normal_(linear.weight, std=20)  # an update that is felt
-        own.weight.data.copy_(linear.weight)
-    x = torch.randn(blocks.shape, dtype=torch.float64)
-    adapter = block.adapter
-    dims = x.dim() - 2
-    feedback = block.feedback
-    if name == 'resnet':  # it adds to its last norm's output in place, which would change z
-        plain.bn2, feedback = torch.nn.Sequential(plain.bn2, Clone()), 'bn2.0'
-    expected = recurrence(
-        plain,
-        adapter.linears,
-        x,
-        block.dynamic,
-        3,
-        alpha=adapter.alpha,
-        feedback=feedback,
-        pool=(adapter.pool_kernel, adapter.pool_stride, (0,) * dims),
-    )
+    plain, ours, shape = cases[name].build(2)
+    check_equal(plain, ours, (2, *shape))
+    other = copy.deepcopy(ours)
     with torch.no_grad():
-        found = authors(x)
-    assert (expected[0] - expected[2]).abs().max() > 1e-3 * expected[0].abs().max()
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+        weight = next(p for key, p in other.named_parameters() if 'adapter' not in key and p.dim() > 1)
+        weight += 0.1 * torch.randn_like(weight)
+    with pytest.raises(RuntimeError, match='recurrent does not compute what it is compared with: a difference of'):
+        check_equal(plain, other, (2, *shape))
 
 
-@pytest.mark.parametrize('name', QUICK_UNITS)
-def test_blocks_are_equal_and_another_one_is_found_out(name):
-    blocks = build(QUICK_UNITS[name], 2, this_version())
-    check_equal(blocks.authors, dict(ours=blocks.now), blocks.shape)
-    other = copy.deepcopy(blocks.now)
-    with torch.no_grad():
-        other.adapter.linears[0].weight += 0.1
-    with pytest.raises(RuntimeError, match='other does not compute what it is compared with: a difference of'):
-        check_equal(blocks.authors, dict(ours=blocks.now, other=other), blocks.shape)
+@pytest.mark.parametrize('cases, name', CASES)
+def test_in_training_all_iterates_are_computed(cases, name):
+    plain, ours, shape = cases[name].build(3)
+    x = torch.randn(2, *shape)
+    first, second, third = outputs_of(ours.train(), x)
+    torch.testing.assert_close(first, outputs_of(plain.train(), x)[0], rtol=1e-4, atol=1e-4)
+    assert first.shape == second.shape == third.shape
 
 
-@pytest.mark.parametrize('name', QUICK_NETWORKS)
-def test_networks_are_equal(name):
-    case = QUICK_NETWORKS[name]
-    sides = build_networks(case, this_version(), num_classes=5)
-    plain = sides.pop('plain', None)
-    first, *others = sides
-    check_equal(sides[first], {key: sides[key] for key in others}, (2, 3, *case.size))
-    x = torch.randn(2, 3, *case.size)
-    if plain is not None:  # the first iterate is the plain network
-        torch.testing.assert_close(sides['ours'].train()(x)[0], plain.train()(x)[0], rtol=1e-4, atol=1e-4)
-    for side in sides.values():
-        assert len(side.eval()(x)) == 1
+def test_what_differs_is_named():
+    x = torch.tensor([1.0, -2.0])
+    check_close('same', [x], [x])
+    with pytest.raises(RuntimeError, match='other does not compute .* a difference of 5.0e-01 of the largest value'):
+        check_close('other', [x], [x + torch.tensor([0.0, -2.0])])
+    with pytest.raises(RuntimeError, match='nothing'):
+        check_close('nothing', [x * torch.nan], [x])
 
 
-def test_the_original_keeps_the_layout_that_it_is_given():
-    case = QUICK_NETWORKS['mfnet3d_original']
-    original = build_networks(case, this_version(), num_classes=5)['original'].eval()
-    seen = []
-    for part in original.modules():
-        if isinstance(part, torch.nn.Conv3d):
-            part.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].is_contiguous()))
-    original(torch.randn(2, 3, *case.size))
-    assert len(seen) > 20 and all(seen)
-    authors = build(QUICK_UNITS['mfnet3d'], 2, this_version()).authors
-    assert type(authors.block) is OriginalUnit
+def test_all_cases_are_measured_and_quickly_one():
+    assert [case.title for case in chosen(BLOCKS, None)] == [case.title for case in BLOCKS.values()]
+    assert chosen(STREAMS, None, quick=True) == [STREAMS['bagnet3d']]
+    assert chosen(STREAMS, ['mfnet3d_n9_112'], quick=True) == [STREAMS['mfnet3d_n9_112']]
 
 
 def test_the_cases_are_those_of_the_pages():
-    assert {case.batch for case in UNITS.values()} == {32, 4, 8}
+    assert {case.batch for case in BLOCKS.values()} == {32, 4, 8}
     assert NETWORKS['mfnet2d'].iterations == 4 and NETWORKS['resnet18'].iterations == 3
-
-
-def test_an_earlier_state_stands_beside_the_present_one():
-    before = dict(sys.modules)
-    other = earlier_version(str(ROOT))
-    assert {key: value for key, value in sys.modules.items() if key.startswith('kaizen_mm')} == {
-        key: value for key, value in before.items() if key.startswith('kaizen_mm')
-    }
-    now = this_version()
-    assert other.layers.AdaptiveRecurrentBlock is not now.layers.AdaptiveRecurrentBlock
-    assert other.models.MFNet.__module__ == now.models.MFNet.__module__
-    blocks = build(QUICK_UNITS['mfnet2d'], 2, now, other)
-    assert type(blocks.before) is not type(blocks.now)
-    check_equal(blocks.before, dict(ours=blocks.now, authors=blocks.authors), blocks.shape)
-    with pytest.raises(
-        ValueError, match="must be a commit of the repository of kaizen_mm or a folder .* got 'no-such-commit'"
-    ):
-        earlier_version('no-such-commit')
-    assert earlier_version(None) is None
+    assert STREAMS['bagnet3d'].iterations == 2
 
 
 def test_a_record_has_what_the_tables_need():
     how = Conditions(seconds=0, quick=True)
-    blocks = build(QUICK_UNITS['mfnet2d'], 2, this_version())
-    x = torch.randn(blocks.shape)
-    one, other = compare(
-        [passes('plain', blocks.plain, x, True, how), passes('ours', blocks.now, x, True, how)], how, 2
-    )
-    assert (one['side'], other['side'], one['items'], one['rounds']) == ('plain', 'ours', 2, 2)
-    assert set(one['product_rates']) == {'torch.mm', 'convolution'}
-    assert other['ratios'].keys() == {'plain'} and 1.5 < other['multiply_adds'] / one['multiply_adds'] < 2
-    assert one['share_of_product_rate'] > 0 and 0 < one['peak_mib'] < other['peak_mib']
+    plain, ours, shape = BLOCKS['mfnet2d'].build(2)
+    x = torch.randn(2, *shape)
+    one, other = compare([passes('plain', plain, x, True, how), passes('ours', ours, x, True, how)], how, 2)
+    assert (one['side'], other['side'], one['rounds']) == ('plain', 'ours', 2)
+    assert one['ms_per_item'] == pytest.approx(one['cpu_ms']['median'] / 2, abs=1e-4)
+    assert one['time_over_plain']['median'] == 1 and other['time_over_plain'].keys() == {'median', 'low', 'high'}
+    assert 1.5 < other['multiply_adds'] / one['multiply_adds'] < 2
+    assert 0 < one['peak_mib'] < other['peak_mib']
 
 
 def test_conditions_that_the_machine_cannot_meet(monkeypatch):

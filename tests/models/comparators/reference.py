@@ -12,7 +12,7 @@ def norm(w, name, x, row=None):
     mean, var = w[f'{name}.running_mean'], w[f'{name}.running_var']
     if row is not None:
         mean, var = w[f'{name}.iterates.running_mean'][row], w[f'{name}.iterates.running_var'][row]
-    shape = (1, -1, 1, 1)
+    shape = (1, -1) + (1,) * (x.dim() - 2)
     x = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + 1e-5)
     return x * w[f'{name}.weight'].view(shape) + w[f'{name}.bias'].view(shape)
 
@@ -167,20 +167,11 @@ def gate_path(w, name, x, rows, stride, t):
 
 
 def conv_rnn(w, x, steps):
-    """Unrolled in time as in the paper: a layer gets what the layer before gave one step earlier; nothing before
-    that."""
-    layers = [
-        (None, True),
-        (None, False),
-        (None, False),
-        (True, True),
-        (True, False),
-        (True, True),
-        (True, True),
-        (True, False),
-        (True, False),
-        (True, True),
-    ]
+    """As the release is described: a graph of nodes that all run at every step of time on what the nodes before gave
+    one step earlier, zeros at the first step; conv1 gets the image. The classifier is the eleventh node, and sees what
+    conv10 gave one step earlier."""
+    recurrent = {4, 5, 6, 7, 8, 9, 10}
+    pooled = {1, 4, 6, 7, 10}
 
     def elu(x):
         return torch.where(x > 0, x, torch.exp(x) - 1)
@@ -188,27 +179,63 @@ def conv_rnn(w, x, steps):
     def open_(x):
         return 1 - 1 / (1 + torch.exp(-x))
 
-    given, state, outputs = [x] + [None] * 10, {}, []
-    for _ in range(9 + steps):
-        latest = [x]
-        for number, (recurrent, pooled) in enumerate(layers):
-            if given[number] is None:
-                latest.append(None)
-                continue
-            y = conv(w, f'convs.{number}', given[number], 1 if number else 2)
-            if recurrent:
-                name = f'cells.{number}'
-                into = conv(w, f'{name}.to_memory', y) if f'{name}.to_memory.weight' in w else y
-                h, c = state.get(number, (torch.zeros_like(y), torch.zeros_like(into)))
-                state[number] = (
-                    elu(open_(conv(w, f'{name}.ch', c)) * y + open_(conv(w, f'{name}.hh', h)) * h),
-                    elu(open_(conv(w, f'{name}.hc', h)) * into + open_(conv(w, f'{name}.cc', c)) * c),
-                )
-                y = state[number][0]
-            else:
-                y = elu(y)
-            latest.append(F.max_pool2d(y, 2, ceil_mode=True) if pooled else y)
-        given = latest
-        if given[10] is not None:
-            outputs.append(given[10])
-    return outputs
+    def same(x, kernel, stride, value=0.0):
+        """TensorFlow's SAME: as many outputs as inputs over the stride, rounded up, and the odd zero behind."""
+        needed = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]]
+        (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in needed)
+        return F.pad(x, (left, right, top, bottom), value=value)
+
+    def node(number, x, state):
+        name = f'convs.{number - 1}'
+        kernel, stride = (7, 2) if number == 1 else (3, 1)
+        y = F.conv2d(same(x, kernel, stride), w[f'{name}.weight'], w[f'{name}.bias'], stride)
+        if number in recurrent:
+            name = f'cells.{number - 1}'
+            into = conv(w, f'{name}.to_memory', y) if f'{name}.to_memory.weight' in w else y
+            h, c = (torch.zeros_like(y), torch.zeros_like(into)) if state is None else state
+            y, c = (
+                elu(open_(conv(w, f'{name}.ch', c)) * y + open_(conv(w, f'{name}.hh', h)) * h),
+                elu(open_(conv(w, f'{name}.hc', h)) * into + open_(conv(w, f'{name}.cc', c)) * c),
+            )
+            state = y, c
+        else:
+            y = elu(y)
+        if number in pooled:
+            y = F.max_pool2d(same(y, 2, 2, -float('inf')), 2)
+        return y, state
+
+    numbers = range(1, 11)
+    shapes, y = {0: x.shape}, x
+    for number in numbers:
+        y, _ = node(number, y, None)
+        shapes[number] = y.shape
+    states = dict.fromkeys(numbers)
+    earlier = {number: torch.zeros(shapes[number]) for number in numbers}  # what stands in at the first step
+    seen = []
+    for _ in range(10 + steps):
+        seen.append(earlier[10])  # by the classifier, at this step
+        now = {}
+        for number in numbers:
+            now[number], states[number] = node(number, x if number == 1 else earlier[number - 1], states[number])
+        earlier = now
+    return seen[10:]
+
+
+def resnet18_3d(w, x):
+    """Hara's network by the layers that its release lists, with shortcuts of type B and a first stride of 1 in time;
+    ``w`` has mmaction2's names. The maps of layer4."""
+
+    def conv3d(name, x, stride, padding):
+        return F.conv3d(x, w[f'{name}.conv.weight'], None, stride, padding)
+
+    x = norm(w, 'conv1.bn', conv3d('conv1', x, (1, 2, 2), 3)).clamp(min=0)
+    x = F.max_pool3d(x, kernel_size=3, stride=2, padding=1)
+    for layer in range(1, 5):
+        for block in range(2):
+            name, stride = f'layer{layer}.{block}', 2 if layer > 1 and block == 0 else 1
+            z = norm(w, f'{name}.conv1.bn', conv3d(f'{name}.conv1', x, stride, 1)).clamp(min=0)
+            z = norm(w, f'{name}.conv2.bn', conv3d(f'{name}.conv2', z, 1, 1))
+            if stride == 2:
+                x = norm(w, f'{name}.downsample.bn', conv3d(f'{name}.downsample', x, 2, 0))
+            x = (x + z).clamp(min=0)
+    return x

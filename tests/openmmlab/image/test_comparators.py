@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from kaizen_mm.models import comparators
 from tests.openmmlab.image.samples import samples
 
-KINDS = {'CORnetS': 2, 'CORnetZ': 1, 'CORnetRT': 2, 'ShaResNet': 1, 'IamNN': 3, 'FeedbackNet': 4, 'ConvRNN': 6}
+KINDS = {'CORnetS': 2, 'CORnetZ': 1, 'CORnetRT': 2, 'ShaResNet': 1, 'IamNN': 3, 'FeedbackNet': 4, 'ConvRNN': 7}
 
 
 @pytest.fixture(autouse=True)

@@ -361,3 +361,29 @@ def test_single_digits_go_through_the_pipeline_as_image_files(mnist_data):
         )
         assert item['data_samples'].sample_idx == info['sample_idx'] == index
     assert tuple('0123456789') == dataset.CLASSES
+
+
+def test_hidden_folders_are_no_classes_and_hold_no_images(copied, image_folders):
+    picture = (copied / 'train' / 'class_0' / '0.png').read_bytes()
+    for name in ('.ipynb_checkpoints', '__MACOSX', 'class_1/.ipynb_checkpoints', 'class_1/__MACOSX'):
+        (copied / 'train' / name).mkdir()
+        (copied / 'train' / name / '0.png').write_bytes(picture)
+    dataset, expected = folders(copied), folders(image_folders)
+    assert dataset.metainfo['folders'] == dataset.metainfo['classes'] == tuple(f'class_{i}' for i in range(4))
+    assert dataset.get_gt_labels().tolist() == expected.get_gt_labels().tolist()
+    assert len(folders(copied, with_label=False)) == 20
+
+
+def test_a_folder_that_another_split_lacks_is_named(copied):
+    shutil.copytree(copied / 'val' / 'class_0', copied / 'val' / 'class_0 copy')
+    with pytest.raises(ValueError, match=r"val has 5 folders; .*\. Only in .*/val: 'class_0 copy'$"):
+        folders(copied, data_prefix='val')
+    shutil.rmtree(copied / 'val' / 'class_0 copy')
+    shutil.rmtree(copied / 'val' / 'class_3')
+    with pytest.raises(ValueError, match=r"val has 3 folders; .*\. Only in .*/train: 'class_3'$"):
+        folders(copied, data_prefix='val')
+
+
+def test_names_that_do_not_fit_the_folders(copied):
+    with pytest.raises(ValueError, match='classes has 3 names, but .*train has 4 folders'):
+        folders(copied, classes=list('abc'))

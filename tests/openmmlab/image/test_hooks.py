@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.model import MMDistributedDataParallel
-from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 
 from kaizen_mm.openmmlab.image.hooks import LabelCheckHook
+from kaizen_mm.openmmlab.runner import KaizenRunner
 
 
 @pytest.fixture
@@ -103,15 +103,15 @@ def test_training_stops_before_its_first_iteration(mnist_config):
     with pytest.raises(
         ValueError, match='num_classes of the head is 5, .* those of train_dataloader.dataset go up to 9'
     ):
-        Runner.from_cfg(mnist_config).train()
+        KaizenRunner.from_cfg(mnist_config).train()
     with pytest.raises(
         ValueError, match='num_classes of the head is 5, .* those of test_dataloader.dataset go up to 9'
     ):
-        Runner.from_cfg(mnist_config).test()
+        KaizenRunner.from_cfg(mnist_config).test()
     assert not list(Path(mnist_config.work_dir).rglob('*.pth'))
 
 
 def test_training_without_validation(mnist_config):
     mnist_config.val_cfg = mnist_config.val_dataloader = mnist_config.val_evaluator = None
-    Runner.from_cfg(mnist_config).train()
+    KaizenRunner.from_cfg(mnist_config).train()
     assert Path(mnist_config.work_dir, 'epoch_1.pth').exists()

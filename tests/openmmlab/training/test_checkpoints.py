@@ -39,7 +39,9 @@ def test_the_newest_is_found_whatever_last_checkpoint_says(folder, last):
 
 
 def test_the_newest_is_the_one_saved_last_in_a_copy_too(folder, tmp_path):
-    torch.save(state(iteration=1, time='20260103_000000'), folder / 'epoch_1.pth')  # of a new training in the folder
+    new = state(iteration=1, time='20260103_000000')
+    new['meta']['training'] = 'a new one in the folder'
+    torch.save(new, folder / 'epoch_1.pth')
     copy = tmp_path / 'copy'
     copy.mkdir()
     for name in ('epoch_1.pth', 'epoch_10.pth', 'last_checkpoint'):  # the times of the files say the contrary
@@ -133,3 +135,12 @@ def test_a_damaged_end_is_trained_again_from_the_checkpoint_before(tmp_path):
         toy_runner(**phases).train()
     toy_runner(resume=True, **phases).train()
     assert [str(read_checkpoint(path)['state_dict']) for path in ends] == [str(weights) for weights in expected]
+
+
+def test_a_clock_that_goes_back_changes_nothing(folder):
+    for number, time in ((2, '20261025_025900'), (9, '20261025_020100'), (10, '20261025_020200')):
+        path = folder / f'epoch_{number}.pth'
+        checkpoint = read_checkpoint(path)
+        checkpoint['meta']['time'] = time
+        torch.save(checkpoint, path)
+    assert newest_whole_checkpoint(folder) == folder / 'epoch_10.pth'

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch.utils.data import Dataset, IterableDataset
 
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from kaizen_mm.openmmlab.training.data_hooks import EpochSeedHook
 from tests.data.test_sample_seeds import numbers
 
@@ -86,7 +86,7 @@ class Linear(BaseModel):
 def trained(folder, num_workers=0, dataset=None, by_epoch=True, **kwargs):
     """The network after two epochs, or eight iterations, of four batches."""
     torch.manual_seed(0)
-    runner = Runner(
+    runner = KaizenRunner(
         model=Linear(),
         work_dir=str(folder / uuid.uuid4().hex),
         experiment_name=uuid.uuid4().hex,
@@ -139,7 +139,7 @@ def test_workers_change_no_weight_of_a_video_network(phase_two_config):
     for num_workers in (0, 1, 2):
         cfg = phase_two_config.copy()
         cfg.train_dataloader.num_workers, cfg.work_dir = num_workers, f'{phase_two_config.work_dir}_{num_workers}'
-        runner = Runner.from_cfg(cfg)
+        runner = KaizenRunner.from_cfg(cfg)
         runner.train()
         states.append(runner.model.state_dict())
     for state in states[1:]:

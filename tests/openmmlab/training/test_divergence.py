@@ -1,10 +1,13 @@
 """A training that diverges stops at once, by name, and leaves no checkpoint that counts."""
 
+import warnings
+
 import pytest
 import torch
 
 from kaizen_mm.checkpoint_files import read_checkpoint
 from kaizen_mm.openmmlab.training.checkpoints import newest_whole_checkpoint
+from kaizen_mm.openmmlab.training.divergence import FiniteLossHook
 from tests.openmmlab.toy import toy_runner
 
 
@@ -58,3 +61,10 @@ def test_weights_that_are_not_finite_are_not_loaded(tmp_path, resume):
     ):
         runner.load_or_resume()
     assert runner.model.line.bias.isfinite()
+
+
+def test_a_loss_with_its_graph_is_looked_at_without_a_warning():
+    loss = torch.ones(1, requires_grad=True).sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        FiniteLossHook().after_train_iter(None, 0, outputs=dict(loss=loss, loss_of_a_float=0.5))

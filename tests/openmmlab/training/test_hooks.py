@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.registry import MODELS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop
 
 from kaizen_mm.introspection import logit_changes, prediction_changes
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from kaizen_mm.openmmlab.training.hooks import CheckpointCheckHook, RecurrenceHook
 
 
 def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
     phase_two_config.default_hooks.recurrence.interval = 1
-    runner = Runner.from_cfg(phase_two_config)
+    runner = KaizenRunner.from_cfg(phase_two_config)
     runner.train()
     block, scores = runner.model.backbone.recurrent_block, runner.model.cls_head.last_scores
     expected = dict(
@@ -36,7 +37,7 @@ def test_what_the_iterations_change_is_logged_and_real(phase_two_config):
 def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, interval, message):
     phase_two_config.default_hooks.recurrence.interval = interval  # a thousand is more than there are iterations
     phase_two_config.model.backbone.alpha = alpha
-    runner = Runner.from_cfg(phase_two_config)
+    runner = KaizenRunner.from_cfg(phase_two_config)
     runner.train()
     log = '\n'.join(path.read_text() for path in Path(runner.work_dir).rglob('*.log'))
     assert ('the recurrence does nothing' in log) == bool(message) and message in log
@@ -46,7 +47,7 @@ def test_a_recurrence_that_does_nothing_is_warned_of(phase_two_config, alpha, in
 def test_every_epoch_is_looked_at_however_short_it_is(phase_two_config, interval, looks):
     phase_two_config.default_hooks.recurrence.interval = interval
     phase_two_config.train_cfg.max_epochs = 2  # of four iterations each
-    runner = Runner.from_cfg(phase_two_config)
+    runner = KaizenRunner.from_cfg(phase_two_config)
     runner.train()
     assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) == looks
 
@@ -59,7 +60,7 @@ def test_trainings_without_epochs_are_looked_at(phase_two_config, max_iters, loo
     phase_two_config.default_hooks.pop('epoch_seed')
     phase_two_config.default_hooks.logger.interval = 5
     phase_two_config.log_processor.by_epoch = False
-    runner = Runner.from_cfg(phase_two_config)
+    runner = KaizenRunner.from_cfg(phase_two_config)
     runner.train()
     assert len(runner.message_hub.get_scalar('train/iterate_2_weight_change').data[0]) >= looks
     (log,) = Path(runner.work_dir).rglob('*.log')
@@ -80,7 +81,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(phase_two_config, tmp_p
     other['cls_head']['head'].update(in_channels=768)
     torch.save(dict(state_dict=MODELS.build(other).state_dict()), tmp_path / 'big.pth')
     phase_two_config.load_from = str(tmp_path / 'big.pth')
-    runner = Runner.from_cfg(phase_two_config)
+    runner = KaizenRunner.from_cfg(phase_two_config)
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     with pytest.raises(ValueError, match='of another architecture'):
         runner.load_or_resume()
@@ -98,7 +99,7 @@ def test_a_plain_checkpoint_and_one_of_more_iterations_are_accepted(phase_two_co
         model = phase_two_config.model.to_dict()
         model['backbone'].update(num_iterations=iterations)
         torch.save(dict(state_dict=MODELS.build(model).state_dict()), tmp_path / f'{iterations}.pth')
-        runner = Runner.from_cfg(phase_two_config)
+        runner = KaizenRunner.from_cfg(phase_two_config)
         runner.load_checkpoint(str(tmp_path / f'{iterations}.pth'))
 
 
@@ -120,6 +121,43 @@ def test_a_test_with_other_iterations_than_were_trained_warns(config, iterations
     assert [line.partition('was ')[2] for line in runner.logger] == ([warning] if warning else [])
 
 
+@pytest.mark.parametrize(
+    'trained, network, warning',
+    [
+        (
+            2,
+            3,
+            'trained with 2 iterations, the network that is trained has num_iterations=3; training starts from its h',
+        ),
+        (2, 1, 'trained with 2 iterations, the network that is trained has num_iterations=1; its h is left out'),
+        (3, 3, None),
+        (1, 3, None),
+        (1, 1, None),
+    ],
+)
+def test_a_training_from_other_iterations_warns(config, trained, network, warning):
+    config.model.backbone.num_iterations = trained
+    checkpoint = dict(state_dict=MODELS.build(config.model).state_dict(), meta=dict(num_iterations=trained))
+    config.model.backbone.num_iterations = network
+    loop = object.__new__(EpochBasedTrainLoop)
+    runner = SimpleNamespace(model=MODELS.build(config.model), logger=Log(), _train_loop=loop, _resume=False)
+    CheckpointCheckHook(new_classifier=True).after_load_checkpoint(runner, checkpoint)
+    assert [line.partition('was ')[2] for line in runner.logger] == ([warning] if warning else [])
+
+
+@pytest.mark.slow
+def test_what_was_loaded_and_then_trained_is_tested_without_a_warning(phase_two_config, tmp_path):
+    model = phase_two_config.model.to_dict()
+    model['backbone'].update(num_iterations=1)
+    torch.save(dict(state_dict=MODELS.build(model).state_dict()), tmp_path / 'plain.pth')
+    phase_two_config.update(load_from=str(tmp_path / 'plain.pth'), train_cfg=dict(max_epochs=1))
+    runner = KaizenRunner.from_cfg(phase_two_config)
+    runner.train()
+    runner.test()
+    (log,) = Path(runner.work_dir).rglob('*.log')
+    assert 'Epoch(test)' in log.read_text() and 'its h is not trained' not in log.read_text()
+
+
 class Log(list):
     info = warning = list.append
 
@@ -132,16 +170,18 @@ def test_a_classifier_of_other_classes_is_left_out_by_name_where_that_is_asked_f
     model = MODELS.build(config.model)
     config.model.cls_head.head.num_classes = classes
     checkpoint = dict(state_dict=MODELS.build(config.model).state_dict())
-    names = set(checkpoint['state_dict'])
+    given, own = dict(checkpoint['state_dict']), model.state_dict()
     runner = SimpleNamespace(model=model, logger=Log())
     if classes == 400:
         with pytest.raises(ValueError, match=r'\(400, 192\) for \(8, 192\).*phase_one.load_from'):
             CheckpointCheckHook().after_load_checkpoint(runner, checkpoint)
     CheckpointCheckHook(new_classifier=True).after_load_checkpoint(runner, checkpoint)
     assert [line[: len(text)] for line, text in zip(runner.logger, message)] == message
-    left_out = names - set(checkpoint['state_dict'])
-    assert left_out == ({'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'} if message else set())
-    assert all(name in runner.logger[0] for name in left_out)
+    loaded = checkpoint['state_dict']
+    anew = {name for name in loaded if loaded[name] is not given[name]}
+    assert loaded.keys() == given.keys(), 'nothing is missing that the runner would warn of'
+    assert anew == ({'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'} if message else set())
+    assert all(name in runner.logger[0] and torch.equal(loaded[name], own[name]) for name in anew)
 
 
 def test_only_the_classifier_may_be_left_out(config):

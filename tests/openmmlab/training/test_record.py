@@ -8,8 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from kaizen_mm.openmmlab.training.record import NAME, finished_checkpoint, new_record, read_record, write_record
 from kaizen_mm.openmmlab.training.settings import training_settings
 
@@ -32,10 +32,10 @@ def mnist(mnist_data, monkeypatch, tmp_path):
     return cfg
 
 
-def train(cfg: Config, **changes) -> Runner:
+def train(cfg: Config, **changes) -> KaizenRunner:
     cfg = Config(cfg.to_dict())
     cfg.merge_from_dict(changes)
-    runner = Runner.from_cfg(cfg)
+    runner = KaizenRunner.from_cfg(cfg)
     runner.train()
     return runner
 
@@ -123,6 +123,20 @@ def test_a_refused_training_leaves_the_config_of_the_one_before(mnist):
     assert {path: path.read_text() for path in Path(mnist.work_dir).glob('*.py')} == configs
 
 
+def test_a_test_leaves_the_config_of_the_training_in_its_folder(mnist):
+    KaizenRunner.from_cfg(mnist).train()
+    file = Path(mnist.work_dir, Path(mnist.filename).name)
+    before, others = file.read_bytes(), set(file.parent.iterdir())
+    mnist.update(load_from=str(next(file.parent.glob('*.pth'))), test_dataloader=dict(batch_size=5))
+    runner = KaizenRunner.from_cfg(mnist)
+    runner.test()
+    assert file.read_bytes() == before and set(file.parent.iterdir()) - others == {Path(runner.log_dir)}
+    assert Config.fromfile(Path(runner.log_dir, file.name)).test_dataloader.batch_size == 5
+    file.unlink()
+    KaizenRunner.from_cfg(mnist).test()
+    assert Config.fromfile(file).test_dataloader.batch_size == 5, 'where there is none it says what was tested'
+
+
 def test_an_exchanged_checkpoint_does_not_count_as_the_end(mnist):
     train(mnist, **{'train_cfg.max_epochs': 2})
     mnist.train_cfg.max_epochs, folder = 2, Path(mnist.work_dir)
@@ -207,6 +221,26 @@ def test_from_a_checkpoint_without_a_name_it_goes_on_even_where_it_is_killed_at_
     mnist.train_cfg.max_epochs = 2
     assert train(mnist, resume=True).iter == 8
     assert finished_checkpoint(mnist).endswith('epoch_2.pth')
+
+
+def test_a_record_that_points_to_another_file_of_the_same_name_in_meta_is_told(mnist, tmp_path):
+    train(mnist)
+    folder = Path(mnist.work_dir)
+    record, path = (folder / NAME).read_text(), folder / 'epoch_1.pth'
+    shutil.copy(path, tmp_path / 'copy.pth')
+    (folder / NAME).write_text(record.replace('"epoch_1.pth"', f'"{tmp_path / "copy.pth"}"'))
+    assert finished_checkpoint(mnist) == str(tmp_path / 'copy.pth'), 'the same bytes'
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['state_dict']['backbone.fc1.weight'] *= 2
+    torch.save(checkpoint, tmp_path / 'copy.pth')
+    with pytest.raises(ValueError, match='copy.pth is not the checkpoint that the training in its folder ended with'):
+        finished_checkpoint(mnist)
+    (folder / NAME).write_text(record)
+    torch.save(checkpoint, path)
+    with pytest.raises(
+        ValueError, match='epoch_1.pth is not the checkpoint that the training in its folder ended with'
+    ):
+        finished_checkpoint(mnist)
 
 
 @pytest.mark.parametrize(

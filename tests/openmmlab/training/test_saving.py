@@ -2,16 +2,18 @@
 
 import os
 import resource
+from functools import partial
 from pathlib import Path
 
 import mmengine
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from kaizen_mm.checkpoint_files import read_checkpoint
+from kaizen_mm.openmmlab.training.saving import BACKEND
 from tests.openmmlab.toy import toy_runner
 
 
@@ -86,7 +88,7 @@ def test_killed_at_any_step_it_goes_on_to_the_same_end(tmp_path):
 @HOOKS.register_module()
 class Stop(Hook):
     def before_train_epoch(self, runner):
-        runner.checkpoint_hook = next(h for h in runner.hooks if type(h).__name__ == 'CheckpointHook')
+        runner.checkpoint_hook = next(h for h in runner.hooks if isinstance(h, CheckpointHook))
         runner.train_loop.stop_training = True
 
 
@@ -116,18 +118,19 @@ def test_a_checkpoint_says_what_to_remove_in_this_folder_only(tmp_path):
     assert all(victim.exists() for victim in victims)
 
 
-def test_files_of_mmengine_are_written_whole(monkeypatch, tmp_path):
+def test_the_file_backend_writes_whole_files(monkeypatch, tmp_path):
     seen = events(monkeypatch)
-    mmengine.dump([1], tmp_path / 'new' / 'a.json')
-    mmengine.dump([1], tmp_path / 'a.pkl')
+    dump = partial(mmengine.dump, backend_args=dict(backend=BACKEND))
+    dump([1], tmp_path / 'new' / 'a.json')
+    dump([1], tmp_path / 'a.pkl')
     assert seen == ['replace a.json', 'replace a.pkl'] and mmengine.load(tmp_path / 'a.pkl') == [1]
     (tmp_path / 'link.json').symlink_to(tmp_path / 'new' / 'a.json')
-    mmengine.dump([2], tmp_path / 'link.json')
+    dump([2], tmp_path / 'link.json')
     assert mmengine.load(tmp_path / 'new' / 'a.json') == [2] and (tmp_path / 'link.json').is_symlink()
     pipe = tmp_path / 'pipe.json'
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that writing does not wait for one
-    mmengine.dump([3], pipe)
+    dump([3], pipe)
     assert os.read(reader, 100) == b'[3]' and pipe.is_fifo()
     os.close(reader)
 

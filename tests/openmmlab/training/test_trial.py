@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
 
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from kaizen_mm.openmmlab.training.trial import check_entries, check_lengths, check_optimizer, try_one_step
 
 
 @pytest.fixture
 def runner(config):
     """One that is about to train phase two."""
-    runner = Runner.from_cfg(config)
+    runner = KaizenRunner.from_cfg(config)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     runner._val_loop = runner.build_val_loop(runner._val_loop)
     return runner
@@ -64,7 +64,7 @@ def test_a_step_leaves_weights_and_random_states_alone(runner, recwarn):
 def test_what_would_fail_later_or_change_nothing_fails_before_phase_one(config, options, message):
     config.merge_from_dict(options)
     with pytest.raises(ValueError, match=message):
-        Runner.from_cfg(config).train()
+        KaizenRunner.from_cfg(config).train()
     assert not list(Path(config.work_dir).rglob('*.pth'))
 
 

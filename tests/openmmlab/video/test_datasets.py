@@ -3,12 +3,15 @@
 import os
 from unittest import mock
 
+import numpy as np
 import pytest
 from mmaction.registry import DATASETS
+from mmengine.dataset import ClassBalancedDataset
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
 from kaizen_mm.openmmlab import class_names
+from kaizen_mm.openmmlab.runner import KaizenRunner
 from tests.data.clips import cut, make_video
 
 PIPELINE = [
@@ -41,6 +44,20 @@ def build(digits, tmp_path):
         )
 
     return build
+
+
+def test_rare_classes_are_repeated_by_the_stock_wrapper(build, digits):
+    names = [line.split()[0] for line in (digits / 'train.txt').read_text().splitlines()]
+    inner = dict(
+        text=''.join(f'{name} {int(n > 11)}\n' for n, name in enumerate(names)), metainfo=dict(classes=('a', 'b'))
+    )
+    dataset = build(**inner)
+    # 12 and 4 of 16: the rare class is taken ceil(sqrt(0.9 / 0.25)) = 2 times, the other ceil(sqrt(0.9 / 0.75)) = 2
+    for threshold, count in ((0.25, 16), (0.5, 20), (0.9, 32)):
+        balanced = ClassBalancedDataset(dataset, oversample_thr=threshold)
+        assert len(balanced) == count and balanced.metainfo['classes'] == ('a', 'b')
+    assert [balanced.get_cat_ids(n) for n in (0, 31)] == [[0], [1]]
+    assert balanced[31]['data_samples'].gt_label.tolist() == [1]
 
 
 def test_a_good_list(build, digits):
@@ -106,20 +123,22 @@ def test_a_truncated_video_is_named(build, tmp_path, name, codec, fraction):
         dataset[0]
 
 
-def test_stock_data_sets_open_videos_by_path(digits, tmp_path):
+def test_stock_data_sets_open_videos_by_path_in_our_runner(digits, tmp_path):
     """From bytes, decord ends the process with a truncated .avi."""
     cut(make_video(tmp_path / 'whole.avi'), tmp_path / 'a.avi', 0.5)
     (tmp_path / 'b.mp4').write_bytes((digits / 'videos' / 'train_00000.mp4').read_bytes())
     (tmp_path / 'list.txt').write_text('a.avi 0\nb 1\n')
     init_default_scope('mmaction')
-    dataset = DATASETS.build(
-        dict(
-            type='VideoDataset',
-            ann_file=str(tmp_path / 'list.txt'),
-            pipeline=PIPELINE,
-            data_prefix=dict(video=str(tmp_path)),
-        )
+    stock = dict(
+        type='mmaction.VideoDataset',
+        ann_file=str(tmp_path / 'list.txt'),
+        pipeline=PIPELINE,
+        data_prefix=dict(video=str(tmp_path)),
     )
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    loader = KaizenRunner.build_dataloader(dict(dataset=stock, batch_size=1, num_workers=0, sampler=sampler))
+    assert stock['pipeline'] == PIPELINE, 'the config stays as it is'
+    dataset = loader.dataset
     with pytest.raises(ValueError, match='a.avi: truncated: '):
         dataset[0]
     assert dataset[1]['inputs'].shape == (1, 3, 4, 32, 32)  # names without an ending are those of .mp4
@@ -155,6 +174,7 @@ def test_unreadable_files_can_be_skipped(spoilt):
     assert [name[-5:] for name in dataset.unreadable_files()] == ['2.mp4', '5.mp4']
 
     dataset = spoilt(max_unreadable=0.2)
+    np.random.seed(0)  # what is drawn in place of the second file is not the other one that cannot be read
     dataset[2]
     with pytest.raises(
         RuntimeError,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets.transforms import DecordDecode, SampleFrames
+from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -97,3 +98,59 @@ def test_frames_that_clips_share_are_decoded_once_and_nothing_else_changes(name,
     assert once['inputs'].shape[-2:] == (side, side)
     assert torch.equal(once['inputs'], again['inputs']) and len(once['inputs']) > 1
     assert list(decoded[0]) == sorted(set(decoded[1])) and len(decoded[0]) < len(decoded[1])
+
+
+SHARED = [dict(type='DecordDecode'), dict(type='Resize', scale=(-1, 28))]
+
+
+def treated(video, inner, wrapped):
+    """Ten clips of a video whose frames go through ``inner``."""
+    init_default_scope('mmaction')
+    middle = [dict(type='OnDistinctFrames', transforms=inner)] if wrapped else inner
+    steps = [
+        dict(type='DecordInit'),
+        dict(type='SampleTestClips', clip_len=4, frame_interval=2),
+        *middle,
+        dict(type='FormatShape', input_format='NCTHW'),
+    ]
+    return Compose(steps)(dict(filename=str(video), label=0, start_index=0, modality='RGB', sample_idx=3))
+
+
+@pytest.mark.parametrize('crops, views', [('ThreeCrop', 30), ('TenCrop', 100)])
+def test_all_crops_of_all_clips_come_through(crops, views, digits):
+    video = next((digits / 'videos').glob('val_*'))
+    inner = [*SHARED, dict(type=crops, crop_size=28 if crops == 'ThreeCrop' else 20)]
+    ours, stock = (treated(video, inner, wrapped) for wrapped in (True, False))
+    assert ours['imgs'].shape == stock['imgs'].shape and len(ours['imgs']) == views
+    np.testing.assert_array_equal(ours['imgs'], stock['imgs'])
+    np.testing.assert_array_equal(ours['crop_bbox'], stock['crop_bbox'])
+
+
+@pytest.mark.parametrize(
+    'keep, number', [(lambda images: images[::2], '[0-9]+'), (lambda images: images * 3, '[0-9]+'), (lambda _: [], '0')]
+)
+def test_another_transform_that_changes_the_number_of_images_is_refused(keep, number, digits):
+    class Resampled:
+        def __call__(self, results):
+            return {**results, 'imgs': keep(results['imgs'])}
+
+        def __repr__(self):
+            return 'Resampled()'
+
+    video = next((digits / 'videos').glob('val_*'))
+    message = rf'one image a frame.* Resampled\(\) makes {number} of .*: put it behind'
+    with mock.patch.dict(TRANSFORMS._module_dict, {'Resampled': Resampled}), pytest.raises(ValueError, match=message):
+        treated(video, [*SHARED, dict(type='Resampled')], wrapped=True)
+
+
+def test_frames_that_are_decoded_before_are_refused_where_a_clip_shares_them(digits):
+    video = next((digits / 'videos').glob('val_*'))
+    init_default_scope('mmaction')
+    steps = [
+        dict(type='DecordInit'),
+        dict(type='SampleTestClips', clip_len=4, frame_interval=2),
+        dict(type='DecordDecode'),
+        dict(type='OnDistinctFrames', transforms=[dict(type='TenCrop', crop_size=20)]),
+    ]
+    with pytest.raises(ValueError, match='must begin with decoding: 40 images of [0-9]+ different frames'):
+        Compose(steps)(dict(filename=str(video), label=0, start_index=0, modality='RGB', sample_idx=3))

@@ -1,0 +1,1 @@
+"""Training loops to read, to use and to change; they need torch alone."""

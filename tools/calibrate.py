@@ -1,0 +1,6 @@
+"""See kaizen_mm/commands/calibrate.py."""
+
+from kaizen_mm.commands.calibrate import main
+
+if __name__ == '__main__':
+    main()

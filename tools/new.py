@@ -1,0 +1,6 @@
+"""See kaizen_mm/commands/new.py."""
+
+from kaizen_mm.commands.new import main
+
+if __name__ == '__main__':
+    main()
