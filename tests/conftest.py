@@ -1,14 +1,17 @@
 """Tiny data and configs that the tests make themselves."""
 
 import gzip
+import logging
 import os
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2  # noqa: F401  before decord, whose zlib it would take for its own
 import numpy as np
 import pytest
+import yapf.yapflib.yapf_api  # noqa: F401  its first import writes a file, which parallel workers would read half
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +22,24 @@ def configs(scope: str) -> dict:
 
     loaded = {path.name: Config.fromfile(path) for path in sorted((ROOT / 'configs').glob('*.py'))}
     return {name: cfg for name, cfg in loaded.items() if cfg.default_scope == scope}
+
+
+def few_digits(work_dir):
+    """The config of both phases on a few of MNIST's digits, one epoch each, without validation."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(ROOT / 'configs' / 'kaizen_mnist_k2.py')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.merge_from_dict(
+        {
+            'train_dataloader.batch_size': 32,
+            'train_dataloader.dataset.max_images': 64,
+            'train_cfg.max_epochs': 1,
+            'phase_one.train_cfg.max_epochs': 1,
+            'work_dir': str(work_dir),
+        }
+    )
+    return cfg
 
 
 @pytest.fixture(scope='session')
@@ -132,7 +153,11 @@ def watched(tiny_configs, digits, tmp_path_factory):
             ann_file=str(digits / f'{split}.txt'), data_prefix=dict(video=str(digits / 'videos')), num_classes=8
         )
     cfg.model.cls_head.head.num_classes = 8
-    RUNNERS.build(cfg).train()
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    for handler in list(runner.logger.handlers):  # what other tests log later is not of this training
+        if isinstance(handler, logging.FileHandler):
+            runner.logger.removeHandler(handler)
     return folder
 
 

@@ -9,6 +9,8 @@ if [ $# -lt 3 ]; then
 fi
 config=$1 checkpoint=$2 processes=$3
 shift 3
+# yapf, which mmengine imports, writes a file at its first import: processes that start together would read half of it
+"${PYTHON:-python}" -c 'import yapf.yapflib.yapf_api'
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \

@@ -10,6 +10,8 @@ if [ $# -lt 4 ]; then
 fi
 partition=$1 job_name=$2
 shift 2
+# yapf, which mmengine imports, writes a file at its first import: processes that start together would read half of it
+"${PYTHON:-python}" -c 'import yapf.yapflib.yapf_api'
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 # shellcheck disable=SC2086  # SRUN_ARGS is a list of words
 exec srun -p "$partition" --job-name="$job_name" \

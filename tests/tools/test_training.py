@@ -245,6 +245,30 @@ def test_scripts_without_arguments_say_how_to_use_them(run, script):
     assert f'tools/{script} ' in run('bash', TOOLS / script, status=1)
 
 
+@pytest.mark.parametrize(
+    'script, arguments',
+    [
+        ('dist_train.sh', ('a.py', 2)),
+        ('dist_test.sh', ('a.py', 'b.pth', 2)),
+        ('slurm_train.sh', ('part', 'job', 'a.py')),
+        ('slurm_test.sh', ('part', 'job', 'a.py', 'b.pth')),
+    ],
+)
+def test_processes_that_start_together_find_the_files_that_yapf_writes_at_its_first_import(
+    run, environment, tmp_path, script, arguments
+):
+    """Each would begin to write them, and another read half of one: ``EOFError: Ran out of input``."""
+    python, srun = tmp_path / 'python', tmp_path / 'srun'
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\nls "$XDG_CACHE_HOME"/YAPF/*/\n')
+    srun.write_text('#!/bin/sh\nls "$XDG_CACHE_HOME"/YAPF/*/\n')
+    for program in (python, srun):
+        program.chmod(0o755)
+    environment.update(
+        PATH=f'{tmp_path}:{environment["PATH"]}', PYTHON=str(python), XDG_CACHE_HOME=str(tmp_path / 'cache')
+    )
+    assert run('bash', TOOLS / script, *arguments).count('.pickle') == 2
+
+
 def test_slurm_scripts_pass_everything_to_srun(run, environment, tmp_path):
     (tmp_path / 'srun').write_text('#!/bin/sh\necho srun "$@"\n')
     (tmp_path / 'srun').chmod(0o755)
