@@ -13,7 +13,7 @@ from mmaction.registry import METRICS as VIDEO_METRICS
 from mmaction.registry import MODELS as VIDEO_MODELS
 from mmaction.registry import TRANSFORMS as VIDEO_TRANSFORMS
 from mmengine.config import Config
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, DefaultScope
 from mmpretrain.registry import METRICS as IMAGE_METRICS
 from mmpretrain.registry import MODELS as IMAGE_MODELS
 from torch import nn
@@ -142,7 +142,12 @@ def _digits(**options):
     return _built(VIDEO_DATASETS, 'MovingDigitsInMemory', **{**sizes, **options})
 
 
-_CHAIN = 'kaizen_bagnet3d_moving_camera_k2_chain.py'
+def _chained_recognizer(**options):
+    with DefaultScope.overwrite_default_scope('mmaction'):  # its parts are named without their library
+        config = Config.fromfile(config_path('kaizen_bagnet3d_moving_camera_k2_chain.py'))
+        return VIDEO_MODELS.build({**config.model, **options})
+
+
 _IMAGE_HEAD = dict(type='LinearClsHead', num_classes=2, in_channels=4)
 _NECK = dict(type='mmpretrain.GlobalAveragePooling')
 _VIDEO_HEAD = dict(type='TSNHead', num_classes=2, in_channels=4)
@@ -331,7 +336,7 @@ TARGETS: List[Tuple[str, Callable[..., Any], Dict[str, str]]] = [
     ),
     (
         'ChainedRecognizer3D',
-        lambda **o: VIDEO_MODELS.build({**Config.fromfile(config_path(_CHAIN)).model, **o}),
+        _chained_recognizer,
         {'decay': 'share', 'every': 'count', 'truncate': 'count or None'},
     ),
     ('RecurrenceHook', partial(_built, HOOKS, 'RecurrenceHook'), {'interval': 'count'}),
